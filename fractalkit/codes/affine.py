@@ -1,0 +1,269 @@
+"""The code of an affine iterated function system: K affine contractions, their weights and colours."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fractalkit.errors import DataError
+
+FORMAT = "fractalkit-ifs"
+VERSION = 1
+MAX_MAPS = 4096
+MAX_FILE_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class AffineIFS:
+    """K affine maps f_k(x) = A_k x + t_k of the plane or of space, with probabilities p_k.
+
+    Its attractor is the one compact set with X = f_1(X) ∪ … ∪ f_K(X) (Hutchinson, *Fractals and self-similarity*,
+    1981), and its invariant measure the one with mu = Σ p_k mu∘f_k^-1 (Barnsley and Demko, 1985).
+
+    Args:
+        matrices: linear parts A, ``[K, D, D]`` with D = 2 or 3.
+        offsets: translations t, ``[K, D]``, in the units of the attractor.
+        weights: probabilities p, ``[K]``, non-negative; normalised to sum to one. ``None`` takes them proportional to
+            |det A_k| with a floor, the usual rule for even coverage.
+        colours: RGB of each map in [0, 1], ``[K, 3]``, or ``None``. A point with address a_1 a_2 … (most recent map
+            first) has colour Σ_j s (1-s)^(j-1) C[a_j], with s = ``colour_speed``: colour per address, blended.
+        colour_speed: s in (0, 1].
+        name: what a person calls it.
+        provenance: anything worth keeping that JSON can hold (source, seed, metrics).
+
+    All tensors are floating point, of one dtype and device (weights and colours are moved to those of ``matrices``).
+
+    Raises:
+        DataError: a wrong shape, a value that is not finite, a negative weight; the message names the field.
+
+    >>> ifs = AffineIFS(torch.eye(2).expand(3, 2, 2) / 2, torch.tensor([[0., 0.], [.5, 0.], [.25, .5]]))
+    >>> len(ifs), ifs.dim, round(ifs.lipschitz(), 3)
+    (3, 2, 0.5)
+    """
+
+    matrices: Tensor
+    offsets: Tensor
+    weights: Tensor | None = None
+    colours: Tensor | None = None
+    colour_speed: float = 0.5
+    name: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        a, t = self.matrices, self.offsets
+        if a.ndim != 3 or a.shape[1] != a.shape[2] or a.shape[1] not in (2, 3) or not 1 <= a.shape[0] <= MAX_MAPS:
+            raise DataError(
+                f"matrices: expected shape [K, D, D] with D = 2 or 3 and 1 to {MAX_MAPS} maps, got {list(a.shape)}"
+            )
+        if not a.is_floating_point():
+            raise DataError(f"matrices: expected a floating-point tensor, got {a.dtype}")
+        like = {"dtype": a.dtype, "device": a.device}
+        k, d = a.shape[0], a.shape[1]
+        if t.shape != (k, d):
+            raise DataError(f"offsets: expected shape [{k}, {d}], got {list(t.shape)}")
+        t = t.to(**like)
+        p = _area_weights(a) if self.weights is None else self.weights.to(**like)
+        if p.shape != (k,):
+            raise DataError(f"weights: expected shape [{k}], got {list(p.shape)}")
+        c = None if self.colours is None else self.colours.to(**like)
+        if c is not None and c.shape != (k, 3):
+            raise DataError(f"colours: expected shape [{k}, 3], got {list(c.shape)}")
+        for label, value in (("matrices", a), ("offsets", t), ("weights", p), ("colours", c)):
+            if value is not None and not bool(torch.isfinite(value).all()):
+                raise DataError(f"{label}: holds a value that is not finite")
+        if bool((p < 0).any()) or not float(p.sum()) > 0:
+            raise DataError("weights: expected non-negative numbers with a positive sum")
+        if c is not None and bool(((c < 0) | (c > 1)).any()):
+            raise DataError("colours: expected values from 0 to 1")
+        if not 0 < self.colour_speed <= 1:
+            raise DataError(f"colour_speed: expected a number in (0, 1], got {self.colour_speed}")
+        object.__setattr__(self, "offsets", t)
+        object.__setattr__(self, "weights", p / p.sum())
+        object.__setattr__(self, "colours", c)
+
+    # ---- shape and type
+
+    def __len__(self) -> int:
+        return self.matrices.shape[0]
+
+    @property
+    def dim(self) -> int:
+        """D, the dimension of the space: 2 or 3."""
+        return self.matrices.shape[1]
+
+    @property
+    def probabilities(self) -> Tensor:
+        """The weights ``[K]``, never ``None`` and summing to one."""
+        assert self.weights is not None
+        return self.weights
+
+    def to(self, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> AffineIFS:
+        """The same code on another device or in another floating-point type."""
+        return replace(self, matrices=self.matrices.to(device=device, dtype=dtype))
+
+    # ---- the maps
+
+    def apply(self, points: Tensor, maps: Tensor) -> Tensor:
+        """f_{maps[n]}(points[n]) for each n: points ``[N, D]``, maps ``[N]`` integer -> ``[N, D]``."""
+        return torch.einsum("nij,nj->ni", self.matrices[maps], points) + self.offsets[maps]
+
+    def hutchinson(self, points: Tensor) -> Tensor:
+        """The Hutchinson operator on a finite set: all f_k(x), points ``[N, D]`` -> ``[K, N, D]``."""
+        return torch.einsum("kij,nj->kni", self.matrices, points) + self.offsets[:, None]
+
+    def norms(self) -> Tensor:
+        """Spectral norm of each linear part, its Lipschitz constant in the Euclidean metric: ``[K]``."""
+        return torch.linalg.matrix_norm(self.matrices.double(), ord=2)
+
+    def lipschitz(self) -> float:
+        """max_k ||A_k||, the Hutchinson operator's Lipschitz constant in the Hausdorff metric."""
+        return float(self.norms().max())
+
+    def check_contractive(self) -> AffineIFS:
+        """Return self, or raise a DataError naming the first map that does not contract, and its norm."""
+        for k, norm in enumerate(self.norms().tolist()):
+            if not norm < 1:
+                raise DataError(
+                    f"maps[{k}].matrix: its norm is {norm:.6g}, so the map does not contract; "
+                    "scale it below 1 or conjugate the code to a metric in which it does"
+                )
+        return self
+
+    def colour_of(self, addresses: Tensor) -> Tensor:
+        """Blend map colours along addresses: integer ``[N, L]``, most recent map first -> RGB ``[N, 3]`` in [0, 1].
+
+        What lies beyond depth L counts as the mean colour of the code.
+        """
+        if self.colours is None:
+            raise DataError("this code has no colours")
+        s = self.colour_speed
+        rgb = self.colours.new_zeros(addresses.shape[0], 3)
+        for j in range(addresses.shape[1]):
+            rgb += s * (1 - s) ** j * self.colours[addresses[:, j].long()]
+        return rgb + (1 - s) ** addresses.shape[1] * (self.probabilities @ self.colours)
+
+    # ---- JSON
+
+    def to_dict(self) -> dict[str, Any]:
+        """A plain dictionary, the content of a ``.ifs.json`` file (all numbers as Python floats)."""
+        maps: list[dict[str, Any]] = []
+        for k in range(len(self)):
+            entry: dict[str, Any] = {
+                "matrix": self.matrices[k].tolist(),
+                "offset": self.offsets[k].tolist(),
+                "weight": float(self.probabilities[k]),
+            }
+            if self.colours is not None:
+                entry["colour"] = self.colours[k].tolist()
+            maps.append(entry)
+        out: dict[str, Any] = {"format": FORMAT, "version": VERSION, "dimension": self.dim, "name": self.name}
+        if self.colours is not None:
+            out["colour_speed"] = self.colour_speed
+        return out | {"maps": maps, "provenance": self.provenance}
+
+    @classmethod
+    def from_dict(cls, data: Any, *, dtype: torch.dtype = torch.float64) -> AffineIFS:
+        """Build from :meth:`to_dict`'s form, refusing what is malformed with the path of the bad field."""
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise DataError(f'format: expected an object with "format": "{FORMAT}"')
+        if data.get("version") != VERSION:
+            raise DataError(f"version: expected {VERSION}, got {data.get('version')!r}; a newer FractalKit may read it")
+        d = data.get("dimension")
+        if d not in (2, 3) or isinstance(d, bool):
+            raise DataError(f"dimension: expected 2 or 3, got {d!r}")
+        maps = data.get("maps")
+        if not isinstance(maps, list) or not 1 <= len(maps) <= MAX_MAPS:
+            raise DataError(f"maps: expected a list of 1 to {MAX_MAPS} maps")
+        a, t, p, c = [], [], [], []
+        for k, entry in enumerate(maps):
+            path = f"maps[{k}]"
+            if not isinstance(entry, dict):
+                raise DataError(f"{path}: expected an object with matrix and offset")
+            a.append([_numbers(row, d, f"{path}.matrix[{i}]") for i, row in enumerate(_rows(entry, d, path))])
+            t.append(_numbers(entry.get("offset"), d, f"{path}.offset"))
+            if "weight" in entry:
+                p.append(_numbers([entry["weight"]], 1, f"{path}.weight")[0])
+            if "colour" in entry:
+                c.append(_numbers(entry["colour"], 3, f"{path}.colour"))
+        for label, got in (("weight", p), ("colour", c)):
+            if got and len(got) != len(maps):
+                raise DataError(f"maps: {label} is given for {len(got)} of {len(maps)} maps; give it for all or none")
+        speed = _numbers([data.get("colour_speed", 0.5)], 1, "colour_speed")[0]
+        name, provenance = data.get("name", ""), data.get("provenance", {})
+        if not isinstance(name, str):
+            raise DataError("name: expected a string")
+        if not isinstance(provenance, dict):
+            raise DataError("provenance: expected an object")
+        return cls(
+            torch.tensor(a, dtype=dtype),
+            torch.tensor(t, dtype=dtype),
+            torch.tensor(p, dtype=dtype) if p else None,
+            torch.tensor(c, dtype=dtype) if c else None,
+            speed,
+            name,
+            provenance,
+        ).check_contractive()
+
+    def to_json(self) -> str:
+        """The text of a ``.ifs.json`` file; float64 values survive the round trip bit for bit."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+
+    @classmethod
+    def load(cls, path: str | Path, *, dtype: torch.dtype = torch.float64) -> AffineIFS:
+        """Read a ``.ifs.json`` file; a DataError names the file and the bad field."""
+        path = Path(path)
+        try:
+            if path.stat().st_size > MAX_FILE_BYTES:
+                raise DataError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB, which no code needs")
+            data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+        except (ValueError, RecursionError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{path}: not valid JSON ({str(error) or 'nested too deeply'})") from error
+        try:
+            return cls.from_dict(data, dtype=dtype)
+        except DataError as error:
+            raise DataError(f"{path}: {error}") from error
+
+
+def _area_weights(matrices: Tensor, floor: float = 0.01) -> Tensor:
+    """p proportional to |det A|, at least ``floor`` of the largest, so that flat maps (a stem) are drawn too."""
+    area = matrices.double().det().abs()
+    top = float(area.max())
+    weights = torch.ones_like(area) if top == 0 or not math.isfinite(top) else area.clamp_min(floor * top)
+    return (weights / weights.sum()).to(matrices)
+
+
+def _rows(entry: dict[str, Any], d: int, path: str) -> Sequence[Any]:
+    rows = entry.get("matrix")
+    if not isinstance(rows, list) or len(rows) != d:
+        raise DataError(f"{path}.matrix: expected {d} rows of {d} numbers")
+    return rows
+
+
+def _numbers(value: Any, n: int, path: str) -> list[float]:
+    if not isinstance(value, list) or len(value) != n:
+        raise DataError(f"{path}: expected {n} numbers")
+    out = []
+    for x in value:
+        try:
+            number = float(x) if isinstance(x, (int, float)) and not isinstance(x, bool) else math.nan
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise DataError(f"{path}: expected finite numbers, got {x!r}")
+        out.append(number)
+    return out
+
+
+def _refuse_constant(text: str) -> float:
+    raise DataError(f"{text} is not a number that JSON allows")
