@@ -119,8 +119,8 @@ class AffineIFS:
         return torch.einsum("kij,nj->kni", self.matrices, points) + self.offsets[:, None]
 
     def norms(self) -> Tensor:
-        """Spectral norm of each linear part, its Lipschitz constant in the Euclidean metric: ``[K]``."""
-        return torch.linalg.matrix_norm(self.matrices.double(), ord=2)
+        """Spectral norm of each linear part, its Lipschitz constant in the Euclidean metric: ``[K]`` float64, no gradient."""
+        return torch.linalg.matrix_norm(self.matrices.detach().double(), ord=2)
 
     def lipschitz(self) -> float:
         """max_k ||A_k||, the Hutchinson operator's Lipschitz constant in the Hausdorff metric."""
@@ -237,7 +237,7 @@ class AffineIFS:
 
 def _area_weights(matrices: Tensor, floor: float = 0.01) -> Tensor:
     """p proportional to |det A|, at least ``floor`` of the largest, so that flat maps (a stem) are drawn too."""
-    area = matrices.double().det().abs()
+    area = matrices.detach().double().det().abs()
     top = float(area.max())
     weights = torch.ones_like(area) if top == 0 or not math.isfinite(top) else area.clamp_min(floor * top)
     return (weights / weights.sum()).to(matrices)

@@ -1,0 +1,159 @@
+"""Local search over whole codes: replace, shake, grow and prune maps, refine, keep what draws the cloud better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fractalkit.fit.refine import Refiner, Score
+from fractalkit.fit.search import Searcher
+
+
+@dataclass
+class Candidate:
+    """A code under way: ``maps [K, 3, 4]``, ``weights [K]`` and its score against the cloud."""
+
+    maps: np.ndarray
+    weights: np.ndarray
+    score: Score
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much work a fit does; every count, no clock, so that a seed fixes the result on any machine."""
+
+    rounds: int  # of proposals
+    proposals: int  # per band and round
+    keep: int  # proposals registered per band
+    starts: int  # codes chosen from the pool and refined
+    hops: int
+    points: int  # of the attractor in a hop
+    polish: int  # Gauss-Newton steps at the end, on all points
+
+
+class Hopper:
+    """Improves codes of a given number of maps."""
+
+    def __init__(self, searcher: Searcher, refiner: Refiner, budget: Budget, rng: np.random.Generator) -> None:
+        self.searcher, self.refiner, self.budget, self.rng = searcher, refiner, budget, rng
+        self.seed = int(rng.integers(1 << 31))  # of the samples that scores are compared on
+
+    # ---- evaluation
+
+    def rate(self, maps: np.ndarray, weights: np.ndarray | None = None, *, points: int | None = None) -> Candidate:
+        """Weigh and score a code."""
+        k = len(maps)
+        points = points or self.budget.points
+        w = np.full(k, 1 / k) if weights is None else weights
+        sample = self.refiner.match(maps, w, points=points, seed=self.seed)
+        if weights is None:
+            w = self.refiner.weigh(sample, k)
+            sample = self.refiner.match(maps, w, points=points, seed=self.seed)
+        return Candidate(maps, w, self.refiner.score(sample))
+
+    def refined(self, c: Candidate, steps: int, tau: tuple[float, float], *, points: int | None = None) -> Candidate:
+        """A candidate after Gauss-Newton steps, or itself where they did not help."""
+        maps, weights = self.refiner.refine(
+            c.maps, c.weights, steps=steps, tau=tau, points=points or self.budget.points // 2
+        )
+        new = self.rate(maps, weights, points=points)
+        return new if new.score.total < c.score.total else c
+
+    # ---- starts
+
+    def starts(self, k: int) -> list[Candidate]:
+        """Distinct codes from the pool, briefly refined, best first."""
+        found: list[Candidate] = []
+        seen: set[tuple[int, ...]] = set()
+        for s in range(self.budget.starts):
+            chosen = self.searcher.pick(k, shake=s > 0)
+            key = tuple(sorted(chosen.tolist()))
+            if key in seen:
+                continue
+            seen.add(key)
+            c = self.rate(self.searcher.pool.maps[chosen])
+            found.append(self.refined(c, 6, (10.0, 3.0)))
+        return sorted(found, key=lambda c: c.score.total)
+
+    # ---- moves
+
+    def replace(self, c: Candidate, count: int) -> Candidate:
+        """Drop ``count`` random maps and refill from the pool by greedy gain, with some randomness."""
+        drop = self.rng.choice(len(c.maps), min(count, len(c.maps)), replace=False)
+        kept = np.delete(c.maps, drop, axis=0)
+        return self.rate(self._extended(kept, len(drop)))
+
+    def shake(self, c: Candidate) -> Candidate:
+        """Move one map by a random amount from a spacing to a twentieth of the cloud."""
+        maps = c.maps.copy()
+        d = self.refiner.target.dim
+        i = self.rng.integers(len(maps))
+        size = self.searcher.spacing * np.exp(self.rng.uniform(0.5, np.log(max(0.05 / self.searcher.spacing, 2.0))))
+        maps[i, :d, :d] += size * self.rng.standard_normal((d, d))
+        maps[i, :d, 3] += 0.5 * size * self.rng.standard_normal(d)
+        self.refiner.clip(maps)
+        return self.rate(maps)
+
+    def grow_and_prune(self, c: Candidate, extra: int) -> Candidate:
+        """Add maps where the cloud is least covered, refine, then drop the least needed one by one."""
+        k = len(c.maps)
+        grown = self.refined(self.rate(self._extended(c.maps, extra)), 4, (6.0, 3.0))
+        while len(grown.maps) > k:
+            grown = self.refined(self.without_least(grown), 3, (6.0, 3.0))
+        return grown
+
+    def without_least(self, c: Candidate) -> Candidate:
+        """The best code with one map fewer."""
+        trials = [
+            self.rate(np.delete(c.maps, i, axis=0), points=max(self.budget.points // 3, 1000))
+            for i in range(len(c.maps))
+        ]
+        best = min(range(len(trials)), key=lambda i: trials[i].score.total)
+        return self.rate(trials[best].maps)
+
+    def _extended(self, kept: np.ndarray, count: int) -> np.ndarray:
+        s = self.searcher
+        pool = s.pool
+        least = s.cost(kept)[0].min(axis=0) if len(kept) else np.full(len(s.back), 2 * s.reach, np.float32)
+        maps = kept
+        allowed = np.flatnonzero(pool.size <= s.cap * self.rng.choice([1.0, 0.9, 0.7]))
+        allowed = allowed if len(allowed) else np.arange(len(pool))
+        for _ in range(count):
+            total = np.minimum(least, pool.cost[allowed]).sum(axis=1)
+            order = allowed[np.argsort(total)[:12]]
+            pick = order[min(int(self.rng.exponential(2.5)), len(order) - 1)]
+            least = np.minimum(least, pool.cost[pick])
+            maps = np.concatenate([maps, pool.maps[pick : pick + 1]])
+        return maps
+
+    # ---- the search
+
+    def run(self, k: int, progress: Callable[[], None]) -> Candidate:
+        """Search for a code of k maps; best of all that was seen, polished on all points."""
+        front = self.starts(k)[:4]
+        front = [self.refined(c, 12, (4.0, 2.0)) for c in front]
+        progress()
+        for _ in range(self.budget.hops):
+            i = int(self.rng.integers(len(front)))
+            move = self.rng.random()
+            if move < 0.45:
+                child = self.replace(front[i], 1 + (self.rng.random() < 0.35))
+            elif move < 0.65:
+                child = self.shake(front[i])
+            else:
+                child = self.grow_and_prune(front[i], 1 + int(self.rng.random() < 0.5))
+            child = self.refined(child, 6, (6.0, 2.5))
+            if child.score.total < 0.995 * front[i].score.total:
+                front[i] = self.refined(child, 8, (3.0, 2.0))
+                # the worst of the front gives way once it lags far behind
+                worst = max(front, key=lambda c: c.score.total)
+                best = min(front, key=lambda c: c.score.total)
+                if len(front) > 1 and worst.score.total > 1.6 * best.score.total:
+                    front = [c for c in front if c is not worst]
+            progress()
+        front.sort(key=lambda c: c.score.total)
+        full = self.refiner.points
+        finals = [self.refined(self.rate(c.maps, points=full), self.budget.polish, (3.0, 2.0), points=full) for c in front[:2]]
+        return min(finals, key=lambda c: c.score.total)

@@ -1,0 +1,311 @@
+"""Global search: a pool of self-maps of the cloud, and the choice of K of them that cover it best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from scipy.spatial import cKDTree
+
+from fractalkit.fit import kernels
+from fractalkit.fit.target import Target
+
+REACH = 24.0  # spacings: a point farther than this from every map's image costs no more
+
+
+@dataclass
+class Pool:
+    """Self-maps with what each costs: ``maps [H, 3, 4]``, cost ``[H, M]`` of letting map h account for point m."""
+
+    maps: np.ndarray
+    cost: np.ndarray  # [H, M] float32, distance to the image plus the image's own mean distance from the cloud
+    forward: np.ndarray  # [H] that mean distance, and what of it the collage theorem amplifies
+    size: np.ndarray  # [H] norm
+
+    def __len__(self) -> int:
+        return len(self.maps)
+
+
+class Searcher:
+    """Grows a :class:`Pool` for one target, round by round, aiming each round at what is still uncovered."""
+
+    def __init__(self, target: Target, rng: np.random.Generator, *, cap: float, witnesses: int = 1500) -> None:
+        self.target, self.rng, self.cap = target, rng, cap
+        lk = target.lookup
+        self.grid = (lk.points, lk.graph, lk.cells, lk.shape, lk.low, lk.inverse)
+        pad = 0.02
+        self.low = np.full(3, -1e-9)
+        self.high = np.full(3, 1e-9)
+        self.low[: target.dim] = target.points.min(axis=0) - pad
+        self.high[: target.dim] = target.points.max(axis=0) + pad
+        n = len(target)
+        self.spacing = float(np.median(target.spacing))
+        self.evens = self._even(3000)
+        # Half by mass, half by extent: what is sparse (a stem, a tip) counts too.
+        self.fore = self._mixed(320)
+        self.probes = self._mixed(40)
+        self.back = self._mixed(witnesses)
+        self.reach = REACH * self.spacing
+        self.anchors = self._far_pairs()
+        self.pool = Pool(np.zeros((0, 3, 4)), np.zeros((0, len(self.back)), np.float32), np.zeros(0), np.zeros(0))
+
+    def _sample(self, n: int, size: int) -> np.ndarray:
+        return np.sort(self.rng.choice(n, min(n, size), replace=False)).astype(np.int64)
+
+    def _mixed(self, size: int) -> np.ndarray:
+        """Indices, half of them drawn by mass and half evenly over the cloud's extent, in random order."""
+        n = len(self.target)
+        some = self.rng.choice(n, min(n, size // 2), replace=False)
+        even = self.rng.choice(self.evens, min(len(self.evens), size // 2), replace=False)
+        return self.rng.permutation(np.union1d(some, even)).astype(np.int64)
+
+    def _even(self, count: int) -> np.ndarray:
+        """Indices of about ``count`` points, one for each occupied cell of a grid."""
+        z = self.target.points
+        order = self.rng.permutation(len(z))
+        lo, hi = 1e-4, 1.0
+        first = order
+        for _ in range(14):
+            side = math.sqrt(lo * hi)
+            _, index = np.unique(np.floor(z[order] / side).astype(np.int64), axis=0, return_index=True)
+            first = order[index]
+            lo, hi = (side, hi) if len(first) > count else (lo, side)
+        return first.astype(np.int64)
+
+    def _far_pairs(self, count: int = 64) -> np.ndarray:
+        """Pairs of points that lie far apart: extremes along random directions, ``[P, 2]``."""
+        z = self.target.points
+        u = self.rng.standard_normal((count, z.shape[1]))
+        along = z @ u.T
+        pairs = np.stack([along.argmin(axis=0), along.argmax(axis=0)], axis=1)
+        gap = np.linalg.norm(z[pairs[:, 0]] - z[pairs[:, 1]], axis=1)
+        return pairs[gap > 0.5 * gap.max()].astype(np.int64)
+
+    # ---- candidates
+
+    def explore(self, aims: np.ndarray, count: int, keep: int) -> None:
+        """Propose ``count`` maps per band of ratios, register the best ``keep`` of each band, pool the good ones."""
+        found = []
+        few = self.back[:160]
+        for lo, hi, flat in BANDS:
+            if flat and self.target.dim == 1:
+                continue
+            maps, misfit = kernels.propose(
+                count, int(self.rng.integers(1 << 31)), self.target.dim, self.anchors, aims.astype(np.int64),
+                self.evens, lo, min(hi, self.cap), flat, self.probes, *self.grid,
+            )  # fmt: skip
+            order = np.argsort(misfit)[: 16 * keep]
+            order = order[np.isfinite(misfit[order])]
+            maps = maps[order][self._distinct_index(maps[order], 0.04 * lo)][: 8 * keep]
+            if not len(maps):
+                continue
+            size = np.array([kernels.norm_of(m) for m in maps])
+            self._register(
+                maps, np.minimum(self.cap, 1.3 * size), self.fore[:64], few, 6, 0.12 * size + 2 * self.spacing,
+                0.03 * size + 2 * self.spacing,
+            )  # fmt: skip
+            order = np.argsort(kernels.inliers(maps, self.fore[:160], self.target.spacing, 2.5, *self.grid)[1])
+            found.append(maps[order][self._distinct_index(maps[order], 2 * self.spacing)][:keep])
+        self.add(np.concatenate(found))
+
+    def add(self, maps: np.ndarray) -> None:
+        """Register maps ``[H, 3, 4]`` against the cloud and put the distinct good ones into the pool."""
+        if not len(maps):
+            return
+        maps = maps.copy()
+        size = np.array([kernels.norm_of(m) for m in maps])
+        cap = np.minimum(self.cap, np.maximum(1.3 * size, 0.1))
+        self._register(maps, cap, self.fore[:128], self.back[:400], 10, 0.05 * size + 2 * self.spacing, 3 * self.spacing)
+        self._register(maps, cap, self.fore, self.back, 8, 3 * self.spacing, self.spacing)
+        self._insert(maps)
+
+    def _register(self, maps, cap, fore, back, iters, tau0, tau1) -> None:  # type: ignore[no-untyped-def]
+        n = len(maps)
+        kernels.register(
+            maps, self.target.dim, cap, fore, back, iters, np.broadcast_to(tau0, n).astype(float),
+            np.broadcast_to(tau1, n).astype(float), *self.grid, self.low, self.high,
+        )  # fmt: skip
+
+    def _insert(self, maps: np.ndarray) -> None:
+        size = np.array([kernels.norm_of(m) for m in maps])
+        fit = (size <= self.cap + 1e-9) & (size > 0.01)
+        maps, size = maps[fit], size[fit]
+        if not len(maps):
+            return
+        cost, forward = self.cost(maps)
+        gain = np.maximum(self.reach - cost, 0).sum(axis=1)
+        order = np.argsort(-gain)
+        maps, cost, forward, size = maps[order], cost[order], forward[order], size[order]
+        both = np.concatenate([self.pool.maps, maps])
+        keep = self._distinct_index(both, 1.5 * self.spacing)
+        new = keep[keep >= len(self.pool)] - len(self.pool)
+        self.pool = Pool(
+            np.concatenate([self.pool.maps, maps[new]]),
+            np.concatenate([self.pool.cost, cost[new]]),
+            np.concatenate([self.pool.forward, forward[new]]),
+            np.concatenate([self.pool.size, size[new]]),
+        )
+
+    def cost(self, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Cost ``[H, M]`` and forward distance ``[H]`` of maps: see :class:`Pool`."""
+        out = np.empty((len(maps), len(self.back)), np.float32)
+        kernels.cover(maps, self.back, self.reach, *self.grid, self.low, self.high, out)
+        self._cover_flat(maps, out)
+        share, mean = kernels.inliers(maps, self.fore, np.full(len(self.target), self.spacing), REACH / 4, *self.grid)
+        forward = mean * self.spacing
+        # What a map gets wrong beyond the sampling error comes back at every depth: the collage theorem's 1 / (1 - s).
+        size = np.minimum([kernels.norm_of(m) for m in maps], 0.98)
+        forward = forward + np.maximum(forward - 0.8 * self.spacing, 0) * size / (1 - size)
+        return out + forward[:, None].astype(np.float32), forward
+
+    def _cover_flat(self, maps: np.ndarray, out: np.ndarray) -> None:
+        """Rewrite ``out`` for maps too flat to be inverted with any accuracy (a stem, a sheet): by a tree of the image."""
+        d = self.target.dim
+        if not len(maps) or d == 1:
+            return
+        sv = np.linalg.svd(maps[:, :d, :d], compute_uv=False)
+        for h in np.flatnonzero(sv[:, -1] < 0.06 * sv[:, 0]):
+            image = self.target.points[:: max(1, len(self.target) // 4000)] @ maps[h, :d, :d].T + maps[h, :d, 3]
+            reach = self.target.points[self.back]
+            out[h] = np.minimum(cKDTree(image).query(reach, distance_upper_bound=self.reach)[0], self.reach)
+
+    def _distinct_index(self, maps: np.ndarray, gap: float) -> np.ndarray:
+        """Indices of maps that move a frame of probe points to different places, first come first kept."""
+        if not len(maps):
+            return np.zeros(0, np.int64)
+        probes = self.target.lookup.points[self.anchors[:4].ravel()]  # [8, 3]
+        images = np.einsum("hij,pj->hpi", maps[:, :, :3], probes) + maps[:, None, :, 3]
+        return _thin(images.reshape(len(maps), -1), gap * math.sqrt(len(probes)))
+
+    def mutate(self, chosen: np.ndarray, count: int) -> None:
+        """Add shaken copies of the chosen maps to the pool: from less than a spacing up to a tenth of the cloud."""
+        scale = self.spacing * np.exp(self.rng.uniform(0, math.log(0.1 / self.spacing), (len(chosen), count)))
+        noise = self.rng.standard_normal((len(chosen), count, 3, 4)) * scale[..., None, None]
+        noise[:, :, :, 3] *= 0.5
+        d = self.target.dim
+        noise[:, :, d:] = 0
+        noise[:, :, :, d:3] = 0
+        self.add((self.pool.maps[chosen][:, None] + noise).reshape(-1, 3, 4))
+
+    # ---- choice
+
+    def choose(self, k: int, *, starts: int = 4) -> np.ndarray:
+        """Indices ``[k]`` of the pool's maps that together cost least: greedy, then swaps, from several starts."""
+        best, best_cost = None, math.inf
+        cost = np.ascontiguousarray(np.minimum(self.pool.cost, self.reach * 2))
+        for s in range(starts):
+            chosen, total = _k_median(cost, min(k, len(self.pool)), int(self.rng.integers(1 << 31)), s > 0)
+            if total < best_cost:
+                best, best_cost = chosen, total
+        assert best is not None
+        return best
+
+    def pick(self, k: int, *, shake: bool) -> np.ndarray:
+        """One choice of k maps; with ``shake`` a different good one each time, often of small maps only."""
+        allowed = np.arange(len(self.pool))
+        if shake:
+            small = np.flatnonzero(self.pool.size <= self.cap * self.rng.choice([1.0, 0.9, 0.75, 0.6]))
+            allowed = small if len(small) >= 2 * k else allowed
+        cost = np.minimum(self.pool.cost[allowed], self.reach * 2)
+        return allowed[_k_median(cost, min(k, len(allowed)), int(self.rng.integers(1 << 31)), shake)[0]]
+
+    def uncovered(self, chosen: np.ndarray, factor: float = 3.0) -> np.ndarray:
+        """Witnesses that no chosen map's image comes near, as indices of the target's points."""
+        local = np.maximum(self.target.spacing[self.back], self.spacing)
+        nearest = (self.pool.cost[chosen] - self.pool.forward[chosen, None]).min(axis=0)
+        return self.back[nearest > factor * local]
+
+
+@nb.njit(cache=True)
+def _thin(rows, gap):  # type: ignore[no-untyped-def]
+    keep = np.empty(len(rows), np.int64)
+    n = 0
+    for i in range(len(rows)):
+        fresh = True
+        for e in range(n):
+            d = 0.0
+            for c in range(rows.shape[1]):
+                d += (rows[i, c] - rows[keep[e], c]) ** 2
+                if d > gap * gap:
+                    break
+            if d <= gap * gap:
+                fresh = False
+                break
+        if fresh:
+            keep[n] = i
+            n += 1
+    return keep[:n]
+
+
+@nb.njit(cache=True)
+def _k_median(cost, k, seed, shake):  # type: ignore[no-untyped-def]
+    """k rows of cost ``[H, M]`` with a small sum of column minima: greedy choice, then first-improvement swaps."""
+    np.random.seed(seed)
+    h, m = cost.shape
+    chosen = np.empty(k, np.int64)
+    least = np.full(m, np.float32(np.inf))
+    for c in range(k):
+        best, best_total = -1, np.inf
+        for r in range(h):
+            if shake and np.random.random() < 0.3:
+                continue
+            total = 0.0
+            for n in range(m):
+                total += min(least[n], cost[r, n])
+                if total > best_total:
+                    break
+            if total < best_total:
+                best, best_total = r, total
+        if best < 0:
+            best = np.random.randint(h)
+        chosen[c] = best
+        for n in range(m):
+            least[n] = min(least[n], cost[best, n])
+    total = least.sum()
+    # swaps: for each slot, the best replacement given the others
+    without = np.empty(m, np.float32)
+    for _ in range(20):
+        improved = False
+        for c in range(k):
+            for n in range(m):
+                v = np.float32(np.inf)
+                for e in range(k):
+                    if e != c:
+                        v = min(v, cost[chosen[e], n])
+                without[n] = v
+            best, best_total = chosen[c], total
+            for r in range(h):
+                s = 0.0
+                for n in range(m):
+                    s += min(without[n], cost[r, n])
+                    if s > best_total:
+                        break
+                if s < best_total * (1 - 1e-6):
+                    best, best_total = r, s
+            if best != chosen[c]:
+                chosen[c], total, improved = best, best_total, True
+        if not improved:
+            break
+    return chosen, total / m
+
+
+# Ranges of the contraction ratio that proposals are drawn from, and whether they are needles.
+BANDS = [
+    (0.03, 0.1, False), (0.1, 0.2, False), (0.2, 0.35, False), (0.35, 0.5, False), (0.5, 0.65, False),
+    (0.65, 0.8, False), (0.8, 0.95, False), (0.05, 0.2, True), (0.2, 0.6, True),
+]  # fmt: skip
+
+
+def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int, progress: Callable[[], None]) -> None:
+    """Fill the pool: over the whole cloud, and every second time aimed at what the best K of the pool leave uncovered."""
+    for r in range(rounds):
+        aims = searcher.evens
+        if r % 2:
+            missing = searcher.uncovered(searcher.pick(k, shake=False))
+            aims = missing if len(missing) >= 3 else aims
+        searcher.explore(aims, count, keep)
+        progress()
+    searcher.mutate(searcher.choose(k, starts=1), max(600 // k, 30))

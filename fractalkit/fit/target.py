@@ -1,0 +1,169 @@
+"""The cloud that a fit aims at: cleaned, scaled, reduced to its own subspace, with a fast nearest-point lookup.
+
+Every search in :mod:`fractalkit.fit` asks one question many millions of times: which point of the cloud is nearest to
+this one? A grid of nearest features (a distance transform) answers it to within a cell; a few steps along the graph of
+nearest neighbours make the answer exact in all but rare cases. Planar clouds are held with a third coordinate of zero,
+so that one set of kernels serves the plane and space.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from fractalkit.errors import DataError
+
+NEIGHBOURS = 8
+MIN_POINTS = 20  # below this no affine map is determined with any certainty
+_MARGIN = 0.12  # of the diagonal, around the bounding box, that the grid covers
+
+
+@dataclass(frozen=True)
+class Subspace:
+    """The affine subspace that holds the cloud: ``x = centre + scale * basis @ z`` with ``z`` of D' coordinates."""
+
+    centre: np.ndarray  # [D]
+    basis: np.ndarray  # [D, D'], orthonormal columns
+    scale: float  # the diagonal of the bounding box, in the cloud's own units
+
+    def inward(self, points: np.ndarray) -> np.ndarray:
+        """Points ``[N, D]`` in the cloud's units -> coordinates ``[N, D']`` with a diagonal of about one."""
+        return (points - self.centre) @ self.basis / self.scale
+
+    def lift(self, matrices: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Maps of the subspace, ``[K, D', D']`` and ``[K, D']`` -> maps of the whole space that keep the subspace."""
+        a = self.basis @ matrices @ self.basis.T
+        t = self.centre + self.scale * offsets @ self.basis.T - a @ self.centre
+        return a, t
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Arrays behind :func:`nearest`: what the compiled kernels are handed."""
+
+    points: np.ndarray  # [N, 3] float64, third coordinate zero in the plane
+    graph: np.ndarray  # [N, NEIGHBOURS] int32, the nearest neighbours of each point, nearest first
+    cells: np.ndarray  # [nx * ny * nz] int32, the point nearest to each cell's centre, about
+    shape: np.ndarray  # [3] int64
+    low: np.ndarray  # [3] float64, the grid's lower corner
+    inverse: float  # cells per unit length
+
+
+@dataclass(frozen=True)
+class Target:
+    """A cleaned cloud, in its own subspace and scaled to a diagonal of one, with its lookup."""
+
+    subspace: Subspace
+    dim: int  # D' = 1, 2 or 3, the dimension of the subspace
+    points: np.ndarray  # [N, D'] float64
+    kept: np.ndarray  # [N] indices of these points in the cloud as given
+    tree: cKDTree
+    spacing: np.ndarray  # [N] local spacing: the distance to the third neighbour
+    lookup: Lookup
+    notes: tuple[str, ...]  # what was dropped or reduced, in words
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> Target:
+    """Clean a cloud and build its lookup.
+
+    Args:
+        points: ``[N, D]``, D = 2 or 3, any finite or non-finite numbers, any scale.
+        limit: at most this many points are kept, drawn at random.
+        rng: the source of that draw.
+
+    Raises:
+        DataError: a wrong shape, or fewer than 20 distinct finite points.
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] not in (2, 3):
+        raise DataError(f"points: expected shape [N, 2] or [N, 3], got {list(points.shape)}")
+    notes: list[str] = []
+    kept = np.flatnonzero(np.isfinite(points).all(axis=1))
+    if len(kept) < len(points):
+        notes.append(f"dropped {len(points) - len(kept)} points that are not finite")
+    if len(kept):
+        _, first = np.unique(points[kept], axis=0, return_index=True)
+        if len(first) < len(kept):
+            notes.append(f"dropped {len(kept) - len(first)} duplicate points")
+        kept = kept[np.sort(first)]
+    if len(kept) < MIN_POINTS:
+        raise DataError(f"points: {len(kept)} distinct finite points, a fit needs at least {MIN_POINTS}")
+    if len(kept) > limit:
+        kept = np.sort(rng.choice(kept, limit, replace=False))
+    chosen = points[kept]
+    low, high = chosen.min(axis=0), chosen.max(axis=0)
+    with np.errstate(over="ignore"):
+        diagonal = float(np.linalg.norm(high / 2 - low / 2)) * 2
+    if not np.isfinite(diagonal):
+        raise DataError("points: coordinates too large for double precision; scale the cloud down")
+    centre = low / 2 + high / 2
+    unit = (chosen - centre) / diagonal
+    basis = _own_axes(unit, notes)
+    subspace = Subspace(centre, basis, diagonal)
+    z = unit @ basis
+    tree = cKDTree(z)
+    k = min(NEIGHBOURS + 1, len(z))
+    distance, graph = tree.query(z, k=k)
+    graph = np.pad(graph[:, 1:], ((0, 0), (0, NEIGHBOURS + 1 - k)), mode="edge").astype(np.int32)
+    spacing = distance[:, min(3, k - 1)]
+    return Target(subspace, z.shape[1], z, kept, tree, spacing, _lookup(z, graph), tuple(notes))
+
+
+def _own_axes(unit: np.ndarray, notes: list[str]) -> np.ndarray:
+    """An orthonormal basis ``[D, D']`` of the subspace that the cloud fills, the identity where it fills all."""
+    d = unit.shape[1]
+    _, s, vt = np.linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
+    std = s / np.sqrt(len(unit))
+    keep = std > 2e-3 * std[0]
+    if keep.all():
+        return np.eye(d)
+    dim = int(keep.sum())
+    notes.append(f"the cloud is {('', 'a line', 'planar')[dim]}, so it is fitted in that subspace of {d}D space")
+    return vt[:dim].T
+
+
+def _lookup(z: np.ndarray, graph: np.ndarray) -> Lookup:
+    n, dim = z.shape
+    points = np.zeros((n, 3))
+    points[:, :dim] = z
+    low, high = points.min(axis=0), points.max(axis=0)
+    low[:dim] -= _MARGIN
+    high[:dim] += _MARGIN
+    cells_across = {1: 4096, 2: 700, 3: 112}[dim]
+    inverse = cells_across / float((high - low).max())
+    shape = np.maximum(np.ceil((high - low) * inverse).astype(np.int64), 1)
+    where = np.minimum(((points - low) * inverse).astype(np.int64), shape - 1)
+    occupant = np.full(shape, -1, dtype=np.int32)
+    occupant[tuple(where.T)] = np.arange(n, dtype=np.int32)
+    feature = ndimage.distance_transform_edt(occupant < 0, return_distances=False, return_indices=True)
+    cells = occupant[tuple(feature)]
+    return Lookup(points, graph, cells.reshape(-1), shape, low, inverse)
+
+
+@nb.njit(cache=True, inline="always")
+def nearest(x, y, z, points, graph, cells, shape, low, inverse):  # type: ignore[no-untyped-def]
+    """Index of, and squared distance to, the cloud's point nearest to (x, y, z), exact in all but rare cases."""
+    i = min(max(int((x - low[0]) * inverse), 0), shape[0] - 1)
+    j = min(max(int((y - low[1]) * inverse), 0), shape[1] - 1)
+    k = min(max(int((z - low[2]) * inverse), 0), shape[2] - 1)
+    best = cells[(i * shape[1] + j) * shape[2] + k]
+    d0, d1, d2 = x - points[best, 0], y - points[best, 1], z - points[best, 2]
+    least = d0 * d0 + d1 * d1 + d2 * d2
+    for _ in range(8):
+        here = best
+        for e in range(graph.shape[1]):
+            c = graph[here, e]
+            d0, d1, d2 = x - points[c, 0], y - points[c, 1], z - points[c, 2]
+            d = d0 * d0 + d1 * d1 + d2 * d2
+            if d < least:
+                least, best = d, c
+        if best == here:
+            break
+    return best, least

@@ -1,0 +1,86 @@
+"""One property test over every IteratedMap in the package: shape, Lipschitz bound, residual, uniqueness."""
+
+import importlib
+import inspect
+import pkgutil
+
+import pytest
+import torch
+
+import fractalkit
+from fractalkit.codes.affine import AffineIFS
+from fractalkit.core import IteratedMap, solve
+from fractalkit.maps import AddressedPoints
+
+
+def skewed(dim: int, k: int = 3) -> AffineIFS:
+    g = torch.Generator().manual_seed(dim)
+    a = torch.randn(k, dim, dim, generator=g, dtype=torch.float64)
+    a = a * torch.tensor([0.8, 0.5, 0.3][:k])[:, None, None] / torch.linalg.matrix_norm(a, ord=2)[:, None, None]
+    return AffineIFS(a, torch.randn(k, dim, generator=g, dtype=torch.float64))
+
+
+EXAMPLES = {
+    AddressedPoints: [
+        lambda: AddressedPoints.words(skewed(2), 3),
+        lambda: AddressedPoints.words(skewed(3), 2),
+        lambda: AddressedPoints.cycle(skewed(2), torch.tensor([0, 1, 2, 2, 0, 1, 1])),
+        lambda: AddressedPoints.words(skewed(2, 1), 1),
+    ],
+}
+
+
+def subclasses():
+    found = set()
+    for info in pkgutil.walk_packages(fractalkit.__path__, "fractalkit."):
+        if info.name.endswith("__main__") or ".triton" in info.name:
+            continue
+        module = importlib.import_module(info.name)
+        for _, c in inspect.getmembers(module, inspect.isclass):
+            if issubclass(c, IteratedMap) and not inspect.isabstract(c):
+                found.add(c)
+    return found
+
+
+def test_every_map_has_an_example():
+    missing = [c.__name__ for c in subclasses() if c not in EXAMPLES]
+    assert not missing, f"add examples of {missing} to EXAMPLES"
+
+
+CASES = [pytest.param(build, id=f"{c.__name__}-{i}") for c, builds in EXAMPLES.items() for i, build in enumerate(builds)]
+
+
+@pytest.mark.parametrize("build", CASES)
+def test_step_keeps_shape_and_type(build):
+    m = build()
+    x = m.start()
+    y = m.step(x)
+    assert y.shape == x.shape and y.dtype == x.dtype and y.device == x.device
+    assert m.distance(x, x).eq(0).all() and m.distance(x, y).shape == m.lipschitz().shape
+
+
+@pytest.mark.parametrize("build", CASES)
+def test_lipschitz_bound_holds_for_points_and_for_the_jacobian(build):
+    m = build()
+    rate = m.lipschitz()
+    assert (rate < 1).all()
+    x = m.start()
+    for scale in (1e-3, 1.0, 1e3):
+        u, v = x + scale * torch.randn_like(x), x + scale * torch.randn_like(x)
+        assert (m.distance(m.step(u), m.step(v)) <= rate * m.distance(u, v) * (1 + 1e-9)).all()
+    jacobian = torch.autograd.functional.jacobian(m.step, x)  # [*shape, *shape]
+    for _ in range(20):
+        d = torch.randn_like(x)
+        image = torch.tensordot(jacobian, d, dims=x.ndim)
+        zero = torch.zeros_like(x)
+        assert (m.distance(image, zero) <= rate * m.distance(d, zero) * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("build", CASES)
+@pytest.mark.parametrize("solver", ["picard", "anderson", "coarse-first"])
+def test_solution_is_fixed_and_unique(build, solver):
+    m = build()
+    s = solve(m, solver=solver, tol=1e-9)
+    assert s.converged and (m.distance(s.value, m.step(s.value)) <= 1e-9).all()
+    other = solve(m, m.start() + 10 * torch.randn_like(m.start()), tol=1e-9).value
+    assert (m.distance(s.value, other) <= 2e-9).all()
