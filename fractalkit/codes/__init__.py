@@ -1,5 +1,6 @@
-"""Codes: frozen dataclasses of tensors that say what a map is, and know nothing of algorithms or files' owners."""
+"""Codes: frozen dataclasses of tensors that say what a map is; they know nothing of algorithms."""
 
 from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.presets import PRESETS, preset
 
-__all__ = ["AffineIFS"]
+__all__ = ["PRESETS", "AffineIFS", "preset"]

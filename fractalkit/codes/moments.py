@@ -41,7 +41,7 @@ def raw_moments(ifs: AffineIFS, order: int) -> dict[tuple[int, ...], float]:
     (Vrscay and Roehrig, *Iterated function systems and the inverse problem of fractal construction using moments*, 1989).
 
     >>> half = torch.tensor([[[1 / 3, 0.], [0., 0.]]] * 2, dtype=torch.float64)
-    >>> cantor = AffineIFS(half, torch.tensor([[0., 0.], [2 / 3, 0.]]))
+    >>> cantor = AffineIFS(half, torch.tensor([[0., 0.], [2 / 3, 0.]], dtype=torch.float64))
     >>> m = raw_moments(cantor, 2)
     >>> round(m[1, 0], 12), round(m[2, 0] - m[1, 0] ** 2, 12)
     (0.5, 0.125)
