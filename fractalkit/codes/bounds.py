@@ -37,7 +37,9 @@ def bounding_ball(ifs: AffineIFS, *, iterations: int = 200) -> tuple[Tensor, flo
     return best.to(ifs.matrices), radius * (1 + 1e-12)
 
 
-def bounding_box(ifs: AffineIFS, *, tol: float = 1e-6, max_steps: int = 2000, directions: int = 64) -> tuple[Tensor, Tensor]:
+def bounding_box(
+    ifs: AffineIFS, *, tol: float = 1e-6, max_steps: int = 2000, directions: int = 64
+) -> tuple[Tensor, Tensor]:
     """Lower and upper corner ``[D]`` each of a box around the attractor, within about ``tol`` times its size of tight.
 
     The support function h(u) = max_{x in X} <u, x> obeys h(u) = max_k (h(A_k^T u) + <u, t_k>). The iteration keeps a box

@@ -32,7 +32,9 @@ def ramp(name: str, k: int) -> torch.Tensor:
     return torch.tensor(np.stack([np.interp(at, np.arange(len(stops)), stops[:, c]) for c in range(3)], axis=1))
 
 
-def code(matrices: Sequence, offsets: Sequence, weights: Sequence[float] | None, colours: str, speed: float = 0.5) -> AffineIFS:  # type: ignore[type-arg]
+def code(
+    matrices: Sequence, offsets: Sequence, weights: Sequence[float] | None, colours: str, speed: float = 0.5
+) -> AffineIFS:  # type: ignore[type-arg]
     """An AffineIFS in float64 from nested lists, coloured along a ramp."""
     a = torch.tensor(np.asarray(matrices, dtype=np.float64))
     t = torch.tensor(np.asarray(offsets, dtype=np.float64))

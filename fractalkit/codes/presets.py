@@ -68,7 +68,9 @@ def _preset(name: str, title: str) -> Callable[[Callable[[], AffineIFS]], Callab
 
 def _fern(rows: list[tuple[float, ...]], colours: str = "moss") -> AffineIFS:
     """Rows of (a, b, c, d, e, f, p): x' = a x + b y + e, y' = c x + d y + f."""
-    return code([[[r[0], r[1]], [r[2], r[3]]] for r in rows], [[r[4], r[5]] for r in rows], [r[6] for r in rows], colours)
+    return code(
+        [[[r[0], r[1]], [r[2], r[3]]] for r in rows], [[r[4], r[5]] for r in rows], [r[6] for r in rows], colours
+    )
 
 
 @_preset("barnsley-fern", "Barnsley's fern")
@@ -330,8 +332,6 @@ def _() -> AffineIFS:
 
 
 # ---- solids
-
-
 
 
 @_preset("sierpinski-tetrahedron", "Sierpinski's tetrahedron")

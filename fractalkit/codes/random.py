@@ -11,7 +11,9 @@ from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
 
 
-def random_ifs(k: int, dim: int = 2, *, rule: str = "singular-values", generator: torch.Generator | None = None) -> AffineIFS:
+def random_ifs(
+    k: int, dim: int = 2, *, rule: str = "singular-values", generator: torch.Generator | None = None
+) -> AffineIFS:
     """A random contractive code of k maps in 2 or 3 dimensions, float64.
 
     Args:

@@ -155,5 +155,7 @@ class Hopper:
             progress()
         front.sort(key=lambda c: c.score.total)
         full = self.refiner.points
-        finals = [self.refined(self.rate(c.maps, points=full), self.budget.polish, (3.0, 2.0), points=full) for c in front[:2]]
+        finals = [
+            self.refined(self.rate(c.maps, points=full), self.budget.polish, (3.0, 2.0), points=full) for c in front[:2]
+        ]
         return min(finals, key=lambda c: c.score.total)

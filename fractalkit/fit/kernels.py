@@ -14,7 +14,6 @@ import numpy as np
 
 from fractalkit.fit.target import nearest
 
-# ruff: noqa: PLR0913
 # mypy: disable-error-code="no-untyped-def"
 
 
@@ -261,9 +260,7 @@ def register(maps, dim, cap, fore, back, iters, tau0, tau1, points, graph, cells
                     u0 = inv[0, 0] * e0 + inv[0, 1] * e1 + inv[0, 2] * e2
                     u1 = inv[1, 0] * e0 + inv[1, 1] * e1 + inv[1, 2] * e2
                     u2 = inv[2, 0] * e0 + inv[2, 1] * e1 + inv[2, 2] * e2
-                    if (
-                        u0 < xlow[0] or u0 > xhigh[0] or u1 < xlow[1] or u1 > xhigh[1] or u2 < xlow[2] or u2 > xhigh[2]
-                    ):
+                    if u0 < xlow[0] or u0 > xhigh[0] or u1 < xlow[1] or u1 > xhigh[1] or u2 < xlow[2] or u2 > xhigh[2]:
                         continue
                     j, _ = nearest(u0, u1, u2, points, graph, cells, shape, low, inverse)
                     p = points[j]

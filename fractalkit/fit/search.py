@@ -118,7 +118,9 @@ class Searcher:
         maps = maps.copy()
         size = np.array([kernels.norm_of(m) for m in maps])
         cap = np.minimum(self.cap, np.maximum(1.3 * size, 0.1))
-        self._register(maps, cap, self.fore[:128], self.back[:400], 10, 0.05 * size + 2 * self.spacing, 3 * self.spacing)
+        self._register(
+            maps, cap, self.fore[:128], self.back[:400], 10, 0.05 * size + 2 * self.spacing, 3 * self.spacing
+        )
         self._register(maps, cap, self.fore, self.back, 8, 3 * self.spacing, self.spacing)
         self._insert(maps)
 

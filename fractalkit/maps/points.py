@@ -34,7 +34,12 @@ class AddressedPoints(IteratedMap):
         n = symbols.shape[0]
         if symbols.ndim != 1 or sources.shape != symbols.shape or not 1 <= n <= MAX_POINTS:
             raise UsageError(f"symbols and sources: expected equal shapes [N] with 1 <= N <= {MAX_POINTS}")
-        if int(symbols.min()) < 0 or int(symbols.max()) >= len(ifs) or int(sources.min()) < 0 or int(sources.max()) >= n:
+        if (
+            int(symbols.min()) < 0
+            or int(symbols.max()) >= len(ifs)
+            or int(sources.min()) < 0
+            or int(sources.max()) >= n
+        ):
             raise UsageError(f"symbols must be in 0 … {len(ifs) - 1} and sources in 0 … {n - 1}")
         self.ifs, self.symbols, self.sources = ifs, symbols.long(), sources.long()
 

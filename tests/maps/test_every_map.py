@@ -47,7 +47,9 @@ def test_every_map_has_an_example():
     assert not missing, f"add examples of {missing} to EXAMPLES"
 
 
-CASES = [pytest.param(build, id=f"{c.__name__}-{i}") for c, builds in EXAMPLES.items() for i, build in enumerate(builds)]
+CASES = [
+    pytest.param(build, id=f"{c.__name__}-{i}") for c, builds in EXAMPLES.items() for i, build in enumerate(builds)
+]
 
 
 @pytest.mark.parametrize("build", CASES)

@@ -1,0 +1,208 @@
+"""An orbit camera for point clouds: perspective, automatic framing, a view that shows the shape, a guess at what is up."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fractalkit.errors import UsageError
+
+Array = npt.NDArray[np.float64]
+AXES = ("x", "y", "z")
+_MOST = 40_000  # points that framing and guessing look at
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A perspective camera on a sphere around its target.
+
+    Args:
+        target: the point ``[3]`` at the centre of the picture.
+        distance: from the target to the eye, in the units of the cloud.
+        azimuth: degrees about the up axis; 0 looks along +y from -y when z is up, 90 from +x.
+        elevation: degrees above the horizon, between -89 and 89.
+        fov: degrees across the picture's shorter side.
+        up: "x", "y" or "z".
+    """
+
+    target: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    distance: float = 4.0
+    azimuth: float = 30.0
+    elevation: float = 18.0
+    fov: float = 26.0
+    up: str = "z"
+
+    def __post_init__(self) -> None:
+        if self.up not in AXES:
+            raise UsageError(f"up: expected x, y or z, got {self.up!r}")
+        if not 0 < self.fov < 170:
+            raise UsageError(f"fov: expected degrees between 0 and 170, got {self.fov}")
+        if not -89 <= self.elevation <= 89:
+            raise UsageError(f"elevation: expected -89 to 89 degrees, got {self.elevation}")
+        if not (self.distance > 0 and math.isfinite(self.distance)):
+            raise UsageError(f"distance: expected a positive number, got {self.distance}")
+
+    def basis(self) -> Array:
+        """Rows right, up, forward ``[3, 3]``, orthonormal; forward points from the eye into the scene."""
+        return view_basis(self.azimuth, self.elevation, self.up)
+
+    @property
+    def eye(self) -> Array:
+        """Where the camera stands, ``[3]``."""
+        return np.asarray(self.target, dtype=np.float64) - self.distance * self.basis()[2]
+
+    def focal(self, size: tuple[int, int]) -> float:
+        """Focal length in pixels of a picture of size (H, W)."""
+        return 0.5 * min(size) / math.tan(math.radians(self.fov) / 2)
+
+    def view(self, points: npt.ArrayLike) -> Array:
+        """Points ``[N, 3]`` in the camera's frame: to the right, up, and into the depth; the eye is the origin."""
+        # the target is subtracted first: coordinates of 5e6 keep their digits
+        x = np.asarray(points, dtype=np.float64) - np.asarray(self.target, dtype=np.float64)
+        out: Array = x @ self.basis().T
+        out[:, 2] += self.distance
+        return out
+
+    def project(self, points: npt.ArrayLike, size: tuple[int, int]) -> tuple[Array, Array]:
+        """Pixel positions ``[N, 2]`` (column, row; (0, 0) the top left corner of the picture) and depths ``[N]``.
+
+        Points behind the eye have a depth of at most 0 and positions that are not finite.
+
+        >>> Camera(distance=5).project([[0, 0, 0]], (100, 200))[0].tolist()
+        [[100.0, 50.0]]
+        """
+        v = self.view(points)
+        depth = v[:, 2]
+        scale = self.focal(size) / np.where(depth > 0, depth, np.nan)
+        return np.stack([size[1] / 2 + scale * v[:, 0], size[0] / 2 - scale * v[:, 1]], axis=1), depth
+
+    @classmethod
+    def frame(
+        cls,
+        points: npt.ArrayLike,
+        size: tuple[int, int] = (1, 1),
+        *,
+        azimuth: float | None = None,
+        elevation: float | None = None,
+        fov: float = 26.0,
+        up: str = "z",
+        margin: float = 0.06,
+    ) -> Camera:
+        """The camera that shows the whole cloud, centred, whatever lies far outside of it.
+
+        Framing leaves out rows beyond the 0.5 % quantiles of each axis by more than 15 % of their span: stray points of
+        a scan. The azimuth, where it is not given, is the three-quarter view under which the cloud covers the most.
+
+        Args:
+            points: ``[N, 3]``, finite; an empty cloud gives the default camera.
+            size: (H, W) of the picture; only the ratio counts.
+            margin: of the picture's shorter side, left free all around.
+            up: "x", "y", "z", or "auto" for :func:`guess_up`.
+        """
+        x = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+        if len(x) == 0:
+            return cls(fov=fov, up="z" if up == "auto" else up, azimuth=azimuth or 30.0, elevation=elevation or 18.0)
+        x = x[:: max(1, len(x) // _MOST)]
+        if up == "auto":
+            up = guess_up(x)
+        x = _without_strays(x)
+        elevation = 16.0 if elevation is None else elevation
+        if azimuth is None:
+            azimuth = _good_azimuth(x, elevation, up)
+        basis = view_basis(azimuth, elevation, up)
+        middle = (x.min(axis=0) + x.max(axis=0)) / 2
+        v = (x - middle) @ basis.T
+        if float(np.abs(v).max()) == 0:  # one point: any distance will do
+            return cls(tuple(middle.tolist()), max(1.0, float(np.abs(middle).max())), azimuth, elevation, fov, up)
+        h, w = size
+        half = math.tan(math.radians(fov) / 2) * (1 - 2 * margin)
+        tan_x, tan_y = half * w / min(size), half * h / min(size)
+        # |v_x - c_x| <= tan_x (d + v_z) for every point, and so for y: the least d, with the best centre for it
+        centre = np.zeros(3)
+        distance = 0.0
+        for _ in range(24):
+            rest = v - centre
+            need_x = np.abs(rest[:, 0]) / tan_x - rest[:, 2]
+            need_y = np.abs(rest[:, 1]) / tan_y - rest[:, 2]
+            distance = max(float(need_x.max()), float(need_y.max()))
+            depth = np.maximum(distance + rest[:, 2], 1e-3 * distance)
+            for c in (0, 1):
+                slope = rest[:, c] / depth
+                centre[c] += (slope.max() + slope.min()) / 2 * distance * 0.9
+        distance = max(distance, 1.02 * float(-(v - centre)[:, 2].min()), 1e-12)
+        target = middle + centre @ basis
+        return cls(tuple(target.tolist()), distance, azimuth, elevation, fov, up)
+
+
+def view_basis(azimuth: float, elevation: float, up: str) -> Array:
+    """Rows right, up, forward of a camera at these angles (degrees)."""
+    a, e = math.radians(azimuth), math.radians(elevation)
+    right = np.array([math.cos(a), math.sin(a), 0.0])
+    forward = np.array([-math.sin(a) * math.cos(e), math.cos(a) * math.cos(e), -math.sin(e)])
+    basis = np.stack([right, np.cross(right, forward), forward])
+    # written for z up; the other axes are cyclic exchanges, so that handedness stays
+    roll = {"z": 0, "x": 1, "y": 2}[up]
+    return np.roll(basis, roll, axis=1)
+
+
+def _without_strays(x: Array) -> Array:
+    low, high = np.quantile(x, [0.005, 0.995], axis=0)
+    pad = 0.15 * float((high - low).max()) + 1e-300
+    inside = ((x >= low - pad) & (x <= high + pad)).all(axis=1)
+    return x[inside] if inside.any() else x
+
+
+def _covered(x: Array, azimuth: float, elevation: float, up: str, cells: int = 56) -> float:
+    """Area of the silhouette on a coarse grid whose cells are the same for all angles."""
+    v = (x - x.mean(axis=0)) @ view_basis(azimuth, elevation, up).T[:, :2]
+    reach = float(np.linalg.norm(x - x.mean(axis=0), axis=1).max()) + 1e-300
+    cell = ((v / reach + 1) * 0.5 * (cells - 1)).astype(np.int64)
+    return float(len(np.unique(cell[:, 0] * cells + cell[:, 1])))
+
+
+def _good_azimuth(x: Array, elevation: float, up: str) -> float:
+    """Broad side first, turned a little: the azimuth that covers the most, plus 25 degrees towards the broader side."""
+    x = x[:: max(1, len(x) // 6000)]
+    angles = np.arange(0, 360, 15)
+    area = np.array([_covered(x, float(a), elevation, up) for a in angles])
+    if area.max() < 1.06 * area.min():  # as broad from everywhere (trees, flakes): the usual three-quarter view
+        return 30.0
+    # opposite sides cover the same but for noise: keep to the half from which +x points to the right
+    score = area * np.where(np.cos(np.radians(angles)) >= -1e-9, 1.0, 0.9)
+    best = int(score.argmax())
+    turned = [(area[(best + s) % len(angles)], s) for s in (-2, 2)]
+    return float((angles[best] + 0.8 * 15 * max(turned)[1]) % 360)
+
+
+def guess_up(points: npt.ArrayLike) -> str:
+    """ "y" or "z", whichever the cloud seems to stand along: a guess, to be overridden where it matters.
+
+    Scans and codes have z up, many meshes y. A cloud that is far flatter or far longer along z than across stands on z
+    (terrain; trees). Otherwise the axis wins on whose lowest 4 % the cloud stands more firmly: its centre of mass lies
+    over the footprint there, and the cloud mirrors best about an upright plane. Ties go to z.
+    """
+    x = np.asarray(points, dtype=np.float64).reshape(-1, 3)
+    if len(x) < 16:
+        return "z"
+    x = _without_strays(x[:: max(1, len(x) // 8000)])
+    span = x.max(axis=0) - x.min(axis=0)
+    if span[2] <= 0.35 * max(span[0], span[1]) or span[2] >= 1.6 * max(span[0], span[1]):
+        return "z"
+    if span[1] >= 1.6 * max(span[0], span[2]):
+        return "y"
+    return "y" if _firmness(x, 1) > _firmness(x, 2) + 0.08 else "z"
+
+
+def _firmness(x: Array, axis: int) -> float:
+    """How well the cloud stands on this axis' low end: 1 when its mass is over the middle of a broad footprint."""
+    across = [a for a in range(3) if a != axis]
+    low = x[:, axis].min()
+    foot = x[x[:, axis] <= low + 0.04 * (x[:, axis].max() - low)][:, across]
+    span = x[:, across].max(axis=0) - x[:, across].min(axis=0) + 1e-300
+    centre = (x[:, across].mean(axis=0) - foot.min(axis=0)) / (foot.max(axis=0) - foot.min(axis=0) + 1e-300)
+    over = float(np.clip(1 - 2 * np.abs(centre - 0.5), -1, 1).min())
+    broad = float(((foot.max(axis=0) - foot.min(axis=0)) / span).prod())
+    return over * math.sqrt(broad)
