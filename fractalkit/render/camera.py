@@ -1,4 +1,4 @@
-"""An orbit camera for point clouds: perspective, automatic framing, a view that shows the shape, a guess at what is up."""
+"""An orbit camera for point clouds: perspective, framing, a view that shows the shape, a guess at what is up."""
 
 from __future__ import annotations
 

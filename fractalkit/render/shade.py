@@ -21,7 +21,7 @@ from fractalkit.render.camera import Camera
 Array = npt.NDArray[np.float64]
 Layer = npt.NDArray[np.float32]
 
-KEY = {"dark": 1.75, "light": 1.55}
+KEY = {"dark": 1.25, "light": 1.25}
 SKY = {"dark": (0.62, 0.66, 0.74), "light": (0.74, 0.76, 0.80)}  # cool from above
 GROUND = {"dark": (0.20, 0.17, 0.15), "light": (0.40, 0.36, 0.32)}  # warm from below
 KEY_COLOUR = (1.0, 0.955, 0.88)
@@ -30,7 +30,7 @@ KEY_COLOUR = (1.0, 0.955, 0.88)
 def light(
     depth: Layer, colour: Layer, points: Array, gap: Array, camera: Camera, size: tuple[int, int], *, background: str
 ) -> Layer:
-    """Linear light of each pixel, ``[H, W, 3]`` float32: colour x (ambient x occlusion + key light x shadow), fading back.
+    """Linear light ``[H, W, 3]`` float32: colour x (ambient x occlusion + key light x shadow), fading with depth.
 
     Args:
         depth, colour: layers of :func:`fractalkit.render.splat.splat`, infinity where nothing is.
@@ -60,7 +60,8 @@ def light(
     _cast(depth, normal, points, gap, camera, focal, basis, towards, unit, shadow)
     near, far = np.quantile(depth[covered][:: max(1, int(covered.sum()) // 50_000)], [0.01, 0.99])
     out = np.zeros_like(colour)
-    _combine(depth, colour, normal, open_sky, shadow, (basis @ towards).astype(np.float32), (basis @ axis).astype(np.float32),
+    _combine(depth, colour, normal, open_sky, shadow,
+             (basis @ towards).astype(np.float32), (basis @ axis).astype(np.float32),
              np.array(SKY[background], np.float32), np.array(GROUND[background], np.float32),
              np.array(KEY_COLOUR, np.float32) * np.float32(KEY[background]), np.float32(near), np.float32(far),
              np.float32(0.34 if background == "dark" else 0.0), out)  # fmt: skip
@@ -69,7 +70,7 @@ def light(
 
 def _smoothed(surface: Layer, sigma: float) -> Layer:
     """Depth blurred along rows and columns over neighbours of about the same depth: the dents of single discs go."""
-    radius = int(min(max(round(sigma), 1), 7))
+    radius = int(min(max(round(1.3 * sigma), 1), 12))
     a, b = np.empty_like(surface), np.empty_like(surface)
     limit = np.float32(3.0 * radius)
     _blur_rows(surface, radius, limit, a)
@@ -291,10 +292,13 @@ def _combine(depth, colour, normal, sky, shadow, towards, up, above, below, key,
                 a = colour[r, c, k]
                 bounced = o / (np.float32(1) - a * np.float32(0.75) * (np.float32(1) - o))
                 ambient = (below[k] + (above[k] - below[k]) * upward) * bounced
-                value = a * (ambient * np.float32(0.62) + key[k] * face * shadow[r, c] * (np.float32(0.4) + np.float32(0.6) * o))
+                value = a * (
+                    ambient * np.float32(0.7) + key[k] * face * shadow[r, c] * (np.float32(0.4) + np.float32(0.6) * o)
+                )
                 value = (value + rim * above[k] * o * np.float32(0.25)) * dim
                 # a soft shoulder above 0.75
                 if value > np.float32(0.75):
-                    value = np.float32(0.75) + np.float32(0.25) * (np.float32(1) - math.exp(-(value - np.float32(0.75)) * np.float32(4)))
+                    value = np.float32(0.75) + np.float32(0.25) * (
+                        np.float32(1) - math.exp(-(value - np.float32(0.75)) * np.float32(4))
+                    )
                 out[r, c, k] = value
-

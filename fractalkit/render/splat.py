@@ -18,14 +18,14 @@ import torch
 from fractalkit.errors import DataError, UsageError
 from fractalkit.render import shade
 from fractalkit.render.camera import Camera
-from fractalkit.render.palette import encode, from_oklab, parse_colour, to_linear, to_oklab
+from fractalkit.render.palette import encode, from_oklab, parse_colour, to_linear, to_oklab, to_srgb
 
 # mypy: disable-error-code="no-untyped-def"
 
 Array = npt.NDArray[np.float64]
 
 BACKGROUNDS: dict[str, tuple[str, str]] = {"dark": ("#1d2028", "#0b0c10"), "light": ("#f8f6f1", "#e6e2d9")}
-TINTS = {"dark": ("#b9a48c", "#f3e7d3"), "light": ("#a08b74", "#eadcc6")}  # low, high: warm clay
+TINTS = {"dark": ("#a8876a", "#d8c3a5"), "light": ("#9a7f66", "#d6c0a4")}  # low, high: warm clay
 MAX_PIXELS = 1 << 28
 _SPACING_SAMPLE = 60_000
 
@@ -73,13 +73,13 @@ def _front(xy, depth, radius, front):
         x, y, r = xy[i, 0], xy[i, 1], radius[i]
         if not (x + r >= 0 and y + r >= 0 and x - r < w and y - r < h):
             continue
-        c, s = int(math.floor(x)), int(math.floor(y))
+        c, s = math.floor(x), math.floor(y)
         if 0 <= c < w and 0 <= s < h and z < front[s, c]:
             front[s, c] = z
         r2 = r * r
-        for row in range(max(int(math.floor(y - r)), 0), min(int(math.floor(y + r)) + 1, h)):
+        for row in range(max(math.floor(y - r), 0), min(math.floor(y + r) + 1, h)):
             dy = row + 0.5 - y
-            for col in range(max(int(math.floor(x - r)), 0), min(int(math.floor(x + r)) + 1, w)):
+            for col in range(max(math.floor(x - r), 0), min(math.floor(x + r) + 1, w)):
                 dx = col + 0.5 - x
                 if dx * dx + dy * dy < r2 and z < front[row, col]:
                     front[row, col] = z
@@ -95,11 +95,11 @@ def _blend(xy, depth, radius, colour, slab, front, total, mean, rgb):
         x, y, r = xy[i, 0], xy[i, 1], radius[i]
         if not (x + r >= 0 and y + r >= 0 and x - r < w and y - r < h):
             continue
-        c, s = int(math.floor(x)), int(math.floor(y))
+        c, s = math.floor(x), math.floor(y)
         r2 = r * r
-        for row in range(max(int(math.floor(y - r)), 0), min(int(math.floor(y + r)) + 1, h)):
+        for row in range(max(math.floor(y - r), 0), min(math.floor(y + r) + 1, h)):
             dy = row + 0.5 - y
-            for col in range(max(int(math.floor(x - r)), 0), min(int(math.floor(x + r)) + 1, w)):
+            for col in range(max(math.floor(x - r), 0), min(math.floor(x + r) + 1, w)):
                 dx = col + 0.5 - x
                 d2 = dx * dx + dy * dy
                 if (d2 < r2 or (row == s and col == c)) and z <= front[row, col] + slab:
@@ -142,9 +142,9 @@ def _flat(xy, radius, colour, cover, rgb):
         scale = np.float32(min(1.0, math.pi * radius[i] * radius[i]))
         if not (x + r >= 0 and y + r >= 0 and x - r < w and y - r < h):
             continue
-        for row in range(max(int(math.floor(y - r)), 0), min(int(math.floor(y + r)) + 1, h)):
+        for row in range(max(math.floor(y - r), 0), min(math.floor(y + r) + 1, h)):
             dy = row + 0.5 - y
-            for col in range(max(int(math.floor(x - r)), 0), min(int(math.floor(x + r)) + 1, w)):
+            for col in range(max(math.floor(x - r), 0), min(math.floor(x + r) + 1, w)):
                 dx = col + 0.5 - x
                 a = np.float32(min(r - math.sqrt(dx * dx + dy * dy), 1.0))
                 if a > 0:
@@ -155,7 +155,7 @@ def _flat(xy, radius, colour, cover, rgb):
 
 
 def spacing(points: npt.ArrayLike, neighbours: int = 6) -> Array:
-    """Distance of each point to its ``neighbours``-th nearest, ``[N]``, kept within 1/3 to 2 times the median.
+    """Distance of each point to its ``neighbours``-th nearest, ``[N]``, kept within 1/3 to 3 times the median.
 
     Beyond 60,000 points, one number for all: the median of a thinned cloud, scaled as if the cloud were a surface.
     """
@@ -176,7 +176,7 @@ def spacing(points: npt.ArrayLike, neighbours: int = 6) -> Array:
         return np.full(n, middle * (len(part) / n) ** power)
     if middle == 0:
         middle = float(d.mean())
-    return np.clip(d, middle / 3, 2 * middle)
+    return np.clip(d, middle / 3, 3 * middle)
 
 
 def checked(points: npt.ArrayLike, colours: npt.ArrayLike | None) -> tuple[Array, Array | None]:
@@ -213,8 +213,6 @@ def default_tint(points: Array, up: str, background: str) -> Array:
     axis = {"x": 0, "y": 1, "z": 2}[up] if points.shape[1] == 3 else 1
     h = points[:, axis]
     t = (h - h.min()) / max(float(h.max() - h.min()), 1e-300) if len(h) else h
-    from fractalkit.render.palette import to_srgb
-
     return to_srgb(from_oklab(low + np.clip(t, 0, 1)[:, None] * (high - low)))
 
 

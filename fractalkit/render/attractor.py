@@ -1,0 +1,121 @@
+"""A picture of a code's attractor: a tone-mapped histogram in the plane, lit points in space."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fractalkit.codes.affine import AffineIFS
+from fractalkit.errors import UsageError
+from fractalkit.orbit import histogram, sample
+from fractalkit.orbit.api import extent
+from fractalkit.render.camera import Camera
+from fractalkit.render.palette import Palette, distinct, palette
+from fractalkit.render.splat import MAX_PIXELS, checked, draw_cloud
+from fractalkit.render.tonemap import tone_map
+
+Array = npt.NDArray[np.float64]
+_DEPTH = 10  # addresses that colour a point: what lies beyond weighs 2^-10 at the usual blend
+
+
+def draw_ifs(
+    ifs: AffineIFS,
+    *,
+    size: tuple[int, int] = (1000, 1000),
+    points: int | None = None,
+    palette: str | Palette | None = None,
+    background: str = "dark",
+    seed: int = 0,
+    camera: Camera | None = None,
+    supersample: int = 2,
+    brightness: float = 1.0,
+    gamma: float = 2.2,
+) -> npt.NDArray[np.uint8]:
+    """Draw the invariant measure of a code (plane) or points of its attractor (space).
+
+    Args:
+        size: (H, W) in pixels.
+        points: orbit points; None takes 24 for each cell of the supersampled grid in the plane, and two for each pixel
+            in space.
+        palette: a palette of :data:`fractalkit.render.palette.PALETTES`, along the density or the height; None takes
+            the code's own colours where it has some.
+        background: "dark" or "light".
+        camera: in space; None frames the attractor, z up.
+        brightness, gamma: of the tone map, in the plane.
+
+    Returns:
+        uint8 ``[H, W, 3]``; the same for the same code, options and seed.
+
+    Raises:
+        DataError: a map of the code does not contract.
+        UsageError: an option out of range.
+    """
+    h, w = size
+    if min(h, w) < 1 or supersample < 1 or h * w * supersample**2 > MAX_PIXELS:
+        raise UsageError(f"size: expected at least 1 x 1 and at most {MAX_PIXELS} samples, got {h} x {w}")
+    if points is not None and points < 0:
+        raise UsageError(f"points: expected 0 or more, got {points}")
+    ifs = ifs.to(device="cpu", dtype=torch.float64)
+    if ifs.dim == 3:
+        n = points if points is not None else min(2 * h * w, 2_000_000)
+        return _draw_space(ifs, n, size, palette, background, seed, camera, supersample)
+    s = supersample
+    n = points if points is not None else 24 * h * w * s * s
+    low, high = plane_window(ifs, size)
+    by_code = palette is None and ifs.colours is not None
+    hist = histogram(ifs, n, shape=(h * s, w * s), bounds=(low, high), colours=by_code, seed=seed)
+    counts = hist.counts.flip(0).numpy()  # pictures begin at the top, the grid at the lowest y
+    rgb = None if hist.rgb is None else hist.rgb.flip(0).numpy()
+    return tone_map(
+        counts, rgb, colours=palette, background=background, brightness=brightness, gamma=gamma, supersample=s
+    )
+
+
+def plane_window(ifs: AffineIFS, size: tuple[int, int], margin: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
+    """Corners ``[2]`` of the window of the picture's shape that holds the attractor of a planar code, centred."""
+    low, high = extent(ifs, margin=0.0)
+    middle, span = (low + high) / 2, high - low
+    h, w = size
+    unit = max(float(span[0]) / w, float(span[1]) / h) / (1 - 2 * margin)
+    if not unit > 0:  # one point
+        unit = max(1.0, float(middle.abs().max())) / min(h, w)
+    half = torch.tensor([w, h], dtype=torch.float64) * unit / 2
+    return middle - half, middle + half
+
+
+def colours_of(ifs: AffineIFS, points: Array, addresses: torch.Tensor, name: str | Palette | None) -> Array | None:
+    """sRGB ``[N, 3]`` of attractor points: the code's colours by address, or a palette by height; None without both."""
+    if name is not None:
+        top = points[:, -1]
+        span = float(top.max() - top.min()) if len(top) else 0.0
+        t = (top - top.min()) / span if span > 0 else np.full(len(top), 0.5)
+        return palette(name)(0.25 + 0.65 * t)
+    if ifs.colours is None:
+        return None
+    return np.clip(ifs.colour_of(addresses.to(torch.int64)).detach().cpu().double().numpy(), 0, 1)
+
+
+def piece_colours(ifs: AffineIFS) -> Array:
+    """One distinct colour for each map, sRGB ``[K, 3]``; pieces that lie near each other differ most."""
+    # the piece of map k lies about the image of the attractor's mean
+    middle = sample(ifs.to(dtype=torch.float64), 4096, engine="numba", dtype=torch.float64).points.mean(0)
+    places = (
+        torch.einsum("kij,j->ki", ifs.matrices.detach().double().cpu(), middle) + ifs.offsets.detach().double().cpu()
+    )
+    return distinct(len(ifs), places.tolist())
+
+
+def _draw_space(
+    ifs: AffineIFS, n: int, size: tuple[int, int], name: str | Palette | None, background: str, seed: int,
+    camera: Camera | None, supersample: int,
+) -> npt.NDArray[np.uint8]:  # fmt: skip
+    speed = ifs.colour_speed
+    depth = _DEPTH if speed > 0.4 else min(24, math.ceil(-7 / math.log2(1 - speed)))
+    orbit = sample(ifs, n, seed=seed, depth=depth)
+    x, _ = checked(orbit.points, None)
+    assert orbit.addresses is not None
+    c = colours_of(ifs, x, orbit.addresses, name)
+    return draw_cloud(x, c, size=size, camera=camera, up="z", background=background, supersample=supersample)

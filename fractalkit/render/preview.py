@@ -1,0 +1,166 @@
+"""The picture beside a fit: the input, the attractor, and the attractor coloured by the maps that made its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fractalkit.codes.affine import AffineIFS
+from fractalkit.errors import UsageError
+from fractalkit.orbit import even
+from fractalkit.render.attractor import colours_of, draw_ifs, piece_colours
+from fractalkit.render.camera import Camera
+from fractalkit.render.palette import parse_colour
+from fractalkit.render.splat import BACKGROUNDS, checked, draw_cloud
+
+Image = npt.NDArray[np.uint8]
+
+INK = {"dark": ("#e9e6df", "#989ca6"), "light": ("#26282c", "#77746c")}  # title, figures
+MOST_DRAWN = 1_000_000
+_ALONE = 400_000  # points of a code that comes without a cloud
+
+
+def preview(
+    points: npt.ArrayLike | None,
+    colours: npt.ArrayLike | None,
+    ifs: AffineIFS,
+    *,
+    title: str = "",
+    figures: Sequence[str] = (),
+    seed: int = 0,
+    panel: int = 720,
+    up: str = "auto",
+    background: str = "dark",
+) -> Image:
+    """Panels under one camera and one light: input | attractor, as many points | the pieces, a colour for each map.
+
+    Args:
+        points: the input cloud ``[N, D]``; None for a code alone, which gives its picture and its pieces.
+        colours: of the input, sRGB ``[N, 3]`` in [0, 1], or None.
+        ifs: the code.
+        title, figures: of the caption; the figures are strings such as ``"Chamfer 0.31 %"``, set in one line.
+        seed: of the code's picture, where it is drawn by the chaos game; clouds use :func:`fractalkit.orbit.even`.
+        panel: side of each square panel in pixels.
+        up: "x", "y", "z" or "auto", which way the input stands.
+        background: "dark" or "light".
+
+    Returns:
+        uint8 ``[H, W, 3]``, H = panel + caption, W = 3 panels, or 2 for a code alone.
+
+    Raises:
+        DataError: rows that are not finite. UsageError: dimensions that differ, an option out of range.
+    """
+    size = (panel, panel)
+    ifs = ifs.to(device="cpu")
+    labels: list[str]
+    if points is None:
+        camera = None
+        n = _ALONE
+    else:
+        x, c = checked(points, colours)
+        if x.shape[1] != ifs.dim:
+            raise UsageError(f"the cloud has {x.shape[1]} dimensions, the code has {ifs.dim}")
+        step = -(-len(x) // MOST_DRAWN)
+        x, c = x[:: max(step, 1)], None if c is None else c[:: max(step, 1)]
+        camera = Camera.frame(x, size, up=up) if ifs.dim == 3 and len(x) else None
+        n = len(x)
+    orbit = even(ifs, n, depth=12)
+    y, _ = checked(orbit.points, None)
+    assert orbit.addresses is not None
+    addresses = orbit.addresses.to(torch.int64)
+    pieces = piece_colours(ifs)[addresses[:, 0].numpy()] if len(y) else np.zeros((0, 3))
+    k = len(ifs)
+    if points is None:
+        camera = Camera.frame(y, size, up="z") if ifs.dim == 3 else None
+        images = [draw_ifs(ifs, size=size, seed=seed, background=background, camera=camera)]
+        labels = ["attractor"]
+    else:
+        own = colours_of(ifs, y, addresses, None) if c is not None or ifs.colours is not None else None
+        images = [
+            draw_cloud(x, c, size=size, camera=camera, background=background),
+            draw_cloud(y, own, size=size, camera=camera, background=background),
+        ]
+        labels = [f"input, {len(x):,} points", "attractor"]
+    images.append(draw_cloud(y, pieces, size=size, camera=camera, background=background))
+    labels.append(f"its {k} piece{'s' if k != 1 else ''}, one map each")
+    return side_by_side(images, title=title, labels=labels, figures=figures, background=background)
+
+
+def side_by_side(
+    images: Sequence[npt.ArrayLike],
+    *,
+    title: str = "",
+    labels: Sequence[str] = (),
+    figures: Sequence[str] = (),
+    background: str = "dark",
+) -> Image:
+    """Pictures of one height in a row, a label in each, and a caption line below when there is a title or a figure.
+
+    Raises:
+        UsageError: no pictures, or heights that differ.
+    """
+    parts = [np.asarray(i) for i in images]
+    if not parts or len({p.shape[0] for p in parts}) != 1:
+        raise UsageError("images: expected one or more pictures of the same height")
+    row = np.concatenate(parts, axis=1)
+    h, w = row.shape[:2]
+    unit = max(h / 720, 0.3)
+    strip = int(46 * unit) if title or figures else 0
+    if background not in BACKGROUNDS:
+        raise UsageError(f"background: expected {' or '.join(BACKGROUNDS)}, got {background!r}")
+    ground = (parse_colour(BACKGROUNDS[background][1]) * 255 + 0.5).astype(np.uint8)
+    out = np.empty((h + strip, w, 3), np.uint8)
+    out[:h], out[h:] = row, ground
+    if strip or any(labels):
+        from PIL import Image as Pillow
+        from PIL import ImageDraw
+
+        canvas = Pillow.fromarray(out)
+        pen = ImageDraw.Draw(canvas)
+        strong, soft = INK[background]
+        at = 0
+        for part, label in zip(parts, labels, strict=False):
+            if label:
+                face = font(13 * unit)
+                text = _shortened(label, face, part.shape[1] - 32 * unit)
+                pen.text((at + part.shape[1] / 2, h - 14 * unit), text, fill=soft, font=face, anchor="ms")
+            at += part.shape[1]
+        base = h + strip * 0.56
+        room = w - 40 * unit
+        head = font(16 * unit, bold=True)
+        text = _shortened(title, head, room * (0.5 if figures else 1.0))
+        pen.text((20 * unit, base), text, fill=strong, font=head, anchor="ls")
+        if figures:
+            face = font(14 * unit)
+            left = room - pen.textlength(text, font=head) - 24 * unit
+            line = _shortened("   ·   ".join(figures), face, left)
+            pen.text((w - 20 * unit, base), line, fill=soft, font=face, anchor="rs")
+        out = np.array(canvas)
+    return out
+
+
+@lru_cache(maxsize=32)
+def font(pixels: float, bold: bool = False) -> Any:
+    """DejaVu Sans, which Matplotlib brings along, at a height in pixels."""
+    from pathlib import Path
+
+    import matplotlib
+    from PIL import ImageFont
+
+    file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVuSans{'-Bold' if bold else ''}.ttf"
+    return ImageFont.truetype(str(file), max(round(pixels), 6))
+
+
+def _shortened(text: str, face: Any, room: float) -> str:
+    """The text, or as much of it as fits into ``room`` pixels, with an ellipsis."""
+    text = " ".join(text.split())
+    if face.getlength(text) <= room:
+        return text
+    while text and face.getlength(text + "…") > room:
+        text = text[:-1]
+    return text.rstrip() + "…" if text else ""
