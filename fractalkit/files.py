@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Writing files so that a half-written one never stands under its final name."""
 
 from __future__ import annotations
 
@@ -8,26 +8,49 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fractalkit.errors import DataError
+
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary path beside ``path``, with its suffix, that takes its place when the block ends well.
+    """Yield a temporary path in the same folder and with the same suffix; rename it to ``path`` on success.
 
-    On an exception the temporary file goes and ``path`` stays as it was. A new file gets the usual permissions.
+    On an error nothing is left behind and an older file at ``path`` stays as it was.
 
     Raises:
-        OSError: the folder is missing or may not be written to.
+        DataError: the folder is missing or cannot be written to.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with atomic_path(folder / "a.txt") as temporary:
+    ...     _ = temporary.write_text("done")
+    >>> [p.name for p in folder.iterdir()]
+    ['a.txt']
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    check_writable(path)
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
+        # mkstemp makes files that only the owner can read; give them what open() would have given
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files
+        temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
-    except BaseException:
+    finally:
         temporary.unlink(missing_ok=True)
-        raise
+
+
+def check_writable(path: str | Path) -> None:
+    """Raise a DataError, before any work is done, where a file at ``path`` could not be written."""
+    path = Path(path)
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; give the name of a file in it")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise DataError(f"{path}: the folder {path.parent} cannot be written to; choose another one")

@@ -1,0 +1,111 @@
+"""What every reader of clouds hands on, and how named or bare columns become points, colours and normals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fractalkit.errors import DataError
+
+_COLOURS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
+_NORMALS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
+
+
+@dataclass
+class RawCloud:
+    """A file's content before it is checked: points [N, D] float64, colours [N, 3] in 0..1, triangles [M, 3]."""
+
+    points: np.ndarray
+    colours: np.ndarray | None = None
+    normals: np.ndarray | None = None
+    triangles: np.ndarray | None = None
+    kind: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+def from_named(columns: Mapping[str, np.ndarray], *, flat: bool = False) -> RawCloud:
+    """Points, colours and normals from columns by name; others are ignored. ``flat`` leaves out z.
+
+    Raises:
+        DataError: no x or y column.
+    """
+    named = {name.strip().lower(): column for name, column in columns.items()}
+    if "x" not in named or "y" not in named:
+        raise DataError(f"has no x and y columns (found: {', '.join(named) or 'none'}); export the positions too")
+    axes = ("x", "y", "z") if "z" in named and not flat else ("x", "y")
+    points = np.stack([np.asarray(named[a], dtype=np.float64) for a in axes], axis=1)
+    colours = next((c for names in _COLOURS if (c := _stack(named, names)) is not None), None)
+    normals = next((c for names in _NORMALS if (c := _stack(named, names)) is not None), None)
+    return RawCloud(points, None if colours is None else unit_colours(colours), _float(normals))
+
+
+def from_columns(table: np.ndarray, *, kind: str) -> RawCloud:
+    """Points, colours and normals from an unnamed table [N, C] by the customs of its kind.
+
+    2 columns are x y; 3 x y z; 4 x y z and an intensity; 5 x y and a colour; 6 a colour or a normal after x y z; 7 a
+    colour with alpha (in .pts an intensity before the colour); 9 both. A normal is told from a colour by its sign.
+
+    Raises:
+        DataError: fewer than 2 columns.
+    """
+    width = table.shape[1]
+    if width < 2:
+        raise DataError(f"has {width} column, but a point needs at least x and y")
+    raw = RawCloud(np.ascontiguousarray(table[:, : 2 if width in (2, 5) else 3], dtype=np.float64))
+    if kind == "xyzn" and width >= 6:
+        raw.normals = _float(table[:, 3:6])
+    elif kind == "pts" and width >= 7:
+        raw.colours = unit_colours(table[:, 4:7])
+    elif width == 5:
+        raw.colours = _maybe_colours(table[:, 2:5])
+    elif width >= 6:
+        raw.colours = _maybe_colours(table[:, 3:6])
+        if raw.colours is None and _are_normals(table[:, 3:6]):
+            raw.normals = _float(table[:, 3:6])
+        if width >= 9:
+            if raw.colours is None:
+                raw.colours = _maybe_colours(table[:, 6:9])
+            elif _are_normals(table[:, 6:9]):
+                raw.normals = _float(table[:, 6:9])
+    return raw
+
+
+def unit_colours(rgb: np.ndarray) -> np.ndarray:
+    """RGB of any numeric type to float32 in 0..1.
+
+    uint8 counts to 255 and uint16 to 65535; other types are taken as 0..1 where nothing exceeds 1, else as 0..255, else
+    as 0..65535.
+
+    >>> unit_colours(np.array([[0, 128, 255]], np.uint8)).round(3).tolist()[0][::2]
+    [0.0, 1.0]
+    """
+    if rgb.dtype == np.uint8:
+        scale = 255.0
+    elif rgb.dtype == np.uint16:
+        scale = 65535.0
+    else:
+        finite = rgb[np.isfinite(rgb)]
+        top = float(finite.max()) if finite.size else 0.0
+        scale = 1.0 if top <= 1 else 255.0 if top <= 255 else 65535.0
+    return np.clip(np.nan_to_num(rgb.astype(np.float32) / np.float32(scale)), 0, 1)
+
+
+def _stack(named: Mapping[str, np.ndarray], names: tuple[str, ...]) -> np.ndarray | None:
+    return np.stack([named[n] for n in names], axis=1) if all(n in named for n in names) else None
+
+
+def _float(normals: Any) -> np.ndarray | None:
+    return None if normals is None else np.asarray(normals, dtype=np.float32)
+
+
+def _maybe_colours(rgb: np.ndarray) -> np.ndarray | None:
+    finite = rgb[np.isfinite(rgb)]
+    return unit_colours(rgb) if finite.size and finite.min() >= 0 and finite.max() <= 255 else None
+
+
+def _are_normals(n: np.ndarray) -> bool:
+    length = np.linalg.norm(n[np.isfinite(n).all(axis=1)], axis=1)
+    return bool(len(length)) and bool(np.abs(np.median(length) - 1) < 0.05)

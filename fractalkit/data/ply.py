@@ -1,0 +1,350 @@
+"""PLY files (Turk, 1994): ascii and binary of either byte order, lists, faces and triangle strips.
+
+A reader of our own, for a hostile or broken header must end in a sentence: every count is held against the file's size
+before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from fractalkit.data.columns import RawCloud, from_named
+from fractalkit.errors import DataError
+
+_TYPES = {
+    "char": "i1", "int8": "i1", "uchar": "u1", "uint8": "u1", "short": "i2", "int16": "i2", "ushort": "u2",
+    "uint16": "u2", "int": "i4", "int32": "i4", "uint": "u4", "uint32": "u4", "float": "f4", "float32": "f4",
+    "double": "f8", "float64": "f8", "int64": "i8", "uint64": "u8", "long": "i8", "ulong": "u8",
+}  # fmt: skip
+_FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
+MAX_HEADER = 1 << 20
+FLAT = "fractalkit dimension 2"  # the comment by which a plane cloud, written with z = 0, is known again
+_FACE_LISTS = ("vertex_indices", "vertex_index")
+
+
+@dataclass
+class Property:
+    """One property; ``count`` is the type of a list's length, None for a scalar."""
+
+    name: str
+    type: str
+    count: str | None = None
+
+
+@dataclass
+class Element:
+    """One element of the header: its name, how many rows, and their properties."""
+
+    name: str
+    rows: int
+    properties: list[Property] = field(default_factory=list)
+
+    def least(self, ascii: bool) -> int:
+        """The fewest bytes that a row can take."""
+        if ascii:
+            return 2 * len(self.properties)
+        return sum(np.dtype(p.count or p.type).itemsize for p in self.properties)
+
+
+@dataclass
+class Header:
+    """A parsed header; ``size`` is the offset of the body."""
+
+    format: str
+    elements: list[Element]
+    comments: list[str]
+    size: int
+
+
+def read_header(file: BinaryIO) -> Header:
+    """Read a PLY header, up to and with the line ``end_header``.
+
+    Raises:
+        DataError: whatever is not a PLY header, with what was expected.
+    """
+    if file.readline(16).strip() != b"ply":
+        raise DataError("is not a PLY file (its first line is not 'ply'); check what the file really is")
+    kind = ""
+    elements: list[Element] = []
+    comments: list[str] = []
+    while True:
+        line = file.readline(4096)
+        if not line or file.tell() > MAX_HEADER:
+            raise DataError("has a PLY header without an end_header line; the file is cut off or damaged")
+        words = line.decode("latin-1").split()
+        match words:
+            case []:
+                continue
+            case ["end_header"]:
+                break
+            case ["comment" | "obj_info", *_]:
+                comments.append(line.decode("utf-8", "replace").strip().partition(" ")[2])
+            case ["format", name, *_] if name in _FORMATS:
+                kind = name
+            case ["element", name, rows] if rows.isdecimal():
+                elements.append(Element(name, int(rows)))
+            case ["property", "list", count, type_, name] if elements:
+                if not _type(count).startswith(("i", "u")):
+                    raise DataError(f"property {name}: the length of a list cannot be of type {count}")
+                elements[-1].properties.append(Property(name, _type(type_), _type(count)))
+            case ["property", type_, name] if elements:
+                elements[-1].properties.append(Property(name, _type(type_)))
+            case _:
+                shown = line[:60].decode("latin-1").strip()
+                raise DataError(f"has a PLY header line that cannot be understood: {shown!a}")
+    if not kind:
+        raise DataError("has a PLY header without a format line; write it again as ascii or binary_little_endian")
+    for element in elements:
+        names = [p.name for p in element.properties]
+        if len(set(names)) < len(names):
+            raise DataError(f"element {element.name}: the header gives two properties the same name")
+    return Header(kind, elements, comments, file.tell())
+
+
+def read_ply(path: Path, *, max_points: int) -> RawCloud:
+    """Vertices, their colours and normals, and triangles where there are faces or strips.
+
+    Raises:
+        DataError: a broken header or body, no vertices, or more than ``max_points``; the caller adds the file's name.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = read_header(file)
+        vertex = next((e for e in header.elements if e.name == "vertex"), None)
+        if vertex is None:
+            raise DataError("declares no vertex element, so it holds no points; export the cloud again")
+        if not vertex.rows:
+            raise DataError("holds no points (its header declares 0 vertices); export a cloud that has some")
+        if vertex.rows > max_points:
+            _fits(vertex, header.format == "ascii", size - header.size)
+            raise DataError(f"holds {vertex.rows:,} points, more than the {max_points:,} allowed; thin it out first")
+        wanted = [e for e in header.elements if e.name in ("vertex", "face", "tristrips")]
+        raw: RawCloud | None = None
+        triangles: list[np.ndarray] = []
+        reader = _Text(file, size) if header.format == "ascii" else _Binary(file, size, _FORMATS[header.format])
+        for element in header.elements:
+            scalars, lists = reader.element(element)
+            if element is vertex:
+                raw = from_named(scalars, flat=FLAT in header.comments)
+            elif element in wanted and element.rows:
+                indices = next((lists[n] for n in _FACE_LISTS if n in lists), None)
+                if indices is not None:
+                    triangles.append((strips if element.name == "tristrips" else fan)(*indices))
+            if element is wanted[-1]:
+                break
+    assert raw is not None
+    raw.kind = f"PLY, {header.format.replace('_', ' ')}"
+    raw.triangles = np.concatenate(triangles) if triangles else None
+    return raw
+
+
+def fan(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Triangles [M, 3] of polygons, given as indices one after another and how many each polygon has.
+
+    >>> fan(np.array([0, 1, 2, 3]), np.array([4])).tolist()
+    [[0, 1, 2], [0, 2, 3]]
+    """
+    starts = np.cumsum(lengths) - lengths
+    pieces = np.maximum(lengths - 2, 0)
+    first = np.repeat(starts, pieces)
+    step = np.arange(len(first)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return np.stack([values[first], values[first + step + 1], values[first + step + 2]], axis=1).astype(np.int64)
+
+
+def strips(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """Triangles [M, 3] of triangle strips; -1 ends a strip inside a list. Their orientation is not kept."""
+    apart = np.insert(values.astype(np.int64), np.cumsum(lengths), -1)
+    if len(apart) < 3:
+        return np.zeros((0, 3), np.int64)
+    triples = np.stack([apart[:-2], apart[1:-1], apart[2:]], axis=1)
+    return triples[(triples >= 0).all(axis=1)]
+
+
+def _type(name: str) -> str:
+    if name not in _TYPES:
+        raise DataError(f"has a property of the unknown type {ascii(name)[:40]}; PLY knows float, double, uchar, int …")
+    return _TYPES[name]
+
+
+def _fits(element: Element, ascii: bool, left: int) -> None:
+    # the last line of a text may lack its newline
+    if element.rows * element.least(ascii) > left + ascii:
+        raise DataError(
+            f"declares {element.rows:,} rows of {element.name}, but only {max(left, 0):,} bytes are left for them; "
+            "the file is cut off or its header is wrong"
+        )
+
+
+Columns = dict[str, np.ndarray]
+Lists = dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+class _Binary:
+    """Elements of a binary body. Rows with lists are taken in runs of equal lengths, each one array."""
+
+    def __init__(self, file: BinaryIO, size: int, order: str) -> None:
+        self.file, self.size, self.order = file, size, order
+
+    def element(self, element: Element) -> tuple[Columns, Lists]:
+        _fits(element, False, self.size - self.file.tell())
+        if not element.properties:
+            return {}, {}
+        if all(p.count is None for p in element.properties):
+            row = np.dtype([(p.name, self.order + p.type) for p in element.properties])
+            table = np.frombuffer(self.file.read(element.rows * row.itemsize), row)
+            return {name: table[name] for name in table.dtype.names or ()}, {}
+        start = self.file.tell()
+        body = self.file.read()
+        tables, used = self.runs(element, body)
+        self.file.seek(start + used)
+        columns: Columns = {}
+        lists: Lists = {}
+        for p in element.properties:
+            parts = [t[p.name] for t in tables]
+            if p.count is None:
+                columns[p.name] = np.concatenate(parts) if parts else np.zeros(0)
+            else:
+                counts = [np.full(len(x), x.shape[1], np.int64) for x in parts]
+                lists[p.name] = (
+                    np.concatenate([x.reshape(-1) for x in parts]) if parts else np.zeros(0, np.int64),
+                    np.concatenate(counts) if counts else np.zeros(0, np.int64),
+                )
+        return columns, lists
+
+    def runs(self, element: Element, body: bytes) -> tuple[list[np.ndarray], int]:
+        """Tables of rows of one layout each, and the bytes they take."""
+        tables: list[np.ndarray] = []
+        at, done, window = 0, 0, 1
+        while done < element.rows:
+            row, fixed = self.layout(element, body, at, done)
+            take = min(window, element.rows - done, (len(body) - at) // row.itemsize)
+            if take < 1:
+                raise _short(element, done)
+            table = np.frombuffer(body, row, take, at)
+            same = np.ones(take, bool)
+            for name, length in fixed.items():
+                same &= table["#" + name] == length
+            good = take if bool(same.all()) else int(np.argmin(same))
+            window = window * 2 if good == take else max(1, good)
+            tables.append(table[:good])
+            at += good * row.itemsize
+            done += good
+        return tables, at
+
+    def layout(self, element: Element, body: bytes, at: int, done: int) -> tuple[np.dtype, dict[str, int]]:
+        """The layout of the row that begins at ``at``, and the lengths of its lists."""
+        fields: list[tuple] = []
+        lengths: dict[str, int] = {}
+        for p in element.properties:
+            if p.count is None:
+                fields.append((p.name, self.order + p.type))
+                at += np.dtype(p.type).itemsize
+                continue
+            width = np.dtype(p.count).itemsize
+            if at + width > len(body):
+                raise _short(element, done)
+            n = int(np.frombuffer(body, self.order + p.count, 1, at)[0])
+            at += width + n * np.dtype(p.type).itemsize
+            if n < 0 or at > len(body):
+                raise _short(element, done)
+            lengths[p.name] = n
+            fields += [("#" + p.name, self.order + p.count), (p.name, self.order + p.type, (n,))]
+        return np.dtype(fields), lengths
+
+
+class _Text:
+    """Elements of an ascii body, one row a line."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.left = size - file.tell()
+        self.lines: Iterator[str] = (s for s in io.TextIOWrapper(file, "latin-1") if not s.isspace())
+
+    def element(self, element: Element) -> tuple[Columns, Lists]:
+        _fits(element, True, self.left)
+        if not element.rows or not element.properties:
+            return {}, {}
+        rows = itertools.islice(self.lines, element.rows)
+        names = [p.name for p in element.properties]
+        if all(p.count is None for p in element.properties):
+            table = text_table(rows, element.name, usecols=range(len(names)))
+            if len(table) < element.rows:
+                raise _short(element, len(table))
+            return dict(zip(names, map(_typed, table.T, element.properties), strict=True)), {}
+        scalars: dict[str, list[float]] = {p.name: [] for p in element.properties if p.count is None}
+        lists: dict[str, list[float]] = {p.name: [] for p in element.properties if p.count is not None}
+        lengths: dict[str, list[int]] = {name: [] for name in lists}
+        done = 0
+        for done, line in enumerate(rows, 1):
+            words = line.split()
+            try:
+                at = 0
+                for p in element.properties:
+                    if p.count is None:
+                        scalars[p.name].append(float(words[at]))
+                        at += 1
+                    else:
+                        n = int(words[at])
+                        if n < 0 or at + 1 + n > len(words):
+                            raise IndexError
+                        lists[p.name] += map(float, words[at + 1 : at + 1 + n])
+                        lengths[p.name].append(n)
+                        at += 1 + n
+            except IndexError:
+                raise DataError(
+                    f"{element.name} row {done} has {len(words)} values, fewer than the header's properties need; "
+                    "the header or the row is wrong"
+                ) from None
+            except ValueError:
+                raise DataError(f"{element.name} row {done} is not of numbers: {line.strip()[:40]!a}") from None
+        if done < element.rows:
+            raise _short(element, done)
+        columns = {p.name: _typed(np.array(scalars[p.name]), p) for p in element.properties if p.count is None}
+        return columns, {n: (_whole(lists[n], element), np.array(lengths[n], np.int64)) for n in lists}
+
+
+def text_table(rows: Iterator[str], what: str, **options) -> np.ndarray:  # type: ignore[no-untyped-def]
+    """Numbers [N, C] from lines of text; a DataError names the row that is wrong."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there were no rows, which the caller says better
+            return np.loadtxt(rows, ndmin=2, comments=None, **options)
+    except (ValueError, IndexError) as error:
+        raise DataError(f"{what}: {_plain(str(error))}") from None
+
+
+def _plain(message: str) -> str:
+    """NumPy's complaint in one printable line, its rows counted from 1."""
+    first = message.split(";")[0].removesuffix(".")
+    first = re.sub(r"at row (\d+), column", lambda m: f"at row {int(m[1]) + 1}, column", first)
+    return first.encode("ascii", "backslashreplace").decode()[:160] + "; the file is damaged or of another kind"
+
+
+def _typed(column: np.ndarray, p: Property) -> np.ndarray:
+    """Give text columns the type that the header declares, which tells colours of 0..255 from those of 0..1."""
+    if p.type[0] in "iu":
+        info = np.iinfo(p.type)
+        return np.clip(np.nan_to_num(column), info.min, info.max).astype(p.type)
+    return column
+
+
+def _whole(values: list[float], element: Element) -> np.ndarray:
+    array = np.array(values, dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise DataError(f"{element.name}: a list holds a value that is not finite")
+    return array.astype(np.int64)
+
+
+def _short(element: Element, done: int) -> DataError:
+    return DataError(
+        f"ends after {done:,} of the {element.rows:,} rows of {element.name} that its header declares; "
+        "the file is cut off or damaged, so copy or export it again"
+    )
