@@ -181,18 +181,21 @@ def guess_up(points: npt.ArrayLike) -> str:
     """ "y" or "z", whichever the cloud seems to stand along: a guess, to be overridden where it matters.
 
     Scans and codes have z up, many meshes y. A cloud that is far flatter or far longer along z than across stands on z
-    (terrain; trees). Otherwise the axis wins on whose lowest 4 % the cloud stands more firmly: its centre of mass lies
-    over the footprint there, and the cloud mirrors best about an upright plane. Ties go to z.
+    (terrain; trees). Otherwise the axis wins on whose lowest 6 % the cloud stands more firmly: its centre of mass lies
+    over the footprint there, and the footprint is broad. Ties go to z.
     """
     x = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     if len(x) < 16:
         return "z"
     x = _without_strays(x[:: max(1, len(x) // 8000)])
     span = x.max(axis=0) - x.min(axis=0)
-    if span[2] <= 0.35 * max(span[0], span[1]) or span[2] >= 1.6 * max(span[0], span[1]):
+    if span[2] <= 0.35 * min(span[0], span[1]) or span[2] >= 2.2 * max(span[0], span[1]):
         return "z"
-    if span[1] >= 1.6 * max(span[0], span[2]):
+    if span[1] >= 2.2 * max(span[0], span[2]):
         return "y"
+    # one point a cell: meshes are dense where they are fine, and that is no mass
+    cell = np.floor((x - x.min(axis=0)) * (24 / float(span.max()) if span.max() > 0 else 0.0)).astype(np.int64)
+    x = x[np.unique(cell, axis=0, return_index=True)[1]]
     return "y" if _firmness(x, 1) > _firmness(x, 2) + 0.08 else "z"
 
 
@@ -200,7 +203,7 @@ def _firmness(x: Array, axis: int) -> float:
     """How well the cloud stands on this axis' low end: 1 when its mass is over the middle of a broad footprint."""
     across = [a for a in range(3) if a != axis]
     low = x[:, axis].min()
-    foot = x[x[:, axis] <= low + 0.04 * (x[:, axis].max() - low)][:, across]
+    foot = x[x[:, axis] <= low + 0.06 * (x[:, axis].max() - low)][:, across]
     span = x[:, across].max(axis=0) - x[:, across].min(axis=0) + 1e-300
     centre = (x[:, across].mean(axis=0) - foot.min(axis=0)) / (foot.max(axis=0) - foot.min(axis=0) + 1e-300)
     over = float(np.clip(1 - 2 * np.abs(centre - 0.5), -1, 1).min())

@@ -12,7 +12,7 @@ import torch
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
-from fractalkit.orbit import even
+from fractalkit.orbit.even import even
 from fractalkit.render.attractor import colours_of, draw_ifs, piece_colours
 from fractalkit.render.camera import Camera
 from fractalkit.render.palette import parse_colour
