@@ -25,7 +25,8 @@ class Cloud:
         normals: ``[N, 3]`` float32, or None (surfaces are sampled without).
         source: the file.
         kind: what it was, in words.
-        triangles: how many triangles the surface had that the points were drawn from; 0 for a cloud.
+        triangles: how many the file holds; 0 for a cloud.
+        comments: of the file's header.
         warnings: sentences about what was left out.
     """
 
@@ -35,6 +36,7 @@ class Cloud:
     source: str = ""
     kind: str = ""
     triangles: int = 0
+    comments: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -110,22 +112,21 @@ def load_cloud(path: str | Path, *, max_points: int = 50_000_000, mesh_samples: 
 
 def _finish(raw: RawCloud, path: Path, mesh_samples: int, seed: int) -> Cloud:
     points, colours, normals = raw.points, raw.colours, raw.normals
-    notes = list(raw.warnings)
+    notes: list[str] = []
     finite = np.isfinite(points).all(axis=1)
     if not finite.any():
         raise DataError(f"holds no point with finite coordinates (of {len(points):,}); export it again")
     dropped = len(points) - int(finite.sum())
     if dropped:
         notes.append(f"{dropped:,} of {len(points):,} points had coordinates that are not finite and were dropped")
-    triangles = 0
-    if raw.triangles is not None and len(raw.triangles) and mesh_samples:
+    triangles = 0 if raw.triangles is None else len(raw.triangles)
+    if raw.triangles is not None and triangles and mesh_samples:
         from fractalkit.data.meshes import sample_surface
 
-        triangles = len(raw.triangles)
         points, colours = sample_surface(points, raw.triangles, mesh_samples, colours=colours, seed=seed)
         normals = None
     elif dropped:
         points = points[finite]
         colours = None if colours is None else colours[finite]
         normals = None if normals is None else normals[finite]
-    return Cloud(np.ascontiguousarray(points), colours, normals, str(path), raw.kind, triangles, notes)
+    return Cloud(np.ascontiguousarray(points), colours, normals, str(path), raw.kind, triangles, raw.comments, notes)

@@ -23,7 +23,7 @@ class RawCloud:
     normals: np.ndarray | None = None
     triangles: np.ndarray | None = None
     kind: str = ""
-    warnings: list[str] = field(default_factory=list)
+    comments: list[str] = field(default_factory=list)
 
 
 def from_named(columns: Mapping[str, np.ndarray], *, flat: bool = False) -> RawCloud:

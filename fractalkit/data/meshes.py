@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -162,10 +163,8 @@ def read_stl(path: Path, *, max_points: int) -> RawCloud:
             file.seek(0)
             words = [line.split()[1:4] for line in file if line.split()[:1] == [b"vertex"]]
             points = np.zeros((0, 0))
-            try:
+            with suppress(ValueError):
                 points = np.array([[float(w) for w in row] for row in words])
-            except ValueError:
-                pass
             if points.ndim != 2 or points.shape[1] != 3 or len(points) % 3 or len(points) > max_points:
                 raise DataError("is an STL text with vertices missing or damaged; export it again")
     return RawCloud(points, None, None, np.arange(len(points)).reshape(-1, 3), "STL mesh")

@@ -27,6 +27,7 @@ class PcdHeader:
     data: str
     flat: bool
     organised: bool
+    comments: list[str]
 
 
 def read_header(file: BinaryIO) -> PcdHeader:
@@ -36,13 +37,14 @@ def read_header(file: BinaryIO) -> PcdHeader:
         DataError: a line or value that the format does not allow.
     """
     entries: dict[str, list[str]] = {}
-    flat = False
+    comments: list[str] = []
     for _ in range(MAX_HEADER_LINES):
         line = file.readline(4096).decode("latin-1")
         if not line:
             break
         words = line.split("#")[0].split()
-        flat |= line.startswith("#") and FLAT in line
+        if line.startswith("#"):
+            comments.append(line.lstrip("#").strip())
         if words:
             entries[words[0].upper()] = words[1:]
         if words and words[0].upper() == "DATA":
@@ -67,7 +69,7 @@ def read_header(file: BinaryIO) -> PcdHeader:
     data = " ".join(entries["DATA"]).lower()
     if data not in ("ascii", "binary", "binary_compressed"):
         raise DataError(f"has PCD data of the unknown kind {ascii(data)[:40]}; write it as binary")
-    return PcdHeader(np.dtype(fields), points, data, flat, shape[1] > 1 and shape[0] > 1)
+    return PcdHeader(np.dtype(fields), points, data, FLAT in comments, shape[1] > 1 and shape[0] > 1, comments)
 
 
 def read_pcd(path: Path, *, max_points: int) -> RawCloud:
@@ -101,6 +103,7 @@ def read_pcd(path: Path, *, max_points: int) -> RawCloud:
         if name in columns and columns[name].ndim == 1:
             columns |= _unpack(columns.pop(name))
     raw = from_named({n: c for n, c in columns.items() if c.ndim == 1}, flat=h.flat)
+    raw.comments = [c for c in h.comments if c and c != FLAT and not c.startswith(".PCD")]
     raw.kind = f"PCD, {h.data.replace('_', ' ')}" + (", organised" if h.organised else "")
     return raw
 

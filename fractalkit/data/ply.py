@@ -143,6 +143,7 @@ def read_ply(path: Path, *, max_points: int) -> RawCloud:
                 break
     assert raw is not None
     raw.kind = f"PLY, {header.format.replace('_', ' ')}"
+    raw.comments = [c for c in header.comments if c.strip(".") and c != FLAT]  # the writer's own two left out
     raw.triangles = np.concatenate(triangles) if triangles else None
     return raw
 

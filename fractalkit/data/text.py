@@ -62,6 +62,7 @@ def read_text(path: Path, *, max_points: int) -> RawCloud:
         raw = from_columns(table, kind=kind)
         raw.points = raw.points[:, :2] if flat else raw.points
     raw.kind = "text"
+    raw.comments = [c for line in comments[:100] if (c := line.lstrip("#/").strip()) and c != FLAT]
     return raw
 
 
