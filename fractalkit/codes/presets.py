@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.build import about, code, copies, from_points, natural, path, planar, turn
@@ -436,7 +437,11 @@ def _() -> AffineIFS:
     """After P. Oppenheimer (1986) and H. Honda, Description of the form of trees (1971): trunk, leader, three boughs."""
     limbs = [_limb(0.62, 6, 20, 0.38, 85)]
     limbs += [_limb(0.56, 48, 30 + 120 * i, 0.30 + 0.035 * i, 40 * i) for i in range(3)]
-    return _plant((0.022, 0.38), 0.06, limbs, [0.30, 0.24, 0.24, 0.24], "bark", 0.35)
+    tree = _plant((0.042, 0.40), 0.10, limbs, [0.30, 0.24, 0.24, 0.24], "bark", 0.35)
+    # the trunk is the whole tree made slender and stood on its head: broad at the foot, slim under the crown
+    matrices, offsets = tree.matrices.clone(), tree.offsets.clone()
+    matrices[0, 2, 2], offsets[0, 2] = -0.40, 0.40
+    return replace(tree, matrices=matrices, offsets=offsets)
 
 
 @_preset("pine-3d", "Conifer in space")
@@ -466,50 +471,69 @@ def _() -> AffineIFS:
 @_preset("romanesco", "Romanesco")
 def _() -> AffineIFS:
     """Phyllotaxis by the golden angle (H. Vogel, 1979) on a cone: one map climbs the spiral, one sets a bud; our own form."""
-    s, bud = 0.935, 0.30
+    s, bud = 0.958, 0.345
     climb = s * about("z", 360 / PHI**2)
-    floret = bud * about("y", 62.0)
+    floret = bud * about("y", 58.0)
     apex = np.array([0.0, 0.0, 1.25])
-    return code(
-        [climb, floret, 0.10 * np.eye(3)],
-        [(1 - s) * apex, [0.60, 0.0, 0.02], [0, 0, 1.12]],
-        natural([s, bud, 0.10]),
-        "moss",
-        0.45,
-    )
+    plain = code([climb, floret], [(1 - s) * apex, [0.60, 0.0, 0.02]], natural([s, bud]), "moss", 0.3)
+    return replace(plain, colours=torch.tensor([[0.78, 0.88, 0.46], [0.34, 0.60, 0.22]], dtype=torch.float64))
+
+
+def _shell(climb: np.ndarray, fixed: np.ndarray, tiles: list[tuple[np.ndarray, np.ndarray]], growth: float,
+           stripes: list[tuple[float, float, float]], speed: float) -> AffineIFS:  # fmt: skip
+    """A tube that coils about a fixed point: the climb, and tiles, flattened shells that close one ring of it.
+
+    A ring's area shrinks by growth² a step, and so do the weights: even density.
+    """
+    maps, places = [climb], [fixed - climb @ fixed]
+    for a, centre in tiles:
+        maps.append(a)
+        places.append(centre)
+    w = [growth**2] + [(1 - growth**2) / len(tiles)] * len(tiles)
+    return replace(code(maps, places, w, "nacre", speed), colours=torch.tensor(stripes, dtype=torch.float64))
+
+
+def _tile(middle: np.ndarray, target: np.ndarray, axes: np.ndarray, scales: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """The map that sends x, y, z to the columns of ``axes``, scaled, and ``middle`` to ``target``."""
+    a = axes * np.array(scales)
+    return a, target - a @ middle
 
 
 @_preset("nautilus", "Nautilus shell")
 def _() -> AffineIFS:
-    """D'Arcy Thompson, On Growth and Form (1917): the equiangular spiral, tripling at each turn; its tube a ring of small shells."""
-    step = 14.0
+    """D'Arcy Thompson, On Growth and Form (1917): the equiangular spiral, tripling at each turn; its tube a ring of flat shells."""
+    step, ring, radius = 14.0, 14, 0.47
     s = 3.0 ** (-step / 360)
-    maps, places, sizes = [s * about("y", -step)], [[0.0, 0.0, 0.0]], [s]
-    ring = 14
+    tiles, colours = [], [(0.96, 0.90, 0.80)]
     for i in range(ring):
-        u = 360 * i / ring
-        radius = 0.47
-        centre = [1 + radius * math.cos(math.radians(u)), 0.80 * radius * math.sin(math.radians(u)), 0.0]
-        maps.append(0.085 * about("z", u) @ about("x", 90))
-        places.append(centre)
-        sizes.append(0.085)
-    return code(maps, places, natural(sizes), "nacre", 0.5)
+        u = 2 * math.pi * i / ring
+        normal = np.array([0.80 * math.cos(u), math.sin(u), 0.0]) / math.hypot(0.80 * math.cos(u), math.sin(u))
+        along = np.array([-normal[1], normal[0], 0.0])
+        centre = np.array([1 + radius * math.cos(u), 0.80 * radius * math.sin(u), 0.0])
+        # the coil lies in the plane of x and z: they span the tile, y becomes its thickness
+        axes = np.stack([np.array([0, 0, 1.0]), normal, along], axis=1)
+        sweep = (1 + radius * math.cos(u)) * 0.145
+        tiles.append(_tile(np.array([0.12, 0.0, 0.0]), centre, axes, (sweep, 0.03, 0.140)))
+        colours.append((0.66, 0.30, 0.20) if math.cos(u) > 0.2 else (0.98, 0.94, 0.87))
+    return _shell(s * about("y", -step), np.zeros(3), tiles, s, colours, 0.45)
 
 
 @_preset("turritella", "Turret shell")
 def _() -> AffineIFS:
     """D'Arcy Thompson (1917), the helico-spiral: the same growth about a cone's apex; our own proportions."""
-    step = 15.0
+    step, ring, radius = 15.0, 12, 0.60
     s = 1.42 ** (-step / 360)
-    apex = np.array([0.0, 0.0, 4.2])
-    climb = s * about("z", step)
-    maps, places, sizes = [climb], [apex - s * apex], [s]
-    for i in range(12):
-        u = math.radians(30 * i)
-        maps.append(0.055 * about("y", 90) @ about("z", 30 * i))
-        places.append([0.62 + 0.50 * math.cos(u), 0.0, 0.52 * math.sin(u)])
-        sizes.append(0.055)
-    return code(maps, places, natural(sizes), "nacre", 0.5)
+    tiles, colours = [], [(0.93, 0.80, 0.64)]
+    for i in range(ring):
+        u = 2 * math.pi * i / ring
+        normal = np.array([math.cos(u), 0.0, math.sin(u)])
+        along = np.array([-math.sin(u), 0.0, math.cos(u)])
+        centre = np.array([0.64, 0.0, 0.0]) + radius * normal
+        axes = np.stack([np.array([0, 1.0, 0]), normal, along], axis=1)
+        sweep = 0.05 + 0.17 * centre[0] / 1.24
+        tiles.append(_tile(np.array([0.0, 0.0, 1.7]), centre, axes, (sweep, 0.03, 0.105)))
+        colours.append((0.62, 0.34, 0.22) if i % 4 == 1 else (0.97, 0.90, 0.78))
+    return _shell(s * about("z", step), np.array([0.0, 0.0, 4.2]), tiles, s, colours, 0.45)
 
 
 @_preset("coral", "Coral")

@@ -38,8 +38,8 @@ def draw_ifs(
 
     Args:
         size: (H, W) in pixels.
-        points: orbit points; None takes 24 for each cell of the supersampled grid in the plane, and two for each pixel
-            in space.
+        points: orbit points; None takes 24 for each cell of the supersampled grid in the plane, and six for each pixel
+            in space, at most 4,000,000.
         palette: a palette of :data:`fractalkit.render.palette.PALETTES`, along the density or the height; None takes
             the code's own colours where it has some.
         background: "dark" or "light".
@@ -60,7 +60,7 @@ def draw_ifs(
         raise UsageError(f"points: expected 0 or more, got {points}")
     ifs = ifs.to(device="cpu", dtype=torch.float64)
     if ifs.dim == 3:
-        n = points if points is not None else min(2 * h * w, 2_000_000)
+        n = points if points is not None else min(6 * h * w, 4_000_000)
         return _draw_space(ifs, n, size, palette, background, seed, camera, supersample)
     s = supersample
     n = points if points is not None else 24 * h * w * s * s
@@ -118,4 +118,6 @@ def _draw_space(
     x, _ = checked(orbit.points, None)
     assert orbit.addresses is not None
     c = colours_of(ifs, x, orbit.addresses, name)
-    return draw_cloud(x, c, size=size, camera=camera, up="z", background=background, supersample=supersample)
+    return draw_cloud(
+        x, c, size=size, camera=camera, up="z", background=background, supersample=supersample, point_size=0.85
+    )

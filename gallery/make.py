@@ -1,0 +1,158 @@
+"""Make the gallery: ``python gallery/make.py NAME``, ``--all`` or ``--list``.
+
+Each picture carries its code, its command and its seed in the PNG; ``fractalkit info`` shows them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fractalkit.codes import preset
+from fractalkit.codes.presets import PRESETS
+from fractalkit.render import Camera, draw_ifs, read_png_text, save_png
+from fractalkit.render.palette import encode
+from fractalkit.render.preview import INK, font
+from fractalkit.render.splat import backdrop
+
+Image = npt.NDArray[np.uint8]
+HERE = Path(__file__).resolve().parent
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One preset in one view. ``view`` is (azimuth, elevation) in degrees, for codes in space."""
+
+    size: tuple[int, int] = (720, 720)
+    palette: str | None = None
+    background: str = "dark"
+    view: tuple[float, float] | None = None
+
+
+PICTURES: dict[str, Picture] = {
+    "barnsley-fern": Picture((860, 640), "fernlight"),
+    "heighway-dragon": Picture((480, 720)),
+    "maple-leaf": Picture((600, 600)),
+    "menger-sponge": Picture((520, 520), view=(34, 24)),
+    "sierpinski-tetrahedron": Picture((640, 640), view=(20, 12)),
+    "tree-3d": Picture((600, 600)),
+    "pine-3d": Picture((860, 640)),
+    "fern-3d": Picture((800, 720)),
+    "romanesco": Picture((600, 600), view=(30, 30)),
+    "nautilus": Picture((520, 640), background="dark"),
+}
+
+
+def one(name: str) -> Image:
+    """The picture of a preset."""
+    p = PICTURES[name]
+    ifs = preset(name)
+    camera = None
+    if ifs.dim == 3 and p.view is not None:
+        from fractalkit.orbit import sample
+
+        x = sample(ifs, 40_000, seed=SEED, dtype=torch.float64).points
+        camera = Camera.frame(x.numpy(), p.size, azimuth=p.view[0], elevation=p.view[1])
+    return draw_ifs(ifs, size=p.size, palette=p.palette, background=p.background, seed=SEED, camera=camera)
+
+
+def sheet(columns: int = 8, side: int = 112) -> Image:
+    """All presets, each with its name."""
+    from PIL import Image as Pillow
+    from PIL import ImageDraw
+
+    rows = math.ceil(len(PRESETS) / columns)
+    cell = (side + 26, side + 12)
+    size = (rows * cell[0] + 12, columns * cell[1] + 12)
+    canvas = encode(backdrop(size, "dark")).copy()
+    empty = encode(backdrop((side, side), "dark")).astype(np.int16)
+    for i, name in enumerate(PRESETS):
+        drawn = draw_ifs(preset(name), size=(side, side), seed=SEED, supersample=3).astype(np.int16)
+        r, c = i // columns * cell[0] + 12, i % columns * cell[1] + 12
+        # each small picture brings its own backdrop: only what it adds is laid on the sheet
+        part = canvas[r : r + side, c : c + side].astype(np.int16)
+        canvas[r : r + side, c : c + side] = np.clip(part + drawn - empty, 0, 255)
+    picture = Pillow.fromarray(canvas)
+    pen = ImageDraw.Draw(picture)
+    for i, name in enumerate(PRESETS):
+        r, c = i // columns * cell[0] + 12, i % columns * cell[1] + 12
+        pen.text((c + side / 2, r + side + 12), name, fill=INK["dark"][1], font=font(9), anchor="ms")
+    return np.array(picture)
+
+
+def make(name: str, folder: Path) -> Path:
+    """Draw NAME into ``folder/NAME.png``."""
+    path = folder / f"{name}.png"
+    text = {"command": f"python gallery/make.py {name}", "seed": str(SEED), "software": "FractalKit"}
+    if name == "presets":
+        image = sheet()
+        text["presets"] = json.dumps(list(PRESETS))
+    else:
+        image = one(name)
+        text["code"] = preset(name).to_json()
+    save_png(path, image, text)
+    return path
+
+
+def index() -> str:
+    """The text of gallery/README.md."""
+    lines = [
+        "# Gallery",
+        "",
+        "Each picture holds its code, its command and its seed; `fractalkit info FILE` shows them.",
+        "",
+    ]
+    for name in JOBS:
+        if name == "presets":
+            title, source = "All presets", f"the {len(PRESETS)} codes of `fractalkit ifs --list`."
+        else:
+            title, source = PRESETS[name].title, PRESETS[name].source
+        lines += [
+            f"## {title}",
+            "",
+            f"![{title}]({name}.png)",
+            "",
+            source,
+            "",
+            f"    python gallery/make.py {name}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+JOBS = [*PICTURES, "presets"]
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to make")
+    parser.add_argument("--all", action="store_true", help="make them all, and README.md")
+    parser.add_argument("--list", action="store_true", help="list their names")
+    parser.add_argument("--folder", type=Path, default=HERE, help="where they go (default: beside this file)")
+    args = parser.parse_args(argv)
+    if args.list:
+        print("\n".join(JOBS))
+        return 0
+    names = list(JOBS) if args.all else args.names
+    unknown = [n for n in names if n not in JOBS]
+    if unknown or not names:
+        parser.error(f"no picture named {unknown[0]}; --list shows them" if unknown else "give a NAME, --all or --list")
+    for name in names:
+        path = make(name, args.folder)
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB, {', '.join(read_png_text(path))}")
+    if args.all:
+        (args.folder / "README.md").write_text(index(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
