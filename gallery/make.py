@@ -48,7 +48,7 @@ PICTURES: dict[str, Picture] = {
     "pine-3d": Picture((860, 640)),
     "fern-3d": Picture((800, 720)),
     "romanesco": Picture((600, 600), view=(30, 30)),
-    "nautilus": Picture((520, 640), background="dark"),
+    "nautilus": Picture((440, 540)),
 }
 
 

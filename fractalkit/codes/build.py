@@ -89,7 +89,9 @@ def turn(degrees: float) -> complex:
     return cmath.exp(1j * math.radians(degrees))
 
 
-def from_points(source: Sequence[Sequence[float]], target: Sequence[Sequence[float]]) -> tuple[np.ndarray, np.ndarray]:
+def from_points(
+    source: Sequence[Sequence[float] | np.ndarray], target: Sequence[Sequence[float] | np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
     """The affine map that sends D + 1 points to D + 1 points: matrix ``[D, D]``, offset ``[D]``."""
     x = np.hstack([np.asarray(source, float), np.ones((len(source), 1))])
     m = np.linalg.solve(x, np.asarray(target, float))

@@ -219,7 +219,9 @@ def _() -> AffineIFS:
 
 @_preset("pentadendrite", "Pentadendrite")
 def _() -> AffineIFS:
-    """W. McWorter; G. Edgar, Measure, Topology, and Fractal Geometry (1990), p. 197: turns of 72°, -72°, -144°, 72°, 72°."""
+    """W. McWorter; G. Edgar, Measure, Topology, and Fractal Geometry (1990), p. 197: turns of 72°, -72°, -144°,
+    72°, 72°.
+    """
     return path([turn(a) for a in (0, 72, 0, -144, -72, 0)], "iris")
 
 
@@ -230,28 +232,33 @@ def _() -> AffineIFS:
 
 
 def _pinwheel_maps() -> list[tuple[np.ndarray, np.ndarray]]:
-    """The five similitudes of ratio 1/√5 that cut the triangle (0,0) (0,1) (2,0) into copies; the last is the middle one."""
+    """The five similitudes of ratio 1/√5 that cut the triangle (0,0) (0,1) (2,0) into copies; the last is the
+    middle one.
+    """
     right, short, long = np.array([0.0, 0.0]), np.array([0.0, 1.0]), np.array([2.0, 0.0])
     foot = short + (long - short) / 5  # of the height on the hypotenuse
     corner = [right, short, long]
     big = [foot, right, long]  # the larger part, ratio 2/√5, is halved once more into four
     maps = [from_points(corner, [foot, short, right])]
-    for i in range(3):
-        maps.append(from_points(corner, [(big[j] + big[i]) / 2 for j in range(3)]))
+    maps += [from_points(corner, [(big[j] + big[i]) / 2 for j in range(3)]) for i in range(3)]
     middle = [(big[1] + big[2]) / 2, (big[0] + big[2]) / 2, (big[0] + big[1]) / 2]
     return [*maps, from_points(corner, middle)]
 
 
 @_preset("pinwheel", "Pinwheel fractal")
 def _() -> AffineIFS:
-    """J. Conway's triangle of sides 1, 2, √5 cut into five (C. Radin, The pinwheel tilings of the plane, 1994), the middle one removed."""
+    """J. Conway's triangle of sides 1, 2, √5 cut into five (C. Radin, The pinwheel tilings of the plane, 1994),
+    the middle one removed.
+    """
     maps = _pinwheel_maps()[:4]
     return code([a for a, _ in maps], [t for _, t in maps], [1.0] * 4, "dusk")
 
 
 @_preset("mcworter-pinwheel", "McWorter's pinwheel")
 def _() -> AffineIFS:
-    """After W. McWorter's five-fold curves (Byte, 1987): five pentigree arms about a centre, each map followed by the turn of 72° that carries arm to arm."""
+    """After W. McWorter's five-fold curves (Byte, 1987): five pentigree arms about a centre, each map followed by
+    the turn of 72° that carries arm to arm.
+    """
     r = 1 / PHI**2
     arm = [turn(a) * r for a in (36, 108, -36, -108, -36, 36)]
     tip = arm[0] + arm[1]
@@ -275,7 +282,9 @@ def _() -> AffineIFS:
 
 @_preset("rauzy", "Rauzy's fractal")
 def _() -> AffineIFS:
-    """G. Rauzy, Nombres algébriques et substitutions (1982): the tribonacci tile, maps z -> b z, b² z + 1, b³ z + 1 + b."""
+    """G. Rauzy, Nombres algébriques et substitutions (1982): the tribonacci tile, maps z -> b z, b² z + 1, b³ z +
+    1 + b.
+    """
     # the complex root of b³ + b² + b = 1, from the real root of x³ = x² + x + 1
     real = next(float(x.real) for x in np.roots([1, -1, -1, -1]) if abs(x.imag) < 1e-9)
     b = next(complex(x) for x in np.roots([1, -1, -1, -1]) if x.imag > 1e-9)
@@ -295,7 +304,9 @@ def _() -> AffineIFS:
 
 @_preset("binary-tree", "Symmetric binary tree")
 def _() -> AffineIFS:
-    """B. Mandelbrot and M. Frame, The canopy and shortest path in a self-contacting fractal tree (1999); trunk as a flat map."""
+    """B. Mandelbrot and M. Frame, The canopy and shortest path in a self-contacting fractal tree (1999); trunk as
+    a flat map.
+    """
     r, a = 0.62, 34.0
     trunk = 0.42
     maps = [[[0.018, 0], [0, trunk]]]
@@ -307,7 +318,9 @@ def _() -> AffineIFS:
 
 @_preset("windy-tree", "Tree in the wind")
 def _() -> AffineIFS:
-    """After the trees of P. Oppenheimer, Real time design and animation of fractal plants and trees (1986), in the plane."""
+    """After the trees of P. Oppenheimer, Real time design and animation of fractal plants and trees (1986), in the
+    plane.
+    """
     trunk = 0.36
     rows = [[[0.022, 0.03], [0, trunk]]]
     places = [[0.0, 0.0]]
@@ -434,7 +447,9 @@ def _plant(stem: tuple[float, float], stem_weight: float, limbs: list[tuple[np.n
 
 @_preset("tree-3d", "Broadleaf tree in space")
 def _() -> AffineIFS:
-    """After P. Oppenheimer (1986) and H. Honda, Description of the form of trees (1971): trunk, leader, three boughs."""
+    """After P. Oppenheimer (1986) and H. Honda, Description of the form of trees (1971): trunk, leader, three
+    boughs.
+    """
     limbs = [_limb(0.62, 6, 20, 0.38, 85)]
     limbs += [_limb(0.56, 48, 30 + 120 * i, 0.30 + 0.035 * i, 40 * i) for i in range(3)]
     tree = _plant((0.042, 0.40), 0.10, limbs, [0.30, 0.24, 0.24, 0.24], "bark", 0.35)
@@ -454,7 +469,9 @@ def _() -> AffineIFS:
 
 @_preset("fern-3d", "Fern in space")
 def _() -> AffineIFS:
-    """Barnsley's fern (1988) lifted: the rachis bends and twists, fronds stand out of the plane; our own coefficients."""
+    """Barnsley's fern (1988) lifted: the rachis bends and twists, fronds stand out of the plane; our own
+    coefficients.
+    """
     leader = 0.84 * about("x", 5.0) @ about("z", 4.0)
     left = np.array([[0.20, 0.0, -0.25], [0.0, 0.30, 0.0], [0.24, 0.0, 0.21]])
     right = np.array([[-0.17, 0.0, 0.27], [0.0, 0.30, 0.0], [0.25, 0.0, 0.23]])
@@ -470,7 +487,9 @@ def _() -> AffineIFS:
 
 @_preset("romanesco", "Romanesco")
 def _() -> AffineIFS:
-    """Phyllotaxis by the golden angle (H. Vogel, 1979) on a cone: one map climbs the spiral, one sets a bud; our own form."""
+    """Phyllotaxis by the golden angle (H. Vogel, 1979) on a cone: one map climbs the spiral, one sets a bud; our
+    own form.
+    """
     s, bud = 0.958, 0.345
     climb = s * about("z", 360 / PHI**2)
     floret = bud * about("y", 58.0)
@@ -493,7 +512,9 @@ def _shell(climb: np.ndarray, fixed: np.ndarray, tiles: list[tuple[np.ndarray, n
     return replace(code(maps, places, w, "nacre", speed), colours=torch.tensor(stripes, dtype=torch.float64))
 
 
-def _tile(middle: np.ndarray, target: np.ndarray, axes: np.ndarray, scales: tuple[float, float, float]) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _tile(
+    middle: np.ndarray, target: np.ndarray, axes: np.ndarray, scales: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
     """The map that sends x, y, z to the columns of ``axes``, scaled, and ``middle`` to ``target``."""
     a = axes * np.array(scales)
     return a, target - a @ middle
@@ -501,7 +522,9 @@ def _tile(middle: np.ndarray, target: np.ndarray, axes: np.ndarray, scales: tupl
 
 @_preset("nautilus", "Nautilus shell")
 def _() -> AffineIFS:
-    """D'Arcy Thompson, On Growth and Form (1917): the equiangular spiral, tripling at each turn; its tube a ring of flat shells."""
+    """D'Arcy Thompson, On Growth and Form (1917): the equiangular spiral, tripling at each turn; its tube a ring
+    of flat shells.
+    """
     step, ring, radius = 14.0, 14, 0.47
     s = 3.0 ** (-step / 360)
     tiles, colours = [], [(0.96, 0.90, 0.80)]

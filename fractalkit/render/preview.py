@@ -23,6 +23,7 @@ Image = npt.NDArray[np.uint8]
 INK = {"dark": ("#e9e6df", "#989ca6"), "light": ("#26282c", "#77746c")}  # title, figures
 MOST_DRAWN = 1_000_000
 _ALONE = 400_000  # points of a code that comes without a cloud
+_PIECES = 250_000  # points that show the pieces, at least
 
 
 def preview(
@@ -37,7 +38,9 @@ def preview(
     up: str = "auto",
     background: str = "dark",
 ) -> Image:
-    """Panels under one camera and one light: input | attractor, as many points | the pieces, a colour for each map.
+    """Panels under one camera and one light: input | attractor, as many points | its pieces.
+
+    The pieces have a colour for each first map of the address, and are drawn with 250,000 points or more.
 
     Args:
         points: the input cloud ``[N, D]``; None for a code alone, which gives its picture and its pieces.
@@ -67,16 +70,12 @@ def preview(
             raise UsageError(f"the cloud has {x.shape[1]} dimensions, the code has {ifs.dim}")
         step = -(-len(x) // MOST_DRAWN)
         x, c = x[:: max(step, 1)], None if c is None else c[:: max(step, 1)]
-        camera = Camera.frame(x, size, up=up) if ifs.dim == 3 and len(x) else None
+        camera = Camera.frame(x, size, up=up, margin=0.085) if ifs.dim == 3 and len(x) else None
         n = len(x)
-    orbit = even(ifs, n, depth=12)
-    y, _ = checked(orbit.points, None)
-    assert orbit.addresses is not None
-    addresses = orbit.addresses.to(torch.int64)
-    pieces = piece_colours(ifs)[addresses[:, 0].numpy()] if len(y) else np.zeros((0, 3))
+    y, addresses = _covering(ifs, n)
     k = len(ifs)
     if points is None:
-        camera = Camera.frame(y, size, up="z") if ifs.dim == 3 else None
+        camera = Camera.frame(y, size, up="z", margin=0.085) if ifs.dim == 3 else None
         images = [draw_ifs(ifs, size=size, seed=seed, background=background, camera=camera)]
         labels = ["attractor"]
     else:
@@ -85,10 +84,20 @@ def preview(
             draw_cloud(x, c, size=size, camera=camera, background=background),
             draw_cloud(y, own, size=size, camera=camera, background=background),
         ]
-        labels = [f"input, {len(x):,} points", "attractor"]
-    images.append(draw_cloud(y, pieces, size=size, camera=camera, background=background))
+        labels = [f"input, {len(x):,} points", f"attractor, {len(y):,} points"]
+    # the pieces in full detail: a fit's own pieces repeat the whole, which a few thousand points cannot show
+    fine, first = (y, addresses) if n >= _PIECES else _covering(ifs, _PIECES)
+    pieces = piece_colours(ifs)[first[:, 0].numpy()]
+    images.append(draw_cloud(fine, pieces, size=size, camera=camera, background=background))
     labels.append(f"its {k} piece{'s' if k != 1 else ''}, one map each")
     return side_by_side(images, title=title, labels=labels, figures=figures, background=background)
+
+
+def _covering(ifs: AffineIFS, n: int) -> tuple[npt.NDArray[np.float64], torch.Tensor]:
+    """Even points ``[n, D]`` and their addresses ``[n, 12]`` int64."""
+    orbit = even(ifs, n, depth=12)
+    assert orbit.addresses is not None
+    return checked(orbit.points, None)[0], orbit.addresses.to(torch.int64)
 
 
 def side_by_side(

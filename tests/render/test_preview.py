@@ -11,6 +11,12 @@ from fractalkit.render import draw_ifs, side_by_side
 from fractalkit.render.preview import preview
 
 
+@pytest.fixture(autouse=True)
+def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fractalkit.render.preview._ALONE", 5000)
+    monkeypatch.setattr("fractalkit.render.preview._PIECES", 6000)
+
+
 @pytest.mark.parametrize("name", ["sierpinski-triangle", "sierpinski-tetrahedron"])
 @pytest.mark.parametrize("options", [{}, {"palette": "ember"}, {"background": "light"}])
 def test_draw_ifs(name: str, options: dict[str, str]) -> None:
@@ -42,13 +48,12 @@ def test_preview(name: str, coloured: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["koch-curve", "menger-sponge"])
-def test_preview_of_a_code_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fractalkit.render.preview._ALONE", 5000)
+def test_preview_of_a_code_alone(name: str) -> None:
     a = preview(None, None, preset(name), panel=64)
     assert a.shape == (64, 128, 3)
 
 
-def test_pieces_have_their_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_have_their_colours() -> None:
     x = sample(preset("sierpinski-triangle"), 4000).points
     a = preview(x, None, preset("sierpinski-triangle"), panel=96).astype(float)
     third = a[:, 192:]
