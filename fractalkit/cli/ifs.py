@@ -270,8 +270,9 @@ def _draw(
     """Write n points of the attractor; by the chaos game in pieces, so that memory does not grow with n."""
     import torch
 
-    from fractalkit.orbit import even, extent, stream
     from fractalkit.data.writers import CloudWriter, needs_double
+    from fractalkit.orbit import extent, stream
+    from fractalkit.orbit.even import even
 
     if evenly and n > EVEN_AT_MOST:
         raise UsageError(f"--even holds all points in memory, at most {EVEN_AT_MOST:,}; use --chaos for {n:,}")

@@ -38,6 +38,10 @@ def import_open3d() -> ModuleType:
         except (ImportError, OSError) as error:
             raise FractalKitError(f"Open3D cannot be imported ({error or first}); {_HINT}") from first
     o3d.utility.set_verbosity_level(o3d.utility.VerbosityLevel.Error)
+    # Open3D brings an older TBB into the process, of which Numba would complain before it turns to the next layer
+    os.environ.setdefault("NUMBA_THREADING_LAYER_PRIORITY", "omp workqueue tbb")
+    if "numba" in sys.modules:
+        sys.modules["numba"].config.THREADING_LAYER_PRIORITY = ["omp", "workqueue", "tbb"]
     return o3d
 
 

@@ -109,8 +109,11 @@ def read_pcd(path: Path, *, max_points: int) -> RawCloud:
 
 
 def _ascii(file: BinaryIO, h: PcdHeader) -> dict[str, np.ndarray]:
-    lines = (s for s in io.TextIOWrapper(file, "latin-1") if not s.isspace())
-    table = text_table(itertools.islice(lines, h.points), "points")
+    text = io.TextIOWrapper(file, "latin-1")
+    try:
+        table = text_table(itertools.islice((s for s in text if not s.isspace()), h.points), "points")
+    finally:
+        text.detach()  # the file is its opener's to close
     width = sum(int(np.prod(h.row[name].shape)) for name in h.row.names or ())
     if len(table) < h.points or table.shape[1] != width:
         raise DataError(

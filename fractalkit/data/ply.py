@@ -78,7 +78,7 @@ def read_header(file: BinaryIO) -> Header:
     comments: list[str] = []
     while True:
         line = file.readline(4096)
-        if not line or file.tell() > MAX_HEADER:
+        if not line.endswith(b"\n") or file.tell() > MAX_HEADER:
             raise DataError("has a PLY header without an end_header line; the file is cut off or damaged")
         words = line.decode("latin-1").split()
         match words:
