@@ -213,7 +213,9 @@ def default_tint(points: Array, up: str, background: str) -> Array:
     axis = {"x": 0, "y": 1, "z": 2}[up] if points.shape[1] == 3 else 1
     h = points[:, axis]
     t = (h - h.min()) / max(float(h.max() - h.min()), 1e-300) if len(h) else h
-    return to_srgb(from_oklab(low + np.clip(t, 0, 1)[:, None] * (high - low)))
+    table = to_srgb(from_oklab(low + np.linspace(0, 1, 256)[:, None] * (high - low)))
+    tint: Array = table[(np.clip(t, 0, 1) * 255 + 0.5).astype(np.intp)]
+    return tint
 
 
 def backdrop(size: tuple[int, int], background: str) -> Array:
@@ -311,6 +313,8 @@ def _draw_plane(
     if c is None:
         c = default_tint(x, "y", background)
     xy = np.stack([(x[:, 0] - centre[0]) * scale + size[1] / 2, size[0] / 2 - (x[:, 1] - centre[1]) * scale], axis=1)
-    radius = np.clip(spacing(x) * scale * 0.42 * point_size, 0.42, 0.008 * min(size) + 0.42)
+    # one size for all: in the plane, density is to be seen
+    gap = np.full(len(x), float(np.median(spacing(x))))
+    radius = np.clip(gap * scale * 0.34 * point_size, 0.42, 0.008 * min(size) + 0.42)
     cover, rgb = splat_flat(xy, radius, to_linear(c), size)
     return encode(behind * (1 - cover[..., None]) + cover[..., None] * rgb)
