@@ -65,7 +65,7 @@ READERS = {
     ".obj": ("meshes", "read_obj"),
     ".off": ("meshes", "read_off"),
     ".stl": ("meshes", "read_stl"),
-    ".glb": ("open3d_io", "read_glb"),
+    ".glb": ("glb", "read_glb"),
 }
 
 

@@ -1,21 +1,16 @@
-"""Open3D, kept at arm's length: imported late, made silent, its results checked."""
+"""Open3D, kept at arm's length: imported late, and made silent."""
 
 from __future__ import annotations
 
 import ctypes
 import importlib
 import os
-import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 
-import numpy as np
-
-from fractalkit.data.columns import RawCloud, unit_colours
-from fractalkit.errors import DataError, FractalKitError
+from fractalkit.errors import FractalKitError
 
 _HINT = "install what it misses: apt-get install libgl1 libegl1 libgomp1 libx11-6 libusb-1.0-0"
 
@@ -58,30 +53,3 @@ def silent_stdout() -> Iterator[None]:
         os.dup2(kept, 1)
         os.close(sink)
         os.close(kept)
-
-
-def read_glb(path: Path, *, max_points: int) -> RawCloud:
-    """A binary glTF 2.0 mesh, through Open3D once its container has been checked.
-
-    Raises:
-        DataError: a container that is damaged or that Open3D finds no vertices in; the caller adds the file's name.
-    """
-    with path.open("rb") as file:
-        head = file.read(20)
-    size = path.stat().st_size
-    if len(head) < 20:
-        raise DataError("is too short for a GLB file; export it again")
-    magic, version, length, chunk, kind = struct.unpack("<4sIII4s", head)
-    if magic != b"glTF" or version != 2 or length != size or kind != b"JSON" or chunk > size - 20:
-        raise DataError("is not a whole GLB file of version 2 (its header does not fit its size); export it again")
-    with silent_stdout():
-        mesh = import_open3d().io.read_triangle_mesh(str(path))
-        points = np.array(mesh.vertices, dtype=np.float64)
-        triangles = np.array(mesh.triangles, dtype=np.int64)
-        colours = np.array(mesh.vertex_colors, dtype=np.float32)
-    if not len(points):
-        raise DataError("holds no vertices that can be read; export the mesh as PLY or OBJ")
-    if len(points) > max_points:
-        raise DataError(f"holds {len(points):,} points, more than the {max_points:,} allowed; thin it out first")
-    tint = unit_colours(colours) if len(colours) == len(points) else None
-    return RawCloud(points, tint, None, triangles if len(triangles) else None, "GLB mesh")

@@ -1,5 +1,6 @@
 """Clouds from files: every kind round trip, what broken files say, and Open3D as a second reader."""
 
+import json
 import struct
 from pathlib import Path
 
@@ -412,22 +413,87 @@ def test_a_tetrahedron_in_every_mesh_format(write) -> None:
         assert abs(slanted.mean() - 3**0.5 / (3 + 3**0.5)) < 0.03  # that face is √3 times as large as the others
 
 
-def test_glb_through_open3d_says_nothing_on_standard_output(tmp_path: Path, capfd) -> None:
-    from fractalkit.data.open3d_io import import_open3d
+def glb(scene: dict, binary: bytes) -> bytes:
+    text = json.dumps(scene).encode()
+    text += b" " * (-len(text) % 4)
+    chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(binary), b"BIN\0") + binary
+    return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def triangle_scene() -> tuple[dict, bytes]:
+    binary = (
+        struct.pack("<9f", 0, 0, 0, 1, 0, 0, 0, 1, 0) + struct.pack("<3H", 0, 1, 2) + bytes(2) + b"\xff\0\x33\0" * 3
+    )
+    scene = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [
+            {"translation": [10, 0, 0], "children": [1]},
+            # a quarter turn about z takes (1, 0, 0) to (0, 1, 0)
+            {"mesh": 0, "rotation": [0, 0, 0.5**0.5, 0.5**0.5], "scale": [2, 1, 1]},
+        ],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0, "COLOR_0": 2}, "indices": 1}]}],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"},
+            {"bufferView": 1, "componentType": 5123, "count": 3, "type": "SCALAR"},
+            {"bufferView": 2, "componentType": 5121, "normalized": True, "count": 3, "type": "VEC3"},
+        ],
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": 0, "byteLength": 36},
+            {"buffer": 0, "byteOffset": 36, "byteLength": 6},
+            {"buffer": 0, "byteOffset": 44, "byteLength": 12, "byteStride": 4},
+        ],
+        "buffers": [{"byteLength": len(binary)}],
+    }
+    return scene, binary
+
+
+def test_glb_with_nested_nodes_and_colours(write) -> None:
+    path = write("a.glb", glb(*triangle_scene()))
+    corners = load_cloud(path, mesh_samples=0)
+    assert np.allclose(corners.points, [[10, 0, 0], [10, 2, 0], [9, 0, 0]])
+    assert np.allclose(corners.colours, [[1, 0, 0.2]] * 3)
+    cloud = load_cloud(path, mesh_samples=500)
+    assert cloud.triangles == 1
+    x, y, _ = (cloud.points - [10, 0, 0]).T
+    assert (-x + y / 2 < 1 + 1e-9).all() and (x <= 1e-9).all() and (y >= -1e-9).all()
+
+
+def test_broken_glb(write) -> None:
+    whole = glb(*triangle_scene())
+    with pytest.raises(DataError, match="whole GLB"):
+        load_cloud(write("a.glb", whole[:-10]))
+    for words, change in (
+        ("promises 999", lambda s: s["accessors"][0].update(count=999_999_999_999)),
+        ("circle", lambda s: s["nodes"][1].update(children=[0])),
+        ("KHR_draco", lambda s: s.update(extensionsRequired=["KHR_draco_mesh_compression"])),
+        ("another file", lambda s: s["buffers"][0].update(uri="mesh.bin")),
+        ("damaged", lambda s: s["nodes"][1].update(mesh=7)),
+        ("damaged", lambda s: s["accessors"][0].update(type="MAT9")),
+        ("no vertices", lambda s: s["nodes"][1].pop("mesh")),
+        ("face with vertex", lambda s: s["accessors"][1].update(bufferView=0, byteOffset=14)),
+    ):
+        scene, binary = triangle_scene()
+        change(scene)
+        with pytest.raises(DataError, match=words):
+            load_cloud(write("a.glb", glb(scene, binary)))
+
+
+def test_open3d_and_we_write_and_read_the_same_box(tmp_path: Path, capfd) -> None:
+    from fractalkit.data.open3d_io import import_open3d, silent_stdout
 
     o3d = import_open3d()
     mesh = o3d.geometry.TriangleMesh.create_box()
-    path = tmp_path / "box.glb"
-    assert o3d.io.write_triangle_mesh(str(path), mesh)
-    capfd.readouterr()
-    cloud = load_cloud(path, mesh_samples=500)
-    assert cloud.triangles == 12
-    on_a_side = np.isclose(cloud.points, 0, atol=1e-6) | np.isclose(cloud.points, 1, atol=1e-6)
-    assert on_a_side.any(axis=1).all()
+    for suffix in (".glb", ".ply", ".off", ".obj"):
+        path = tmp_path / f"box{suffix}"
+        with silent_stdout():
+            assert o3d.io.write_triangle_mesh(str(path), mesh)
+        cloud = load_cloud(path, mesh_samples=500)
+        assert cloud.triangles == 12, suffix
+        on_a_side = np.isclose(cloud.points, 0, atol=1e-6) | np.isclose(cloud.points, 1, atol=1e-6)
+        assert on_a_side.any(axis=1).all()
     assert capfd.readouterr().out == ""
-    path.write_bytes(path.read_bytes()[:-10])
-    with pytest.raises(DataError, match="whole GLB"):
-        load_cloud(path)
 
 
 @pytest.mark.parametrize(
