@@ -67,7 +67,7 @@ def lines(result: dict[str, Any]) -> list[str]:
         cells = [f"{result[k][key]:.4f}" if key == "fscore" else f"{result[k][key]:.4%}" for k in shown]
         out.append(f"  {label:24s}" + "".join(f"{c:>18s}" for c in cells))
     if "collage_bound" in result:
-        out.append(f"  {'Hausdorff, proven bound':24s}{result['collage_bound']:>18.4%}   (collage theorem)")
+        out.append(f"  {'Hausdorff, at most':24s}{result['collage_bound']:>18.4%}   (collage theorem)")
     out.append("")
     for what, path in result["outputs"].items():
         size = f"  {result['points']:,} points" if what == "cloud" else ""
