@@ -325,6 +325,30 @@ def inliers(maps, fore, spacing, limit, points, graph, cells, shape, low, invers
 
 
 @nb.njit(cache=True, parallel=True)
+def excess(maps, fore, spacing, reach, points, graph, cells, shape, low, inverse):
+    """How far each map's image strays from the cloud: ``[H]`` mean excess, ``[H]`` mean distance, both capped at reach.
+
+    The excess is what a distance has beyond the local spacing, within which it says nothing but that the cloud is a
+    sample; its worst twelfth is left out, for samples have thin places.
+    """
+    stray = np.zeros(maps.shape[0])
+    plain = np.zeros(maps.shape[0])
+    n = fore.shape[0]
+    keep = n - n // 12
+    for h in nb.prange(maps.shape[0]):
+        over = np.empty(n)
+        for i in range(n):
+            a, b, c = _put(maps[h], points[fore[i]])
+            j, d2 = nearest(a, b, c, points, graph, cells, shape, low, inverse)
+            d = math.sqrt(d2)
+            over[i] = min(max(d - spacing[j], 0.0), reach)
+            plain[h] += min(d, reach) / n
+        over.sort()
+        stray[h] = over[:keep].mean()
+    return stray, plain
+
+
+@nb.njit(cache=True, parallel=True)
 def cover(maps, back, reach, points, graph, cells, shape, low, inverse, xlow, xhigh, out):
     """Distance from points of the cloud to each map's image of it, by way of the preimage: ``out [H, M]`` float32.
 
@@ -359,29 +383,3 @@ def cover(maps, back, reach, points, graph, cells, shape, low, inverse, xlow, xh
                 if d < least:
                     least = d
             out[h, n] = min(math.sqrt(least), reach)
-
-
-@nb.njit(cache=True)
-def orbit(maps, cumulative, n, depth, seed, start, points, out, address):
-    """Random points of the attractor: each starts at a random point of the cloud and takes ``depth`` random maps.
-
-    ``address[n, 0]`` is the last map taken. Independent points (no shared orbit), unlike a chaos game's.
-    """
-    np.random.seed(seed)
-    k = maps.shape[0]
-    for i in range(n):
-        p = points[start[np.random.randint(start.shape[0])]]
-        x, y, z = p[0], p[1], p[2]
-        for d in range(depth - 1, -1, -1):
-            u = np.random.random()
-            a = 0
-            while a < k - 1 and u >= cumulative[a]:
-                a += 1
-            address[i, d] = a
-            m = maps[a]
-            x, y, z = (
-                m[0, 0] * x + m[0, 1] * y + m[0, 2] * z + m[0, 3],
-                m[1, 0] * x + m[1, 1] * y + m[1, 2] * z + m[1, 3],
-                m[2, 0] * x + m[2, 1] * y + m[2, 2] * z + m[2, 3],
-            )
-        out[i, 0], out[i, 1], out[i, 2] = x, y, z

@@ -16,7 +16,7 @@ import numba as nb
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fractalkit.fit import kernels
+from fractalkit.fit.search import clip_maps
 from fractalkit.fit.target import Target
 
 # mypy: disable-error-code="no-untyped-def"
@@ -154,8 +154,8 @@ class Sample:
 class Refiner:
     """Draws attractors of a code, scores them against the target, and refines the code."""
 
-    def __init__(self, target: Target, rng: np.random.Generator, *, cap: float, points: int) -> None:
-        self.target, self.rng, self.cap = target, rng, cap
+    def __init__(self, target: Target, rng: np.random.Generator, *, cap: float, points: int, isotropy: float = 0.0) -> None:
+        self.target, self.rng, self.cap, self.isotropy = target, rng, cap, isotropy
         self.points = min(points, len(target))
 
     def draw(self, maps: np.ndarray, weights: np.ndarray, n: int, *, depth: int = DEPTH, seed: int | None = None):
@@ -235,12 +235,8 @@ class Refiner:
         return (maps, weights) if self.score(s).total <= best_total else best
 
     def clip(self, maps: np.ndarray) -> None:
-        """Clip singular values at the cap, in place, keeping the image of the origin (the cloud's centre)."""
-        dim = self.target.dim
-        for m in maps:
-            if kernels.norm_of(m) > self.cap:
-                u, sv, vt = np.linalg.svd(m[:dim, :dim])
-                m[:dim, :dim] = (u * np.minimum(sv, self.cap)) @ vt
+        """Bring singular values within the cap and the isotropy asked for, in place."""
+        clip_maps(maps, self.target.dim, self.cap, self.isotropy)
 
 
 def _worst(d: np.ndarray) -> float:

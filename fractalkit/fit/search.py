@@ -32,8 +32,8 @@ class Pool:
 class Searcher:
     """Grows a :class:`Pool` for one target, round by round, aiming each round at what is still uncovered."""
 
-    def __init__(self, target: Target, rng: np.random.Generator, *, cap: float, witnesses: int = 1500) -> None:
-        self.target, self.rng, self.cap = target, rng, cap
+    def __init__(self, target: Target, rng: np.random.Generator, *, cap: float, isotropy: float = 0.0, witnesses: int = 1500) -> None:
+        self.target, self.rng, self.cap, self.isotropy = target, rng, cap, isotropy
         lk = target.lookup
         self.grid = (lk.points, lk.graph, lk.cells, lk.shape, lk.low, lk.inverse)
         pad = 0.02
@@ -91,7 +91,7 @@ class Searcher:
         found = []
         few = self.back[:160]
         for lo, hi, flat in BANDS:
-            if flat and self.target.dim == 1:
+            if flat and (self.target.dim == 1 or self.isotropy > 0.1):
                 continue
             maps, misfit = kernels.propose(
                 count, int(self.rng.integers(1 << 31)), self.target.dim, self.anchors, aims.astype(np.int64),
@@ -132,6 +132,7 @@ class Searcher:
         )  # fmt: skip
 
     def _insert(self, maps: np.ndarray) -> None:
+        clip_maps(maps, self.target.dim, self.cap, self.isotropy)
         size = np.array([kernels.norm_of(m) for m in maps])
         fit = (size <= self.cap + 1e-9) & (size > 0.01)
         maps, size = maps[fit], size[fit]
@@ -156,12 +157,12 @@ class Searcher:
         out = np.empty((len(maps), len(self.back)), np.float32)
         kernels.cover(maps, self.back, self.reach, *self.grid, self.low, self.high, out)
         self._cover_flat(maps, out)
-        share, mean = kernels.inliers(maps, self.fore, np.full(len(self.target), self.spacing), REACH / 4, *self.grid)
-        forward = mean * self.spacing
-        # What a map gets wrong beyond the sampling error comes back at every depth: the collage theorem's 1 / (1 - s).
-        size = np.minimum([kernels.norm_of(m) for m in maps], 0.98)
-        forward = forward + np.maximum(forward - 0.8 * self.spacing, 0) * size / (1 - size)
-        return out + forward[:, None].astype(np.float32), forward
+        local = self.target.spacing[self.back]
+        out = np.maximum(out - local, 0) + 0.1 * out
+        stray, plain = kernels.excess(maps, self.fore, self.target.spacing, self.reach / 4, *self.grid)
+        # What a map gets wrong comes back at every depth: the collage theorem's 1 / (1 - s).
+        forward = stray / (1 - np.minimum([kernels.norm_of(m) for m in maps], 0.98)) + 0.1 * plain
+        return (out + forward[:, None]).astype(np.float32), forward
 
     def _cover_flat(self, maps: np.ndarray, out: np.ndarray) -> None:
         """Rewrite ``out`` for maps too flat to be inverted with any accuracy (a stem, a sheet): by a tree of the image."""
@@ -219,6 +220,18 @@ class Searcher:
         local = np.maximum(self.target.spacing[self.back], self.spacing)
         nearest = (self.pool.cost[chosen] - self.pool.forward[chosen, None]).min(axis=0)
         return self.back[nearest > factor * local]
+
+
+def clip_maps(maps: np.ndarray, dim: int, cap: float, isotropy: float) -> None:
+    """Clip singular values of maps ``[H, 3, 4]``, in place: at most ``cap``, at least ``isotropy`` of the largest.
+
+    The image of the cloud's centre, the origin, stays where it is.
+    """
+    u, sv, vt = np.linalg.svd(maps[:, :dim, :dim])
+    top = np.minimum(sv[:, :1], cap)
+    want = np.clip(sv, isotropy * top, top)
+    change = np.flatnonzero((np.abs(want - sv) > 1e-12).any(axis=1))
+    maps[change, :dim, :dim] = (u[change] * want[change, None, :]) @ vt[change]
 
 
 @nb.njit(cache=True)
