@@ -98,7 +98,7 @@ class _Fit:
 
     def __init__(self, target: Target, effort: int, rng: np.random.Generator, say: Callable[[str, float], None]) -> None:
         self.target, self.effort, self.rng, self.say = target, effort, rng, say
-        self.floor = _floor(target)
+        self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(len(target))
         self.isotropy = 0.0
 
     def budget(self, k: int) -> Budget:
@@ -109,13 +109,13 @@ class _Fit:
             keep=100 if self.effort >= 3 else 60,
             starts=10,
             # what a hop costs grows with the number of maps, pruning with its square
-            hops=max(4, int(60 * min(1.0, (8 / k) ** 1.3) * min(1.0, 2 * work))),
+            hops=max(4, int(24 * min(1.0, (8 / k) ** 1.3) * min(1.0, 2 * work))),
             points=5000,
             polish=14,
         )
 
     def restarts(self) -> int:
-        return max(1, round(4 * 2.0 ** (self.effort - 5)))
+        return max(1, round(6 * 2.0 ** (self.effort - 5)))
 
     def solve(self, k: int, start: float, end: float, *, good: float = GOOD) -> Candidate:
         """Restarts with one growing pool until one is good enough."""
@@ -134,7 +134,7 @@ class _Fit:
 
         for _ in range(restarts):
             grow_pool(searcher, k, rounds=budget.rounds, count=budget.proposals, keep=budget.keep, progress=tick)
-            candidate = Hopper(searcher, refiner, budget, self.rng).run(k, tick)
+            candidate = Hopper(searcher, refiner, budget, self.rng).run(k, tick, best)
             if best is None or candidate.score.total < best.score.total:
                 best = candidate
             if best.score.total <= good * self.floor.total:
@@ -187,14 +187,6 @@ def _elbow(tried: list[tuple[int, float]]) -> int:
         if after <= 0.9 * before:
             k = n
     return k
-
-
-def _floor(target: Target) -> Score:
-    """The score another sample of the same size would have: nearest neighbours within the cloud."""
-    d = target.tree.query(target.points, k=2, workers=-1)[0][:, 1]
-    tail = float(np.quantile(d, 0.98))
-    worst = float(np.sort(d)[-max(1, len(d) // 200) :].mean())
-    return Score(float(d.mean()), tail, worst, float(d.mean()) + 0.1 * tail + 0.04 * worst)
 
 
 def _code(

@@ -39,6 +39,7 @@ class Hopper:
     def __init__(self, searcher: Searcher, refiner: Refiner, budget: Budget, rng: np.random.Generator) -> None:
         self.searcher, self.refiner, self.budget, self.rng = searcher, refiner, budget, rng
         self.seed = int(rng.integers(1 << 31))  # of the samples that scores are compared on
+        self.enough = 1.01 * refiner.floor(budget.points).total
 
     # ---- evaluation
 
@@ -80,10 +81,14 @@ class Hopper:
     # ---- moves
 
     def replace(self, c: Candidate, count: int) -> Candidate:
-        """Drop ``count`` random maps and refill from the pool by greedy gain, with some randomness."""
+        """Drop ``count`` random maps and refill from the pool, the last one by trial of several unlike each other."""
         drop = self.rng.choice(len(c.maps), min(count, len(c.maps)), replace=False)
         kept = np.delete(c.maps, drop, axis=0)
-        return self.rate(self._extended(kept, len(drop)))
+        if len(drop) > 1:
+            kept = self._extended(kept, len(drop) - 1)
+        few = max(self.budget.points // 2, 1000)
+        trials = [self.rate(np.concatenate([kept, m[None]]), points=few) for m in self._additions(kept, 8)]
+        return self.rate(min(trials, key=lambda t: t.score.total).maps)
 
     def shake(self, c: Candidate) -> Candidate:
         """Move one map by a random amount from a spacing to a twentieth of the cloud."""
@@ -113,29 +118,37 @@ class Hopper:
         best = min(range(len(trials)), key=lambda i: trials[i].score.total)
         return self.rate(trials[best].maps)
 
-    def _extended(self, kept: np.ndarray, count: int) -> np.ndarray:
+    def _additions(self, kept: np.ndarray, count: int) -> np.ndarray:
+        """Maps of the pool ``[<= count, 3, 4]``, unlike each other, that cover most of what ``kept`` leaves uncovered."""
         s = self.searcher
         pool = s.pool
         least = s.cost(kept)[0].min(axis=0) if len(kept) else np.full(len(s.back), 2 * s.reach, np.float32)
-        maps = kept
         allowed = np.flatnonzero(pool.size <= s.cap * self.rng.choice([1.0, 0.9, 0.7]))
         allowed = allowed if len(allowed) else np.arange(len(pool))
+        total = np.minimum(least, pool.cost[allowed]).sum(axis=1)
+        order = allowed[np.argsort(total)[: 40 * count]]
+        return pool.maps[order[s.distinct(pool.maps[order], self.rng.choice([3.0, 12.0]) * s.spacing)][:count]]
+
+    def _extended(self, kept: np.ndarray, count: int) -> np.ndarray:
+        """``kept`` with ``count`` more maps, each one of the first few of the best additions."""
+        maps = kept
         for _ in range(count):
-            total = np.minimum(least, pool.cost[allowed]).sum(axis=1)
-            order = allowed[np.argsort(total)[:12]]
-            pick = order[min(int(self.rng.exponential(2.5)), len(order) - 1)]
-            least = np.minimum(least, pool.cost[pick])
-            maps = np.concatenate([maps, pool.maps[pick : pick + 1]])
+            more = self._additions(maps, 8)
+            maps = np.concatenate([maps, more[min(int(self.rng.exponential(1.5)), len(more) - 1)][None]])
         return maps
 
     # ---- the search
 
-    def run(self, k: int, progress: Callable[[], None]) -> Candidate:
-        """Search for a code of k maps; best of all that was seen, polished on all points."""
+    def run(self, k: int, progress: Callable[[], None], so_far: Candidate | None = None) -> Candidate:
+        """Search for a code of k maps; best of all that was seen, and of ``so_far``, polished on all points."""
         front = self.starts(k)[:4]
         front = [self.refined(c, 12, (4.0, 2.0)) for c in front]
+        if so_far is not None:
+            front = [*front[:3], self.rate(so_far.maps)]
         progress()
         for _ in range(self.budget.hops):
+            if min(c.score.total for c in front) <= self.enough:
+                break
             i = int(self.rng.integers(len(front)))
             move = self.rng.random()
             if move < 0.45:

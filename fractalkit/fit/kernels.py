@@ -15,6 +15,7 @@ import numpy as np
 from fractalkit.fit.target import nearest
 
 # mypy: disable-error-code="no-untyped-def"
+RELAX = 1.7
 
 
 @nb.njit(cache=True)
@@ -286,8 +287,8 @@ def register(maps, dim, cap, fore, back, iters, tau0, tau1, points, graph, cells
                 break
             for r in range(3):
                 for s in range(dim):
-                    m[r, s] = out[r, s]
-                m[r, 3] = out[r, dim]
+                    m[r, s] += RELAX * (out[r, s] - m[r, s])
+                m[r, 3] += RELAX * (out[r, dim] - m[r, 3])
             norm = norm_of(m)
             if norm > cap[h]:
                 # shrink about the image of the cloud's mean, which is the origin of neither

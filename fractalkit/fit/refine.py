@@ -182,7 +182,19 @@ class Refiner:
 
     def score(self, sample: Sample) -> Score:
         """Score a matched sample; lower is better."""
-        f, b = sample.forward, sample.backward
+        return self._score(sample.forward, sample.backward)
+
+    def floor(self, points: int) -> Score:
+        """The score that ``points`` of another sample of the cloud's own set would have."""
+        x = self.target.points
+        forward = self.target.tree.query(x, k=2, workers=-1)[0][:, 1]
+        if points >= len(x):
+            return self._score(forward, forward)
+        order = np.random.default_rng(0).permutation(len(x))
+        part, rest = x[order[:points]], x[order[points:]]
+        return self._score(forward, cKDTree(part).query(rest, workers=-1)[0])
+
+    def _score(self, f: np.ndarray, b: np.ndarray) -> Score:
         chamfer = float(f.mean() + b.mean()) / 2
         tail = float(np.quantile(f, 0.98) + np.quantile(b, 0.98)) / 2
         worst = (_worst(f) + _worst(b)) / 2

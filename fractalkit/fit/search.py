@@ -99,7 +99,7 @@ class Searcher:
             )  # fmt: skip
             order = np.argsort(misfit)[: 16 * keep]
             order = order[np.isfinite(misfit[order])]
-            maps = maps[order][self._distinct_index(maps[order], 0.04 * lo)][: 8 * keep]
+            maps = maps[order][self.distinct(maps[order], 0.04 * lo)][: 8 * keep]
             if not len(maps):
                 continue
             size = np.array([kernels.norm_of(m) for m in maps])
@@ -108,7 +108,7 @@ class Searcher:
                 0.03 * size + 2 * self.spacing,
             )  # fmt: skip
             order = np.argsort(kernels.inliers(maps, self.fore[:160], self.target.spacing, 2.5, *self.grid)[1])
-            found.append(maps[order][self._distinct_index(maps[order], 2 * self.spacing)][:keep])
+            found.append(maps[order][self.distinct(maps[order], 2 * self.spacing)][:keep])
         self.add(np.concatenate(found))
 
     def add(self, maps: np.ndarray) -> None:
@@ -121,6 +121,10 @@ class Searcher:
         self._register(
             maps, cap, self.fore[:128], self.back[:400], 10, 0.05 * size + 2 * self.spacing, 3 * self.spacing
         )
+        # two that converged to the same place need not both go on, nor those that found none
+        order = np.argsort(kernels.inliers(maps, self.fore[:160], self.target.spacing, 4.0, *self.grid)[1])
+        order = order[self.distinct(maps[order], 1.5 * self.spacing)]
+        maps, cap = maps[order], cap[order]
         self._register(maps, cap, self.fore, self.back, 8, 3 * self.spacing, self.spacing)
         self._insert(maps)
 
@@ -143,7 +147,7 @@ class Searcher:
         order = np.argsort(-gain)
         maps, cost, forward, size = maps[order], cost[order], forward[order], size[order]
         both = np.concatenate([self.pool.maps, maps])
-        keep = self._distinct_index(both, 1.5 * self.spacing)
+        keep = self.distinct(both, 1.5 * self.spacing)
         new = keep[keep >= len(self.pool)] - len(self.pool)
         self.pool = Pool(
             np.concatenate([self.pool.maps, maps[new]]),
@@ -170,12 +174,14 @@ class Searcher:
         if not len(maps) or d == 1:
             return
         sv = np.linalg.svd(maps[:, :d, :d], compute_uv=False)
+        some = self.target.points[:: max(1, len(self.target) // 800)]
+        witnesses = self.target.points[self.back]
         for h in np.flatnonzero(sv[:, -1] < 0.06 * sv[:, 0]):
-            image = self.target.points[:: max(1, len(self.target) // 4000)] @ maps[h, :d, :d].T + maps[h, :d, 3]
-            reach = self.target.points[self.back]
-            out[h] = np.minimum(cKDTree(image).query(reach, distance_upper_bound=self.reach)[0], self.reach)
+            image = some @ maps[h, :d, :d].T + maps[h, :d, 3]
+            tree = cKDTree(image, balanced_tree=False, compact_nodes=False)
+            out[h] = np.minimum(tree.query(witnesses, distance_upper_bound=self.reach)[0], self.reach)
 
-    def _distinct_index(self, maps: np.ndarray, gap: float) -> np.ndarray:
+    def distinct(self, maps: np.ndarray, gap: float) -> np.ndarray:
         """Indices of maps that move a frame of probe points to different places, first come first kept."""
         if not len(maps):
             return np.zeros(0, np.int64)
@@ -192,6 +198,44 @@ class Searcher:
         noise[:, :, d:] = 0
         noise[:, :, :, d:3] = 0
         self.add((self.pool.maps[chosen][:, None] + noise).reshape(-1, 3, 4))
+
+    def divisors(self, count: int) -> np.ndarray:
+        """Indices of maps of the pool that are surest to be words: large ones that hardly stray, unlike each other."""
+        big = np.flatnonzero(self.pool.size > 0.25)
+        order = big[np.argsort(self.pool.forward[big])][: 12 * count]
+        apart = order[self.distinct(self.pool.maps[order], 8 * self.spacing)][: 3 * count]
+        return self.rng.permutation(apart)[:count]
+
+    def divide(self, chosen: np.ndarray, keep: int) -> None:
+        """Add quotients f^-1 g and g f^-1 of the pool's maps g by the chosen maps f, the best ``keep`` of each f.
+
+        What proposals find first are words of the generators, a leaf on a twig on a branch; the quotient of two words
+        is a shorter word, and the shortest are the generators.
+        """
+        d = self.target.dim
+        g = self.pool.maps[self.rng.permutation(len(self.pool))[:4000]]
+        found = []
+        for f in self.pool.maps[chosen]:
+            sv = np.linalg.svd(f[:d, :d], compute_uv=False)
+            if sv[-1] < 0.05 * sv[0]:
+                continue
+            inverse = np.linalg.inv(f[:d, :d])
+            q = np.zeros((2, *g.shape))
+            q[0, :, :d, :d] = inverse @ g[:, :d, :d]
+            q[0, :, :d, 3] = (g[:, :d, 3] - f[:d, 3]) @ inverse.T
+            q[1, :, :d, :d] = g[:, :d, :d] @ inverse
+            q[1, :, :d, 3] = g[:, :d, 3] - q[1, :, :d, :d] @ f[:d, 3]
+            both = q.reshape(-1, 3, 4)
+            size = np.linalg.norm(both[:, :d, :d], ord=2, axis=(1, 2)) if len(both) else np.zeros(0)
+            both = both[(size < self.cap) & (size > 0.02)]
+            if not len(both):
+                continue
+            score = kernels.inliers(both, self.fore[:48], self.target.spacing, 8.0, *self.grid)[1]
+            order = np.argsort(score)[: 8 * keep]
+            order = order[score[order] < 12]
+            found.append(both[order][self.distinct(both[order], 3 * self.spacing)][:keep])
+        if found:
+            self.add(np.concatenate(found))
 
     # ---- choice
 
@@ -323,4 +367,8 @@ def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int,
             aims = missing if len(missing) >= 3 else aims
         searcher.explore(aims, count, keep)
         progress()
-    searcher.mutate(searcher.choose(k, starts=1), max(600 // k, 30))
+        for _ in range(2):
+            by = np.union1d(searcher.divisors(8), searcher.choose(k, starts=1)[:8])
+            searcher.divide(by, max(600 // len(by), 20))
+            several = np.unique(np.concatenate([searcher.pick(k, shake=s > 0) for s in range(5)]))
+            searcher.mutate(several, max(500 // len(several), 8))
