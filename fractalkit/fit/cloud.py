@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -25,13 +26,14 @@ from torch import Tensor
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import DataError, UsageError
 from fractalkit.fit.hop import Budget, Candidate, Hopper
-from fractalkit.fit.refine import DEPTH, Refiner, Score
+from fractalkit.fit.refine import DEPTH, Refiner
 from fractalkit.fit.search import Searcher, grow_pool
 from fractalkit.fit.target import Target, make_target
 
 MAX_FIT_MAPS = 64
 GOOD = 1.03  # times the sampling floor: no better than this need be looked for
 FRACTAL = 1.25  # times the floor: beyond this the cloud is no attractor of so few maps
+STRIDE = 4  # hops between two looks at how far the chains are
 _CAP = 0.95  # largest norm of a fitted map
 _AUTO = (2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36)
 
@@ -101,30 +103,33 @@ class _Fit:
         self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(len(target))
         self.isotropy = 0.0
 
+    def refiner(self, *, workers: int) -> Refiner:
+        """A refiner with a random stream of its own."""
+        rng = np.random.default_rng(int(self.rng.integers(1 << 62)))
+        return Refiner(self.target, rng, cap=_CAP, points=20_000, isotropy=self.isotropy, workers=workers)
+
     def budget(self, k: int) -> Budget:
         work = 2.0 ** (self.effort - 5)
         return Budget(
             rounds=2,
             proposals=int(50_000 * min(work**0.5, 4)),
             keep=100 if self.effort >= 3 else 60,
-            starts=10,
+            starts=8,
             # what a hop costs grows with the number of maps, pruning with its square
-            hops=max(4, int(24 * min(1.0, (8 / k) ** 1.3) * min(1.0, 2 * work))),
+            hops=max(4, int(28 * min(1.0, (8 / k) ** 1.3) * min(1.0, 2 * work))),
             points=5000,
             polish=14,
         )
 
     def restarts(self) -> int:
-        return max(1, round(6 * 2.0 ** (self.effort - 5)))
+        return max(1, round(4 * 2.0 ** (self.effort - 5)))
 
     def solve(self, k: int, start: float, end: float, *, good: float = GOOD) -> Candidate:
         """Restarts with one growing pool until one is good enough."""
         budget, restarts = self.budget(k), self.restarts()
-        cap = _CAP
-        searcher = Searcher(self.target, self.rng, cap=cap, isotropy=self.isotropy)
-        refiner = Refiner(self.target, self.rng, cap=cap, isotropy=self.isotropy, points=20_000)
+        searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
-        steps = restarts * (budget.rounds + budget.hops + 1)
+        steps = restarts * (budget.rounds + budget.hops // STRIDE + 1)
         done = 0
 
         def tick() -> None:
@@ -134,9 +139,19 @@ class _Fit:
 
         for _ in range(restarts):
             grow_pool(searcher, k, rounds=budget.rounds, count=budget.proposals, keep=budget.keep, progress=tick)
-            candidate = Hopper(searcher, refiner, budget, self.rng).run(k, tick, best)
-            if best is None or candidate.score.total < best.score.total:
-                best = candidate
+            # Two chains, one afresh and one with the best so far: side by side, in step, so that neither the number of
+            # cores nor their speed has a say in the result.
+            chains = [Hopper(searcher, self.refiner(workers=1), budget) for _ in range(2)]
+            with ThreadPoolExecutor(2) as pool:
+                list(pool.map(lambda h, c: h.begin(k, c), chains, (None, best)))
+                tick()
+                for _ in range(0, budget.hops, STRIDE):
+                    if any(h.best.score.total <= h.enough for h in chains):
+                        break
+                    list(pool.map(lambda h: h.advance(STRIDE), chains))
+                    tick()
+                candidates = list(pool.map(lambda h: h.finish(), chains))
+            best = min([*candidates, *([best] if best else [])], key=lambda c: c.score.total)
             if best.score.total <= good * self.floor.total:
                 break
         assert best is not None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 from dataclasses import dataclass
 
 import numpy as np
 
 from fractalkit.fit.refine import Refiner, Score
 from fractalkit.fit.search import Searcher
+
+# Numba's parallel kernels may not be entered by two threads at once under every threading layer.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass
@@ -34,10 +37,12 @@ class Budget:
 
 
 class Hopper:
-    """Improves codes of a given number of maps."""
+    """Improves codes of a given number of maps; several may share a searcher, each in its own thread."""
 
-    def __init__(self, searcher: Searcher, refiner: Refiner, budget: Budget, rng: np.random.Generator) -> None:
-        self.searcher, self.refiner, self.budget, self.rng = searcher, refiner, budget, rng
+    def __init__(self, searcher: Searcher, refiner: Refiner, budget: Budget) -> None:
+        self.searcher, self.refiner, self.budget, self.rng = searcher, refiner, budget, refiner.rng
+        rng = refiner.rng
+        self.front: list[Candidate] = []
         self.seed = int(rng.integers(1 << 31))  # of the samples that scores are compared on
         self.enough = 1.01 * refiner.floor(budget.points).total
 
@@ -69,7 +74,7 @@ class Hopper:
         found: list[Candidate] = []
         seen: set[tuple[int, ...]] = set()
         for s in range(self.budget.starts):
-            chosen = self.searcher.pick(k, shake=s > 0)
+            chosen = self.searcher.pick(k, self.rng, shake=s > 0)
             key = tuple(sorted(chosen.tolist()))
             if key in seen:
                 continue
@@ -88,6 +93,20 @@ class Hopper:
             kept = self._extended(kept, len(drop) - 1)
         few = max(self.budget.points // 2, 1000)
         trials = [self.rate(np.concatenate([kept, m[None]]), points=few) for m in self._additions(kept, 8)]
+        return self.rate(min(trials, key=lambda t: t.score.total).maps)
+
+    def turn(self, c: Candidate) -> Candidate:
+        """Turn or mirror one map about the cloud's principal axes.
+
+        A cloud with a symmetry that is not quite exact has a local optimum for each of its elements.
+        """
+        i = int(self.rng.integers(len(c.maps)))
+        kept = np.delete(c.maps, i, axis=0)
+        turned = self.searcher.turned(c.maps[i : i + 1])
+        with _ONE_AT_A_TIME:
+            cost = self.searcher.cost(turned)[0]
+        turned = turned[np.argsort(cost.mean(axis=1))[:8]]
+        trials = [self.rate(np.concatenate([kept, m[None]]), points=max(self.budget.points // 2, 1000)) for m in turned]
         return self.rate(min(trials, key=lambda t: t.score.total).maps)
 
     def shake(self, c: Candidate) -> Candidate:
@@ -122,12 +141,16 @@ class Hopper:
         """Maps of the pool ``[<= count, 3, 4]``, unlike each other, that cover most of what ``kept`` leaves uncovered."""
         s = self.searcher
         pool = s.pool
-        least = s.cost(kept)[0].min(axis=0) if len(kept) else np.full(len(s.back), 2 * s.reach, np.float32)
+        least = np.full(len(s.back), 2 * s.reach, np.float32)
+        if len(kept):
+            with _ONE_AT_A_TIME:
+                least = s.cost(kept)[0].min(axis=0)
         allowed = np.flatnonzero(pool.size <= s.cap * self.rng.choice([1.0, 0.9, 0.7]))
         allowed = allowed if len(allowed) else np.arange(len(pool))
+        gap = self.rng.choice([3.0, 12.0]) * s.spacing
         total = np.minimum(least, pool.cost[allowed]).sum(axis=1)
         order = allowed[np.argsort(total)[: 40 * count]]
-        return pool.maps[order[s.distinct(pool.maps[order], self.rng.choice([3.0, 12.0]) * s.spacing)][:count]]
+        return pool.maps[order[s.distinct(pool.maps[order], gap)][:count]]
 
     def _extended(self, kept: np.ndarray, count: int) -> np.ndarray:
         """``kept`` with ``count`` more maps, each one of the first few of the best additions."""
@@ -139,21 +162,30 @@ class Hopper:
 
     # ---- the search
 
-    def run(self, k: int, progress: Callable[[], None], so_far: Candidate | None = None) -> Candidate:
-        """Search for a code of k maps; best of all that was seen, and of ``so_far``, polished on all points."""
-        front = self.starts(k)[:4]
-        front = [self.refined(c, 12, (4.0, 2.0)) for c in front]
+    def begin(self, k: int, so_far: Candidate | None = None) -> None:
+        """Fill the front: the best codes that the pool offers, and ``so_far``."""
+        self.front = [self.refined(c, 12, (4.0, 2.0)) for c in self.starts(k)[:3]]
         if so_far is not None:
-            front = [*front[:3], self.rate(so_far.maps)]
-        progress()
-        for _ in range(self.budget.hops):
-            if min(c.score.total for c in front) <= self.enough:
+            self.front[-1:] = [self.rate(so_far.maps)]
+
+    @property
+    def best(self) -> Candidate:
+        """The best code of the front."""
+        return min(self.front, key=lambda c: c.score.total)
+
+    def advance(self, hops: int) -> None:
+        """Try ``hops`` moves, each on a random code of the front, and keep those that help."""
+        front = self.front
+        for _ in range(hops):
+            if self.best.score.total <= self.enough:
                 break
             i = int(self.rng.integers(len(front)))
             move = self.rng.random()
             if move < 0.45:
-                child = self.replace(front[i], 1 + (self.rng.random() < 0.35))
+                child = self.replace(front[i], 1 + (self.rng.random() < 0.5))
             elif move < 0.65:
+                child = self.turn(front[i])
+            elif move < 0.7:
                 child = self.shake(front[i])
             else:
                 child = self.grow_and_prune(front[i], 1 + int(self.rng.random() < 0.5))
@@ -162,13 +194,10 @@ class Hopper:
                 front[i] = self.refined(child, 8, (3.0, 2.0))
                 # the worst of the front gives way once it lags far behind
                 worst = max(front, key=lambda c: c.score.total)
-                best = min(front, key=lambda c: c.score.total)
-                if len(front) > 1 and worst.score.total > 1.6 * best.score.total:
-                    front = [c for c in front if c is not worst]
-            progress()
-        front.sort(key=lambda c: c.score.total)
+                if len(front) > 1 and worst.score.total > 1.6 * self.best.score.total:
+                    front[:] = [c for c in front if c is not worst]
+
+    def finish(self) -> Candidate:
+        """The best code, polished on all points."""
         full = self.refiner.points
-        finals = [
-            self.refined(self.rate(c.maps, points=full), self.budget.polish, (3.0, 2.0), points=full) for c in front[:2]
-        ]
-        return min(finals, key=lambda c: c.score.total)
+        return self.refined(self.rate(self.best.maps, points=full), self.budget.polish, (3.0, 2.0), points=full)

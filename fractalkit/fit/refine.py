@@ -34,84 +34,82 @@ class Score:
     total: float
 
 
-@nb.njit(cache=True, parallel=True)
-def _accumulate(maps, dim, start, address, rows, aims, weight, jdepth, blocks, points):
-    """Normal equations of the pairs (attractor point rows[n], aim aims[n]): ``[blocks, P, P]`` and ``[blocks, P]``."""
+@nb.njit(cache=True, nogil=True)
+def _accumulate(maps, dim, start, address, rows, aims, weight, jdepth, points):
+    """Normal equations of the pairs (attractor point rows[n], aim aims[n]): ``[P, P]`` and ``[P]``."""
     k = maps.shape[0]
     depth = address.shape[1]
     d1 = dim + 1
     size = k * dim * d1
-    normal = np.zeros((blocks, size, size))
-    right = np.zeros((blocks, size))
-    total = rows.shape[0]
-    for b in nb.prange(blocks):
-        z = np.empty((depth + 1, 4))
-        left = np.empty((jdepth, 3, 3))
-        e = np.empty(3)
-        g = np.empty((3, 3))
-        for n in range(b, total, blocks):
-            i = rows[n]
-            w = weight[n]
-            if w <= 0.0:
-                continue
-            for c in range(3):
-                z[depth, c] = points[start[i], c]
-            z[depth, 3] = 1.0
-            for j in range(depth - 1, -1, -1):
-                m = maps[address[i, j]]
-                for r in range(3):
-                    z[j, r] = m[r, 0] * z[j + 1, 0] + m[r, 1] * z[j + 1, 1] + m[r, 2] * z[j + 1, 2] + m[r, 3]
-                z[j, 3] = 1.0
-            for c in range(3):
-                e[c] = aims[n, c] - z[0, c]
+    normal = np.zeros((size, size))
+    right = np.zeros(size)
+    z = np.empty((depth + 1, 4))
+    left = np.empty((jdepth, 3, 3))
+    e = np.empty(3)
+    g = np.empty((3, 3))
+    for n in range(rows.shape[0]):
+        i = rows[n]
+        w = weight[n]
+        if w <= 0.0:
+            continue
+        for c in range(3):
+            z[depth, c] = points[start[i], c]
+        z[depth, 3] = 1.0
+        for j in range(depth - 1, -1, -1):
+            m = maps[address[i, j]]
             for r in range(3):
-                for c in range(3):
-                    left[0, r, c] = 1.0 if r == c else 0.0
-            for j in range(1, jdepth):
-                m = maps[address[i, j - 1]]
+                z[j, r] = m[r, 0] * z[j + 1, 0] + m[r, 1] * z[j + 1, 1] + m[r, 2] * z[j + 1, 2] + m[r, 3]
+            z[j, 3] = 1.0
+        for c in range(3):
+            e[c] = aims[n, c] - z[0, c]
+        for r in range(3):
+            for c in range(3):
+                left[0, r, c] = 1.0 if r == c else 0.0
+        for j in range(1, jdepth):
+            m = maps[address[i, j - 1]]
+            for r in range(dim):
+                for c in range(dim):
+                    s = 0.0
+                    for q in range(dim):
+                        s += left[j - 1, r, q] * m[q, c]
+                    left[j, r, c] = s
+        for j in range(jdepth):
+            base1 = address[i, j] * dim * d1
+            for r in range(dim):
+                s = 0.0
+                for q in range(dim):
+                    s += left[j, q, r] * e[q]
+                s *= w
+                for c in range(dim):
+                    right[base1 + r * d1 + c] += s * z[j + 1, c]
+                right[base1 + r * d1 + dim] += s
+            for h in range(j + 1):
+                base2 = address[i, h] * dim * d1
                 for r in range(dim):
                     for c in range(dim):
                         s = 0.0
                         for q in range(dim):
-                            s += left[j - 1, r, q] * m[q, c]
-                        left[j, r, c] = s
-            for j in range(jdepth):
-                base1 = address[i, j] * dim * d1
+                            s += left[j, q, r] * left[h, q, c]
+                        g[r, c] = s * w
                 for r in range(dim):
-                    s = 0.0
-                    for q in range(dim):
-                        s += left[j, q, r] * e[q]
-                    s *= w
                     for c in range(dim):
-                        right[b, base1 + r * d1 + c] += s * z[j + 1, c]
-                    right[b, base1 + r * d1 + dim] += s
-                for h in range(j + 1):
-                    base2 = address[i, h] * dim * d1
-                    for r in range(dim):
-                        for c in range(dim):
-                            s = 0.0
-                            for q in range(dim):
-                                s += left[j, q, r] * left[h, q, c]
-                            g[r, c] = s * w
-                    for r in range(dim):
-                        for c in range(dim):
-                            s = g[r, c]
-                            for u in range(d1):
-                                zu = z[j + 1, u] if u < dim else 1.0
-                                t = s * zu
-                                row = base1 + r * d1 + u
-                                col = base2 + c * d1
+                        s = g[r, c]
+                        for u in range(d1):
+                            zu = z[j + 1, u] if u < dim else 1.0
+                            t = s * zu
+                            row = base1 + r * d1 + u
+                            col = base2 + c * d1
+                            for v in range(dim):
+                                normal[row, col + v] += t * z[h + 1, v]
+                            normal[row, col + dim] += t
+                            if h != j:
                                 for v in range(dim):
-                                    normal[b, row, col + v] += t * z[h + 1, v]
-                                normal[b, row, col + dim] += t
-                                if h != j:
-                                    for v in range(dim):
-                                        normal[b, col + v, row] += t * z[h + 1, v]
-                                    normal[b, col + dim, row] += t
+                                    normal[col + v, row] += t * z[h + 1, v]
+                                normal[col + dim, row] += t
     return normal, right
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _walk(maps, cumulative, depth, seed, start, points, out, address):
     """As :func:`fractalkit.fit.kernels.orbit`, with the start of each point given: ``start [N]``."""
     np.random.seed(seed)
@@ -154,8 +152,17 @@ class Sample:
 class Refiner:
     """Draws attractors of a code, scores them against the target, and refines the code."""
 
-    def __init__(self, target: Target, rng: np.random.Generator, *, cap: float, points: int, isotropy: float = 0.0) -> None:
-        self.target, self.rng, self.cap, self.isotropy = target, rng, cap, isotropy
+    def __init__(
+        self,
+        target: Target,
+        rng: np.random.Generator,
+        *,
+        cap: float,
+        points: int,
+        isotropy: float = 0.0,
+        workers: int = -1,
+    ) -> None:
+        self.target, self.rng, self.cap, self.isotropy, self.workers = target, rng, cap, isotropy, workers
         self.points = min(points, len(target))
 
     def draw(self, maps: np.ndarray, weights: np.ndarray, n: int, *, depth: int = DEPTH, seed: int | None = None):
@@ -176,8 +183,8 @@ class Refiner:
         y = np.ascontiguousarray(out[:, : self.target.dim])
         x = self.target.points
         subset = np.arange(len(x)) if n >= len(x) else np.sort(self.rng.choice(len(x), n, replace=False))
-        forward, hit = self.target.tree.query(y, workers=-1)
-        backward, source = cKDTree(y, balanced_tree=False, compact_nodes=False).query(x[subset], workers=-1)
+        forward, hit = self.target.tree.query(y, workers=self.workers)
+        backward, source = cKDTree(y, balanced_tree=False, compact_nodes=False).query(x[subset], workers=self.workers)
         return Sample(y, start, address, forward, hit, subset, backward, source)
 
     def score(self, sample: Sample) -> Score:
@@ -231,10 +238,9 @@ class Refiner:
             d2 = np.concatenate([s.forward, s.backward]) ** 2
             local = np.concatenate([target.spacing[s.hit], target.spacing[s.subset]])
             w = (1 + d2 / np.maximum(width, width / spacing * local) ** 2) ** -2.0
-            normal, right = _accumulate(
-                maps, dim, s.start, s.address, rows, aims, w, min(jdepth, DEPTH), 2, target.lookup.points
+            a, g = _accumulate(
+                maps, dim, s.start, s.address, rows, aims, w, min(jdepth, DEPTH), target.lookup.points
             )
-            a, g = normal.sum(axis=0), right.sum(axis=0)
             scale = np.diag(a).copy()
             a[np.diag_indices_from(a)] += damping * scale + 1e-9 * scale.max() + 1e-12
             move = relax * np.linalg.solve(a, g).reshape(k, dim, d1)

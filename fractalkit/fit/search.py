@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,7 +42,6 @@ class Searcher:
         self.high = np.full(3, 1e-9)
         self.low[: target.dim] = target.points.min(axis=0) - pad
         self.high[: target.dim] = target.points.max(axis=0) + pad
-        n = len(target)
         self.spacing = float(np.median(target.spacing))
         self.evens = self._even(3000)
         # Half by mass, half by extent: what is sparse (a stem, a tip) counts too.
@@ -185,9 +185,13 @@ class Searcher:
         """Indices of maps that move a frame of probe points to different places, first come first kept."""
         if not len(maps):
             return np.zeros(0, np.int64)
+        return _thin(self.frames(maps), gap)
+
+    def frames(self, maps: np.ndarray) -> np.ndarray:
+        """Where maps send eight far points, ``[H, 24]``: rows differ by the root mean square of what the points do."""
         probes = self.target.lookup.points[self.anchors[:4].ravel()]  # [8, 3]
         images = np.einsum("hij,pj->hpi", maps[:, :, :3], probes) + maps[:, None, :, 3]
-        return _thin(images.reshape(len(maps), -1), gap * math.sqrt(len(probes)))
+        return images.reshape(len(maps), -1) / math.sqrt(len(probes))
 
     def mutate(self, chosen: np.ndarray, count: int) -> None:
         """Add shaken copies of the chosen maps to the pool: from less than a spacing up to a tenth of the cloud."""
@@ -198,6 +202,32 @@ class Searcher:
         noise[:, :, d:] = 0
         noise[:, :, :, d:3] = 0
         self.add((self.pool.maps[chosen][:, None] + noise).reshape(-1, 3, 4))
+
+    def turn(self, chosen: np.ndarray, keep: int) -> None:
+        """Add the chosen maps after each of :meth:`turned`'s motions, the best ``keep``."""
+        both = self.turned(self.pool.maps[chosen])
+        score = kernels.inliers(both, self.fore[:48], self.target.spacing, 8.0, *self.grid)[1]
+        self.add(both[np.argsort(score)[:keep]])
+
+    def turned(self, maps: np.ndarray) -> np.ndarray:
+        """Maps ``[H, 3, 4]`` after the reflections and quarter turns about the cloud's principal axes: ``[H Q, 3, 4]``.
+
+        A leaf that is nearly symmetric hides the map that gives it its true sides behind one that does not.
+        """
+        d = self.target.dim
+        centre = self.target.points.mean(axis=0)  # stays where it was
+        z = self.target.points - centre
+        axes = np.linalg.eigh(z.T @ z)[1]
+        turns = [
+            axes @ (np.eye(d)[list(order)] * signs) @ axes.T
+            for order in itertools.permutations(range(d))
+            for signs in itertools.product((1.0, -1.0), repeat=d)
+        ]
+        q = np.array(turns[1:])  # the first one is the identity
+        both = np.zeros((len(maps), len(q), 3, 4))
+        both[:, :, :d, :d] = np.einsum("hij,qjk->hqik", maps[:, :d, :d], q)
+        both[:, :, :d, 3] = (maps[:, :d, :d] @ centre + maps[:, :d, 3])[:, None] - both[:, :, :d, :d] @ centre
+        return both.reshape(-1, 3, 4)
 
     def divisors(self, count: int) -> np.ndarray:
         """Indices of maps of the pool that are surest to be words: large ones that hardly stray, unlike each other."""
@@ -250,14 +280,14 @@ class Searcher:
         assert best is not None
         return best
 
-    def pick(self, k: int, *, shake: bool) -> np.ndarray:
+    def pick(self, k: int, rng: np.random.Generator, *, shake: bool) -> np.ndarray:
         """One choice of k maps; with ``shake`` a different good one each time, often of small maps only."""
         allowed = np.arange(len(self.pool))
         if shake:
-            small = np.flatnonzero(self.pool.size <= self.cap * self.rng.choice([1.0, 0.9, 0.75, 0.6]))
+            small = np.flatnonzero(self.pool.size <= self.cap * rng.choice([1.0, 0.9, 0.75, 0.6]))
             allowed = small if len(small) >= 2 * k else allowed
         cost = np.minimum(self.pool.cost[allowed], self.reach * 2)
-        return allowed[_k_median(cost, min(k, len(allowed)), int(self.rng.integers(1 << 31)), shake)[0]]
+        return allowed[_k_median(cost, min(k, len(allowed)), int(rng.integers(1 << 31)), shake)[0]]
 
     def uncovered(self, chosen: np.ndarray, factor: float = 3.0) -> np.ndarray:
         """Witnesses that no chosen map's image comes near, as indices of the target's points."""
@@ -278,7 +308,7 @@ def clip_maps(maps: np.ndarray, dim: int, cap: float, isotropy: float) -> None:
     maps[change, :dim, :dim] = (u[change] * want[change, None, :]) @ vt[change]
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _thin(rows, gap):  # type: ignore[no-untyped-def]
     keep = np.empty(len(rows), np.int64)
     n = 0
@@ -299,7 +329,7 @@ def _thin(rows, gap):  # type: ignore[no-untyped-def]
     return keep[:n]
 
 
-@nb.njit(cache=True)
+@nb.njit(cache=True, nogil=True)
 def _k_median(cost, k, seed, shake):  # type: ignore[no-untyped-def]
     """k rows of cost ``[H, M]`` with a small sum of column minima: greedy choice, then first-improvement swaps."""
     np.random.seed(seed)
@@ -363,12 +393,13 @@ def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int,
     for r in range(rounds):
         aims = searcher.evens
         if r % 2:
-            missing = searcher.uncovered(searcher.pick(k, shake=False))
+            missing = searcher.uncovered(searcher.pick(k, searcher.rng, shake=False))
             aims = missing if len(missing) >= 3 else aims
         searcher.explore(aims, count, keep)
         progress()
         for _ in range(2):
             by = np.union1d(searcher.divisors(8), searcher.choose(k, starts=1)[:8])
             searcher.divide(by, max(600 // len(by), 20))
-            several = np.unique(np.concatenate([searcher.pick(k, shake=s > 0) for s in range(5)]))
+            several = np.unique(np.concatenate([searcher.pick(k, searcher.rng, shake=s > 0) for s in range(5)]))
             searcher.mutate(several, max(500 // len(several), 8))
+            searcher.turn(several, 150)
