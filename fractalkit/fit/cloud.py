@@ -32,7 +32,8 @@ from fractalkit.fit.target import Target, make_target
 
 MAX_FIT_MAPS = 64
 GOOD = 1.03  # times the sampling floor: no better than this need be looked for
-FRACTAL = 1.25  # times the floor: beyond this the cloud is no attractor of so few maps
+FRACTAL = 1.6  # times the floor: beyond this the cloud is no attractor of so few maps
+HOPELESS = 3.0  # times the floor: where a restart ends beyond this, another one does not help
 STRIDE = 4  # hops between two looks at how far the chains are
 _CAP = 0.95  # largest norm of a fitted map
 _AUTO = (2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36)
@@ -121,12 +122,12 @@ class _Fit:
             polish=14,
         )
 
-    def restarts(self) -> int:
-        return max(1, round(4 * 2.0 ** (self.effort - 5)))
+    def restarts(self, k: int) -> int:
+        return max(1, round(4 * 2.0 ** (self.effort - 5) * min(1.0, (8 / k) ** 0.5)))
 
     def solve(self, k: int, start: float, end: float, *, good: float = GOOD) -> Candidate:
         """Restarts with one growing pool until one is good enough."""
-        budget, restarts = self.budget(k), self.restarts()
+        budget, restarts = self.budget(k), self.restarts(k)
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
         steps = restarts * (budget.rounds + budget.hops // STRIDE + 1)
@@ -152,7 +153,8 @@ class _Fit:
                     tick()
                 candidates = list(pool.map(lambda h: h.finish(), chains))
             best = min([*candidates, *([best] if best else [])], key=lambda c: c.score.total)
-            if best.score.total <= good * self.floor.total:
+            ratio = best.score.total / self.floor.total
+            if ratio <= good or ratio > HOPELESS:
                 break
         assert best is not None
         return best

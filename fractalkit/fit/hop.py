@@ -102,7 +102,13 @@ class Hopper:
         """
         i = int(self.rng.integers(len(c.maps)))
         kept = np.delete(c.maps, i, axis=0)
-        turned = self.searcher.turned(c.maps[i : i + 1])
+        old = c.maps[i : i + 1].copy()
+        d = self.refiner.target.dim
+        u, sv, vt = np.linalg.svd(old[0, :d, :d])
+        if sv[-1] > 0.6 * sv[0] and self.rng.random() < 0.7:
+            # what a map got wrong went into its shape: begin from the similarity that is nearest
+            old[0, :d, :d] = sv.mean() * (u @ vt)
+        turned = self.searcher.turned(old)
         with _ONE_AT_A_TIME:
             cost = self.searcher.cost(turned)[0]
         turned = turned[np.argsort(cost.mean(axis=1))[:8]]
@@ -189,7 +195,7 @@ class Hopper:
                 child = self.shake(front[i])
             else:
                 child = self.grow_and_prune(front[i], 1 + int(self.rng.random() < 0.5))
-            child = self.refined(child, 6, (6.0, 2.5))
+            child = self.refined(child, 8, (6.0, 2.5))
             if child.score.total < 0.995 * front[i].score.total:
                 front[i] = self.refined(child, 8, (3.0, 2.0))
                 # the worst of the front gives way once it lags far behind
