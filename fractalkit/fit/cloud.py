@@ -32,6 +32,7 @@ from fractalkit.fit.target import Target, make_target
 
 MAX_FIT_MAPS = 64
 GOOD = 1.03  # times the sampling floor: no better than this need be looked for
+ENOUGH = 1.05  # times the floor: what "auto" asks of a number of maps
 FRACTAL = 1.6  # times the floor: beyond this the cloud is no attractor of so few maps
 HOPELESS = 3.0  # times the floor: where a restart ends beyond this, another one does not help
 STRIDE = 4  # hops between two looks at how far the chains are
@@ -125,9 +126,11 @@ class _Fit:
     def restarts(self, k: int) -> int:
         return max(1, round(4 * 2.0 ** (self.effort - 5) * min(1.0, (8 / k) ** 0.5)))
 
-    def solve(self, k: int, start: float, end: float, *, good: float = GOOD) -> Candidate:
-        """Restarts with one growing pool until one is good enough."""
-        budget, restarts = self.budget(k), self.restarts(k)
+    def solve(
+        self, k: int, start: float, end: float, *, restarts: int | None = None, more: Candidate | None = None
+    ) -> Candidate:
+        """Restarts with one growing pool until one is good enough; ``more``: a good code of k + 1 maps, to be pruned."""
+        budget, restarts = self.budget(k), restarts or self.restarts(k)
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
         steps = restarts * (budget.rounds + budget.hops // STRIDE + 1)
@@ -144,7 +147,8 @@ class _Fit:
             # cores nor their speed has a say in the result.
             chains = [Hopper(searcher, self.refiner(workers=1), budget) for _ in range(2)]
             with ThreadPoolExecutor(2) as pool:
-                list(pool.map(lambda h, c: h.begin(k, c), chains, (None, best)))
+                known = chains[1].without_least(more) if more is not None and best is None else best
+                list(pool.map(lambda h, c: h.begin(k, c), chains, (None, known)))
                 tick()
                 for _ in range(0, budget.hops, STRIDE):
                     if any(h.best.score.total <= h.enough for h in chains):
@@ -154,7 +158,7 @@ class _Fit:
                 candidates = list(pool.map(lambda h: h.finish(), chains))
             best = min([*candidates, *([best] if best else [])], key=lambda c: c.score.total)
             ratio = best.score.total / self.floor.total
-            if ratio <= good or ratio > HOPELESS:
+            if ratio <= GOOD or ratio > HOPELESS:
                 break
         assert best is not None
         return best
@@ -174,27 +178,26 @@ class _Fit:
         self.isotropy = isotropy or 0.0
         tried: list[tuple[int, Candidate]] = []
         for i, k in enumerate(_AUTO):
-            c = self.solve(k, i / len(_AUTO), (i + 1) / len(_AUTO), good=1.1)
+            c = self.solve(k, 0.7 * i / len(_AUTO), 0.7 * (i + 1) / len(_AUTO), restarts=1)
             tried.append((k, c))
-            if c.score.total <= 1.1 * self.floor.total:
-                return self.fewer(tried), f"the fewest maps that reach the sampling floor ({k} did)"
+            if c.score.total <= ENOUGH * self.floor.total:
+                k, c = self.fewer(k, c)
+                return c, f"the fewest maps found that reach the sampling floor: {k}"
             if len(tried) > 3 and tried[-1][1].score.total > 0.9 * tried[-3][1].score.total:
                 break
         k = _elbow([(k, c.score.total) for k, c in tried])
         if isotropy is None:
-            return self.fixed(k, None, 0.9, 1.0), f"elbow at {k} maps; the cloud is no attractor of a few"
+            return self.fixed(k, None, 0.7, 1.0), f"elbow at {k} maps; the cloud is no attractor of a few"
         return next(c for n, c in tried if n == k), f"elbow at {k} maps"
 
-    def fewer(self, tried: list[tuple[int, Candidate]]) -> Candidate:
-        """Between the last number that failed and the first that reached the floor, the smallest that reaches it."""
-        k, best = tried[-1]
-        low = tried[-2][0] if len(tried) > 1 else 0
-        for n in range(k - 1, low, -1):
-            c = self.solve(n, 0.95, 1.0, good=1.1)
-            if c.score.total > 1.1 * self.floor.total:
+    def fewer(self, k: int, best: Candidate) -> tuple[int, Candidate]:
+        """The smallest number of maps below k, one at a time, whose attractor still reaches the floor."""
+        while k > 1:
+            c = self.solve(k - 1, 0.7, 1.0, more=best)
+            if c.score.total > ENOUGH * self.floor.total:
                 break
-            best = c
-        return best
+            k, best = k - 1, c
+        return k, best
 
 
 def _elbow(tried: list[tuple[int, float]]) -> int:
