@@ -64,15 +64,14 @@ class AffineIFS:
             )
         if not a.is_floating_point():
             raise DataError(f"matrices: expected a floating-point tensor, got {a.dtype}")
-        like = {"dtype": a.dtype, "device": a.device}
         k, d = a.shape[0], a.shape[1]
         if t.shape != (k, d):
             raise DataError(f"offsets: expected shape [{k}, {d}], got {list(t.shape)}")
-        t = t.to(**like)
-        p = _area_weights(a) if self.weights is None else self.weights.to(**like)
+        t = t.to(a)
+        p = _area_weights(a) if self.weights is None else self.weights.to(a)
         if p.shape != (k,):
             raise DataError(f"weights: expected shape [{k}], got {list(p.shape)}")
-        c = None if self.colours is None else self.colours.to(**like)
+        c = None if self.colours is None else self.colours.to(a)
         if c is not None and c.shape != (k, 3):
             raise DataError(f"colours: expected shape [{k}, 3], got {list(c.shape)}")
         for label, value in (("matrices", a), ("offsets", t), ("weights", p), ("colours", c)):
@@ -119,7 +118,7 @@ class AffineIFS:
         return torch.einsum("kij,nj->kni", self.matrices, points) + self.offsets[:, None]
 
     def norms(self) -> Tensor:
-        """Spectral norm of each linear part, its Lipschitz constant in the Euclidean metric: ``[K]`` float64, no gradient."""
+        """Spectral norms of the linear parts, the maps' Lipschitz constants: ``[K]`` float64, no gradient."""
         return torch.linalg.matrix_norm(self.matrices.detach().double(), ord=2)
 
     def lipschitz(self) -> float:

@@ -65,7 +65,8 @@ def interpolate(a: AffineIFS, b: AffineIFS, t: float) -> AffineIFS:
     Linear parts go by their polar factors, A = R P: the rotation R turns along the shortest arc and the stretch P is
     interpolated linearly, so that shapes turn instead of collapsing through zero half-way; where one is reflected and
     the other not, no such path exists and A is interpolated linearly. Either way the norm stays at or below the larger
-    of the two, because norms are convex and rotations keep them: codes that contract interpolate to codes that contract.
+    of the two, because norms are convex and rotations keep them: codes that contract interpolate to codes that
+    contract.
 
     Raises:
         UsageError: different dimensions or numbers of maps, or t outside [0, 1].

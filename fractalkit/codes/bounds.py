@@ -11,9 +11,9 @@ from fractalkit.codes.affine import AffineIFS
 def bounding_ball(ifs: AffineIFS, *, iterations: int = 200) -> tuple[Tensor, float]:
     """A ball that holds the attractor: centre ``[D]`` and radius, in the attractor's units.
 
-    The ball B(c, r) is mapped into itself, and so holds the attractor, once |f_k(c) - c| + ||A_k|| r <= r for all k, that
-    is for r = max_k |f_k(c) - c| / (1 - ||A_k||). The centre is improved by steps of decreasing size away from the map
-    that decides the radius; whatever c comes of it, the bound is proven.
+    The ball B(c, r) is mapped into itself, and so holds the attractor, once |f_k(c) - c| + ||A_k|| r <= r for all k,
+    that is for r = max_k |f_k(c) - c| / (1 - ||A_k||). The centre is improved by steps of decreasing size away from
+    the map that decides the radius; whatever c comes of it, the bound is proven.
 
     Raises:
         DataError: a map does not contract.
@@ -42,7 +42,7 @@ def bounding_box(
 ) -> tuple[Tensor, Tensor]:
     """Lower and upper corner ``[D]`` each of a box around the attractor, within about ``tol`` times its size of tight.
 
-    The support function h(u) = max_{x in X} <u, x> obeys h(u) = max_k (h(A_k^T u) + <u, t_k>). The iteration keeps a box
+    The support function h(u) = max_{x in X} <u, x> obeys h(u) = max_k (h(A_k^T u) + <u, t_k>). Iteration keeps a box
     per coordinate axis and shrinks it by images of a set of points and boxes: starting from the ball of
     :func:`bounding_ball`, words are expanded breadth first, and only those whose ball may reach beyond what attractor
     points already reach are kept (branch and bound), so the bound is proven and tight.

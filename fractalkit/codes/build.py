@@ -67,7 +67,7 @@ def copies(centres: Sequence[Sequence[float]], ratio: float | Sequence[float], c
     """Upright copies: x -> r x + (1 - r) c for each centre c; r one number or one a map."""
     c = np.asarray(centres, dtype=np.float64)
     r = np.broadcast_to(np.asarray(ratio, dtype=np.float64), len(c))
-    return code(r[:, None, None] * np.eye(c.shape[1]), (1 - r)[:, None] * c, natural(r.tolist()), colours)
+    return code(list(r[:, None, None] * np.eye(c.shape[1])), list((1 - r)[:, None] * c), natural(r.tolist()), colours)
 
 
 def path(steps: Sequence[complex], colours: str, *, mirror: Sequence[bool] | None = None) -> AffineIFS:

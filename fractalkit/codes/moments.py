@@ -38,7 +38,8 @@ def raw_moments(ifs: AffineIFS, order: int) -> dict[tuple[int, ...], float]:
     """E[x^i y^j (z^l)] for all exponents of total degree up to ``order`` (at most 12), keyed by exponents.
 
     Moments of degree n depend on those of lower degree and, linearly, on each other; each degree is one linear system
-    (Vrscay and Roehrig, *Iterated function systems and the inverse problem of fractal construction using moments*, 1989).
+    (Vrscay and Roehrig, *Iterated function systems and the inverse problem of fractal construction using moments*,
+    1989).
 
     >>> half = torch.tensor([[[1 / 3, 0.], [0., 0.]]] * 2, dtype=torch.float64)
     >>> cantor = AffineIFS(half, torch.tensor([[0., 0.], [2 / 3, 0.]], dtype=torch.float64))

@@ -14,7 +14,7 @@ class Unrolled:
 class Implicit:
     """Differentiate the fixed point itself, in the memory of one step.
 
-    With x* = T(x*, c), dx*/dc = (I - J)^-1 dT/dc, J = dT/dx at x*. Backward therefore needs v = (I - J^T)^-1 u, the fixed
+    With x* = T(x*, c), dx*/dc = (I - J)^-1 dT/dc, J = dT/dx at x*. Backward then needs v = (I - J^T)^-1 u, the fixed
     point of v -> u + J^T v, a contraction because T is one; it is iterated with vector-Jacobian products only
     (Bai, Kolter and Koltun, *Deep equilibrium models*, 2019, theorem 1). No gradient reaches the start: x* forgets it.
 

@@ -11,12 +11,12 @@ class IteratedMap(ABC):
     """A contraction T on a complete metric space (X, d).
 
     Banach (1922): if d(Tx, Ty) <= l d(x, y) with l < 1, then T has exactly one fixed point x*, and T^n x -> x* from any
-    x, with d(T^n x, x*) <= l^n d(x, x*). Barnsley's collage theorem (1985) bounds the error of any x without knowing x*:
+    x, with d(T^n x, x*) <= l^n d(x, x*). Barnsley's collage theorem (1985) bounds the error of any x with x* unknown:
 
         d(x, x*) <= d(x, T x) / (1 - l).
 
-    A new map must write :meth:`step` and :meth:`start`, and a :meth:`lipschitz` that it can prove. Elements of the space
-    are tensors; the first axis may be a batch of independent problems, in which case distances are per item.
+    A new map must write :meth:`step` and :meth:`start`, and a :meth:`lipschitz` that it can prove. Elements of the
+    space are tensors; the first axis may be a batch of independent problems, in which case distances are per item.
     """
 
     @abstractmethod
@@ -36,7 +36,7 @@ class IteratedMap(ABC):
         """A proven upper bound on T's Lipschitz constant in :meth:`distance`, below one: ``[B]`` or ``[1]``."""
 
     def coarse(self) -> IteratedMap | None:
-        """The same map one level coarser, whose fixed point :meth:`lift` turns into this one's; None where there is none."""
+        """The same map one level coarser, whose fixed point :meth:`lift` turns into this one's, or None."""
         return None
 
     def lift(self, x: Tensor) -> Tensor:

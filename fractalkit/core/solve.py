@@ -64,8 +64,8 @@ def solve(
     """Find the fixed point of a contraction.
 
     Stops when the collage theorem proves every item of the batch to be within ``tol`` of its fixed point: after a step
-    from x to T x, d(T x, x*) <= l / (1 - l) d(x, T x). Rounding bounds what can be reached; where the residual no longer
-    falls, ask for less.
+    from x to T x, d(T x, x*) <= l / (1 - l) d(x, T x). Rounding bounds what can be reached; where the residual no
+    longer falls, ask for less.
 
     Args:
         map: the contraction.
@@ -174,7 +174,7 @@ class _FixedPoint(torch.autograd.Function):
 
 
 def _attach(map: IteratedMap, value: Tensor, adjoint: Implicit) -> Tensor:
-    """The fixed point with its implicit gradient: one differentiable step carries dT/dc, the function above the inverse."""
+    """The fixed point with its implicit gradient: a differentiable step carries dT/dc, the function above the inverse."""
     if not torch.is_grad_enabled():
         return value
     image = map.step(value.detach())

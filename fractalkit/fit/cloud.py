@@ -14,6 +14,7 @@ spent. All budgets are counts, so that a seed fixes the result whatever the mach
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +64,8 @@ def fit_cloud(
         effort: 0 (seconds) to 9 (many minutes); each step doubles the work. 5 is at most about a minute on two cores.
         seed: fixes the result; ``generator``, where given, is drawn from instead.
         isotropy: least ratio of a map's smallest to its largest singular value, 0 to 1. None begins with 0 and, for
-            clouds that turn out to be no attractor, asks for 0.4, which draws them in recognisable copies of themselves.
+            clouds that turn out to be no attractor, asks for 0.4, which draws them in recognisable copies of
+            themselves.
         progress: called with a short word and the share of the work done.
 
     Returns:
@@ -100,7 +102,9 @@ def fit_cloud(
 class _Fit:
     """One fit under way: the target, its floor, and the budget."""
 
-    def __init__(self, target: Target, effort: int, rng: np.random.Generator, say: Callable[[str, float], None]) -> None:
+    def __init__(
+        self, target: Target, effort: int, rng: np.random.Generator, say: Callable[[str, float], None]
+    ) -> None:
         self.target, self.effort, self.rng, self.say = target, effort, rng, say
         self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(len(target))
         self.isotropy = 0.0
@@ -129,7 +133,7 @@ class _Fit:
     def solve(
         self, k: int, start: float, end: float, *, restarts: int | None = None, more: Candidate | None = None
     ) -> Candidate:
-        """Restarts with one growing pool until one is good enough; ``more``: a good code of k + 1 maps, to be pruned."""
+        """Restarts, with one growing pool, until one is good enough; ``more`` is a code of k + 1 maps to prune."""
         budget, restarts = self.budget(k), restarts or self.restarts(k)
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
@@ -203,7 +207,7 @@ class _Fit:
 def _elbow(tried: list[tuple[int, float]]) -> int:
     """The last number of maps that took at least a tenth off the error of the one before it."""
     k = tried[0][0]
-    for (_, before), (n, after) in zip(tried, tried[1:], strict=False):
+    for (_, before), (n, after) in itertools.pairwise(tried):
         if after <= 0.9 * before:
             k = n
     return k
@@ -272,7 +276,5 @@ def collage_bound(ifs: AffineIFS, cloud: Tensor | np.ndarray) -> float:
 
     x = np.asarray(cloud.detach().cpu() if isinstance(cloud, Tensor) else cloud, dtype=np.float64)
     y = ifs.hutchinson(torch.from_numpy(x).to(ifs.matrices)).reshape(-1, ifs.dim).cpu().numpy()
-    distance = max(
-        float(cKDTree(x).query(y, workers=-1)[0].max()), float(cKDTree(y).query(x, workers=-1)[0].max())
-    )
+    distance = max(float(cKDTree(x).query(y, workers=-1)[0].max()), float(cKDTree(y).query(x, workers=-1)[0].max()))
     return distance / max(1 - ifs.lipschitz(), 1e-12) if math.isfinite(distance) else math.inf

@@ -144,7 +144,7 @@ class Hopper:
         return self.rate(trials[best].maps)
 
     def _additions(self, kept: np.ndarray, count: int) -> np.ndarray:
-        """Maps of the pool ``[<= count, 3, 4]``, unlike each other, that cover most of what ``kept`` leaves uncovered."""
+        """Maps of the pool ``[<= count, 3, 4]``, unlike each other, that cover most of what ``kept`` leaves bare."""
         s = self.searcher
         pool = s.pool
         least = np.full(len(s.back), 2 * s.reach, np.float32)

@@ -56,7 +56,8 @@ def sampling_floor(cloud: Tensor | np.ndarray, *, points: int | None = 20_000, s
     """What two independent samples of one set would score: each point of the cloud against all the others.
 
     The distance from a point to its nearest neighbour among n - 1 others of the same sample is distributed as that to
-    an independent sample of n - 1 points, so no second sample is needed. Arguments and errors as :func:`compare_clouds`.
+    an independent sample of n - 1 points, so no second sample is needed. Arguments and errors as
+    :func:`compare_clouds`.
     """
     x = _array(cloud)
     diagonal = float(np.linalg.norm(x.max(axis=0) - x.min(axis=0))) or 1.0

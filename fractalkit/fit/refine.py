@@ -166,7 +166,7 @@ class Refiner:
         self.points = min(points, len(target))
 
     def draw(self, maps: np.ndarray, weights: np.ndarray, n: int, *, depth: int = DEPTH, seed: int | None = None):
-        """n independent random points of (about) the attractor: points ``[n, 3]``, start ``[n]``, address ``[n, L]``."""
+        """n independent points of (about) the attractor: points ``[n, 3]``, start ``[n]``, address ``[n, L]``."""
         rng = self.rng if seed is None else np.random.default_rng(seed)
         start = rng.integers(0, len(self.target), n)
         out = np.empty((n, 3))
@@ -175,8 +175,15 @@ class Refiner:
         _walk(maps, cumulative, depth, int(rng.integers(1 << 31)), start, self.target.lookup.points, out, address)
         return out, start, address
 
-    def match(self, maps: np.ndarray, weights: np.ndarray, *, points: int | None = None, depth: int = DEPTH,
-              seed: int | None = None) -> Sample:  # fmt: skip
+    def match(
+        self,
+        maps: np.ndarray,
+        weights: np.ndarray,
+        *,
+        points: int | None = None,
+        depth: int = DEPTH,
+        seed: int | None = None,
+    ) -> Sample:
         """Draw the attractor and match it both ways with the cloud."""
         n = self.points if points is None else min(points, len(self.target))
         out, start, address = self.draw(maps, weights, n, depth=depth, seed=seed)
@@ -213,9 +220,19 @@ class Refiner:
         mass = np.maximum(mass, 1e-3)
         return mass / mass.sum()
 
-    def refine(self, maps: np.ndarray, weights: np.ndarray, *, steps: int, tau: tuple[float, float],
-               damping: float = 1e-3, relax: float = 1.9, momentum: float = 0.6, points: int | None = None, jdepth: int = 4,
-               ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    def refine(
+        self,
+        maps: np.ndarray,
+        weights: np.ndarray,
+        *,
+        steps: int,
+        tau: tuple[float, float],
+        damping: float = 1e-3,
+        relax: float = 1.9,
+        momentum: float = 0.6,
+        points: int | None = None,
+        jdepth: int = 4,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Gauss-Newton steps with Geman-McClure weights of width tau[0] -> tau[1] (spacings); maps, weights out."""
         target, dim = self.target, self.target.dim
         k, d1 = len(maps), dim + 1
@@ -238,9 +255,7 @@ class Refiner:
             d2 = np.concatenate([s.forward, s.backward]) ** 2
             local = np.concatenate([target.spacing[s.hit], target.spacing[s.subset]])
             w = (1 + d2 / np.maximum(width, width / spacing * local) ** 2) ** -2.0
-            a, g = _accumulate(
-                maps, dim, s.start, s.address, rows, aims, w, min(jdepth, DEPTH), target.lookup.points
-            )
+            a, g = _accumulate(maps, dim, s.start, s.address, rows, aims, w, min(jdepth, DEPTH), target.lookup.points)
             scale = np.diag(a).copy()
             a[np.diag_indices_from(a)] += damping * scale + 1e-9 * scale.max() + 1e-12
             move = relax * np.linalg.solve(a, g).reshape(k, dim, d1)

@@ -33,7 +33,9 @@ class Pool:
 class Searcher:
     """Grows a :class:`Pool` for one target, round by round, aiming each round at what is still uncovered."""
 
-    def __init__(self, target: Target, rng: np.random.Generator, *, cap: float, isotropy: float = 0.0, witnesses: int = 1500) -> None:
+    def __init__(
+        self, target: Target, rng: np.random.Generator, *, cap: float, isotropy: float = 0.0, witnesses: int = 1500
+    ) -> None:
         self.target, self.rng, self.cap, self.isotropy = target, rng, cap, isotropy
         lk = target.lookup
         self.grid = (lk.points, lk.graph, lk.cells, lk.shape, lk.low, lk.inverse)
@@ -169,7 +171,7 @@ class Searcher:
         return (out + forward[:, None]).astype(np.float32), forward
 
     def _cover_flat(self, maps: np.ndarray, out: np.ndarray) -> None:
-        """Rewrite ``out`` for maps too flat to be inverted with any accuracy (a stem, a sheet): by a tree of the image."""
+        """Rewrite ``out`` for maps too flat to be inverted accurately (a stem, a sheet): by a tree of the image."""
         d = self.target.dim
         if not len(maps) or d == 1:
             return
@@ -389,7 +391,7 @@ BANDS = [
 
 
 def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int, progress: Callable[[], None]) -> None:
-    """Fill the pool: over the whole cloud, and every second time aimed at what the best K of the pool leave uncovered."""
+    """Fill the pool: over the whole cloud, and every second time aimed at what the pool's best K leave bare."""
     for r in range(rounds):
         aims = searcher.evens
         if r % 2:

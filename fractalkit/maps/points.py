@@ -15,9 +15,9 @@ MAX_POINTS = 1 << 24
 class AddressedPoints(IteratedMap):
     """N points, each the image of another under one map of an IFS: (T x)_n = f_{a_n}(x_{s(n)}).
 
-    The Hutchinson operator X -> ∪ f_k(X) multiplies points; fixing which map makes each point from which other one keeps
-    their number, and the fixed point then lies exactly on the attractor. In the metric max_n |x_n - y_n| the Lipschitz
-    constant is max_k ||A_k||.
+    The Hutchinson operator X -> ∪ f_k(X) multiplies points; fixing which map makes each point from which other one
+    keeps their number, and the fixed point then lies exactly on the attractor. In the metric max_n |x_n - y_n| the
+    Lipschitz constant is max_k ||A_k||.
 
     Args:
         ifs: a contractive code; gradients flow to its matrices and offsets.

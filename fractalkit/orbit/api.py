@@ -216,7 +216,7 @@ def sample(
 
 
 def extent(ifs: AffineIFS, *, margin: float = 0.02, points: int = 1 << 18) -> tuple[Tensor, Tensor]:
-    """Corners ``[D]`` of the attractor's extent, as seen by a sample, plus ``margin`` of its longest side all around."""
+    """Corners ``[D]`` of the attractor's extent, as a sample shows it, plus ``margin`` of its longest side."""
     x = sample(ifs, points, dtype=torch.float64).points
     low, high = x.amin(0), x.amax(0)
     pad = max(float((high - low).max()), 1e-12 * max(float(x.abs().max()), 1e-300)) * margin
@@ -292,7 +292,7 @@ def histogram(
 
 
 def _warm_colours(walker: Any, engine: str, ifs: AffineIFS, burn: int, tint: np.ndarray) -> None:
-    """The burn-in, with the chains' colours blended over its last steps; before those they have the code's mean colour."""
+    """The burn-in, with the chains' colours blended over its last steps; before those it is the mean colour."""
     mean = torch.from_numpy(ifs.probabilities.detach().double().cpu().numpy() @ tint)
     walker.tone[:] = mean.numpy()[:, None] if isinstance(walker.tone, np.ndarray) else mean.to(walker.tone)[:, None]
     left = 1 - ifs.colour_speed

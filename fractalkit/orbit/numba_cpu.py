@@ -1,8 +1,8 @@
 """The CPU engine: fused loops compiled by Numba, chains side by side in vector registers, blocks of chains on threads.
 
 Lanes of a block advance in lockstep, so that hashing, picking and the affine step are vector instructions; a histogram
-is filled straight from registers. What limits it: gathers of map coefficients (one for each of D (D + 1) numbers), then the
-scattered increments, one read-modify-write of second-level cache a point.
+is filled straight from registers. What limits it: gathers of map coefficients (one for each of D (D + 1) numbers),
+then the scattered increments, one read-modify-write of second-level cache a point.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from fractalkit.orbit.streams import CHAINS, MIX1, MIX2, STRIDE, Plan
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def, call-arg"
 
 LANES = 64
 _BLOCKS = CHAINS // LANES

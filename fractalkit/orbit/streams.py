@@ -1,8 +1,8 @@
 """What the three engines share: which random numbers they draw, and how those pick maps.
 
 Chain c of :data:`CHAINS` makes points c, c + CHAINS, c + 2 CHAINS, … of a sample, so that a longer sample begins with a
-shorter one, neighbours in a sample come from different chains, and samples of up to CHAINS points are independent draws.
-Step t of chain c draws the 32 bits
+shorter one, neighbours in a sample come from different chains, and samples of up to CHAINS points are independent
+draws. Step t of chain c draws the 32 bits
 
     u = mix(t φ + k1_c, k2_c),    φ = 2^32 / golden ratio,
 
@@ -95,9 +95,9 @@ def _splitmix(x: np.ndarray) -> np.ndarray:
 def alias_table(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Walker's alias table (1977, built as Vose, 1991), padded with empty columns to 2^m of them.
 
-    The top m bits of u name the column j; the rest, shifted up, is compared with threshold[j]: below it the column's own
-    map is taken, else alias[j]. Padding makes this two shifts, and a column that is never taken has threshold 0. A map of
-    weight zero is never drawn.
+    The top m bits of u name the column j; the rest, shifted up, is compared with threshold[j]: below it the column's
+    own map is taken, else alias[j]. Padding makes this two shifts, and a column that is never taken has threshold 0.
+    A map of weight zero is never drawn.
 
     Returns:
         threshold ``[2^m]`` uint32 and the pair of maps of each column, ``[2^m, 2]`` int32.

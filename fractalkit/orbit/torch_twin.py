@@ -14,15 +14,14 @@ class TorchWalker:
     """All chains, advanced together, one eager step at a time."""
 
     def __init__(self, plan: Plan, dtype: torch.dtype, device: torch.device) -> None:
-        like = {"dtype": dtype, "device": device}
         self.plan = plan
-        self.maps = torch.as_tensor(plan.maps).to(**like)  # [K, D, D + 1]
+        self.maps = torch.as_tensor(plan.maps).to(device=device, dtype=dtype)  # [K, D, D + 1]
         self.threshold = torch.as_tensor(plan.threshold.astype("int64")).to(device)
         self.pair = torch.as_tensor(plan.pair.astype("int64")).to(device)
         self.bits = len(plan.threshold).bit_length() - 1
         self.key1 = torch.as_tensor(plan.key1.astype("int64")).to(device)
         self.key2 = torch.as_tensor(plan.key2.astype("int64")).to(device)
-        self.x = torch.as_tensor(plan.start).to(**like)  # [CHAINS, D]
+        self.x = torch.as_tensor(plan.start).to(device=device, dtype=dtype)  # [CHAINS, D]
         self.t = 0
         self.tone = torch.zeros(3, CHAINS, dtype=torch.float64, device=device)  # running colour of each chain
         self.symbols = torch.zeros(CHAINS, dtype=torch.int64, device=device)

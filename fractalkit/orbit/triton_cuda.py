@@ -35,7 +35,8 @@ def _slot(t, key1, key2, threshold, BITS: tl.constexpr, M1: tl.constexpr, M2: tl
 def _walk(tab, threshold, pair, key1, key2, state, tone, tint, out, symbols, total, rgb, scale, shift, shape,
           t0, rows, last, speed, slots, chains, cells,
           D: tl.constexpr, BITS: tl.constexpr, STORE: tl.constexpr, SYMBOLS: tl.constexpr, COUNT: tl.constexpr,
-          COLOUR: tl.constexpr, M1: tl.constexpr, M2: tl.constexpr, PHI: tl.constexpr, BLOCK: tl.constexpr):  # fmt: skip
+          COLOUR: tl.constexpr, M1: tl.constexpr, M2: tl.constexpr, PHI: tl.constexpr,
+          BLOCK: tl.constexpr):  # fmt: skip
     lane = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     k1 = tl.load(key1 + lane)
     k2 = tl.load(key2 + lane)
@@ -50,7 +51,7 @@ def _walk(tab, threshold, pair, key1, key2, state, tone, tint, out, symbols, tot
         green = tl.load(tone + chains + lane)
         blue = tl.load(tone + 2 * chains + lane)
     extra = 0
-    if COUNT:
+    if COUNT:  # noqa: SIM102 (known when compiling, unlike last)
         if last > 0:
             extra = 1
     wide = lane.to(tl.int64)
@@ -152,12 +153,12 @@ class TritonWalker:
     def count(self, rows, last, grid, tint, speed, total, rgb) -> None:
         """Add the next ``rows`` points of every chain, and one more of the first ``last``, to host-side counts."""
         scale, shift, shape = grid
-        on = {"device": self.device}
-        counts = torch.zeros(len(total), dtype=torch.int64, **on)
-        sums = None if rgb is None else torch.zeros(len(total), 3, dtype=torch.int64, **on)
+        on = self.device
+        counts = torch.zeros(len(total), dtype=torch.int64, device=on)
+        sums = None if rgb is None else torch.zeros(len(total), 3, dtype=torch.int64, device=on)
         self._launch(rows, last=last, count=(
             counts, sums, torch.as_tensor(tint).to(self.device), torch.as_tensor(scale).to(self.tab),
-            torch.as_tensor(shift).to(self.tab), torch.as_tensor(shape).to(**on), float(speed), len(total) - 1,
+            torch.as_tensor(shift).to(self.tab), torch.as_tensor(shape).to(on), float(speed), len(total) - 1,
         ))  # fmt: skip
         total += counts.to(total.device)
         if rgb is not None and sums is not None:
