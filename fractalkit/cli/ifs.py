@@ -171,7 +171,7 @@ def ifs(
         finally:
             progress.clear()
     if planned.code is not None:
-        _write_text(planned.code, found.to_json())
+        found.save(planned.code)
     if planned.preview is not None:
         with clock("picture"):
             _picture(planned.preview, found, cloud, result)
@@ -298,13 +298,6 @@ def _draw(
                 rgb = here.colour_of(piece.addresses.cpu()).numpy()
             out.write(piece.points.cpu().numpy(), rgb)
             progress("draw", out.count / n)
-
-
-def _write_text(path: Path, text: str) -> None:
-    from fractalkit.files import atomic_path
-
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _picture(path: Path, found: AffineIFS, cloud: Cloud | None, result: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fractalkit.errors import DataError
+from fractalkit.files import atomic_path
 
 FORMAT = "fractalkit-ifs"
 VERSION = 1
@@ -214,6 +215,11 @@ class AffineIFS:
         """The text of a ``.ifs.json`` file; float64 values survive the round trip bit for bit."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
+    def save(self, path: str | Path) -> None:
+        """Write a ``.ifs.json`` file, whole or not at all; a DataError where its folder cannot be written to."""
+        with atomic_path(path) as temporary:
+            temporary.write_text(self.to_json(), encoding="utf-8")
+
     @classmethod
     def load(cls, path: str | Path, *, dtype: torch.dtype = torch.float64) -> AffineIFS:
         """Read a ``.ifs.json`` file; a DataError names the file and the bad field."""
@@ -221,12 +227,14 @@ class AffineIFS:
         try:
             if path.stat().st_size > MAX_FILE_BYTES:
                 raise DataError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB, which no code needs")
-            data = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+            text = path.read_text(encoding="utf-8")
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: not text, so no code") from error
+        try:
+            data = json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
-            if isinstance(error, DataError):
-                raise
             raise DataError(f"{path}: not valid JSON ({str(error) or 'nested too deeply'})") from error
         try:
             return cls.from_dict(data, dtype=dtype)

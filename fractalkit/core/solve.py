@@ -174,7 +174,7 @@ class _FixedPoint(torch.autograd.Function):
 
 
 def _attach(map: IteratedMap, value: Tensor, adjoint: Implicit) -> Tensor:
-    """The fixed point with its implicit gradient: a differentiable step carries dT/dc, the function above the inverse."""
+    """The fixed point with its implicit gradient: a last step carries dT/dc, the function above the inverse."""
     if not torch.is_grad_enabled():
         return value
     image = map.step(value.detach())
