@@ -22,8 +22,10 @@ ALLOWED = {
     "orbit": BASE | {"core", "codes", "maps"},
     "fit": BASE | {"core", "codes", "maps", "orbit"},
     "data": BASE,
+    "train": BASE | {"data"},  # any network with the right methods; knows none by name
+    "models": BASE | {"core", "codes", "maps", "train"},  # a configuration says how it is trained
     "render": BASE | {"core", "codes", "maps", "orbit", "fit"},
-    "cli": BASE | {"core", "codes", "maps", "orbit", "fit", "data", "render"},
+    "cli": BASE | {"core", "codes", "maps", "orbit", "fit", "data", "render", "train", "models"},
     "__main__": {"cli"},
 }
 

@@ -14,7 +14,7 @@ import click
 from fractalkit import __version__
 from fractalkit.errors import FractalKitError
 
-COMMANDS = {"ifs": "fractalkit.cli.ifs:ifs", "info": "fractalkit.cli.info:info"}
+COMMANDS = {"ifs": "fractalkit.cli.ifs:ifs", "info": "fractalkit.cli.info:info", "train": "fractalkit.cli.train:train"}
 
 
 class LazyGroup(click.Group):

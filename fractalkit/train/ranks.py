@@ -1,0 +1,86 @@
+"""The processes of a run, one or several; torchrun says which of them this one is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from fractalkit.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all: ``rank`` of ``world``, on ``device``. With one process every method does nothing."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes the files."""
+        return self.rank == 0
+
+    def sum_(self, tensors: Iterable[Tensor]) -> None:
+        """Replace each tensor by its sum over the processes.
+
+        They travel as one flat buffer that is laid out alike at every step. DistributedDataParallel would rearrange
+        its buckets after the first step of each start, and with them the rounding: a resumed run would drift.
+        """
+        if self.world == 1:
+            return
+        tensors = list(tensors)
+        if not tensors:
+            return
+        flat = torch.cat([t.reshape(-1) for t in tensors]).to(self.device)
+        dist.all_reduce(flat)
+        at = 0
+        for t in tensors:
+            t.copy_(flat[at : at + t.numel()].view(t.shape))
+            at += t.numel()
+
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag, true where it is so for any process."""
+        if self.world == 1:
+            return flags
+        tensor = torch.tensor([float(f) for f in flags], device=self.device)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX)
+        return tuple(bool(f) for f in tensor.tolist())
+
+    def share_(self, tensors: Iterable[Tensor]) -> None:
+        """Give every process the first one's tensors."""
+        if self.world > 1:
+            for t in tensors:
+                buffer = t.detach().contiguous().to(self.device)
+                dist.broadcast(buffer, 0)
+                t.detach().copy_(buffer)
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[Ranks]:
+    """The processes that torchrun started, talking over NCCL on CUDA and over Gloo elsewhere; without it, this one.
+
+    Raises:
+        UsageError: torchrun's variables are there in part only.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Ranks(device)
+        return
+    missing = [n for n in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT") if n not in os.environ]
+    if missing:
+        raise UsageError(f"WORLD_SIZE is {world} but {missing[0]} is not set; start the processes with torchrun")
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(device, dist.get_rank(), world)
+    finally:
+        dist.destroy_process_group()
