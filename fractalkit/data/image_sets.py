@@ -38,7 +38,7 @@ class ImageSet:
 
     def fingerprint(self) -> str:
         """Shape and checksum of the pictures, by which a resumed run knows that it goes on with the same ones."""
-        return f"{'x'.join(map(str, self.images.shape))}-{zlib.crc32(np.ascontiguousarray(self.images)):08x}"
+        return f"{'x'.join(map(str, self.images.shape))}-{zlib.crc32(np.ascontiguousarray(self.images).data):08x}"
 
 
 def _static(folder: Path, split: str, size: int | None, fetch: bool) -> ImageSet:

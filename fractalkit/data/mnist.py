@@ -7,9 +7,11 @@ import zipfile
 import zlib
 from pathlib import Path
 from typing import IO
+from zipfile import BadZipFile
 
 import numpy as np
 
+from fractalkit.data.arrays import _member
 from fractalkit.data.fetch import Remote, fetch_all
 from fractalkit.data.image_sets import ImageSet, find_file
 from fractalkit.errors import DataError
@@ -86,7 +88,7 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
         raise DataError(f"{path}: cannot be read ({error}); fetch it anew") from error
 
 
-def _idx(file: IO[bytes], dimensions: int) -> np.ndarray:
+def _idx(file: IO[bytes] | gzip.GzipFile, dimensions: int) -> np.ndarray:
     magic = file.read(4)
     if magic != bytes([0, 0, 8, dimensions]):
         raise DataError(
@@ -144,16 +146,23 @@ def read_packed(path: Path, split: str) -> np.ndarray:
         DataError: no such array, another shape or type, or a damaged archive.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if split not in archive.files:
-                raise DataError(f"has no array {split} (found: {', '.join(archive.files)[:80] or 'none'})")
-            info = archive.zip.getinfo(f"{split}.npy")
-            if info.file_size > MAX_PIXELS // 8:
-                raise DataError(f"array {split}: {info.file_size:,} bytes, more than any such file has")
-            bits = archive[split]
+        with path.open("rb") as raw, zipfile.ZipFile(raw) as archive:
+            names = [n.removesuffix(".npy") for n in archive.namelist()]
+            if split not in names:
+                raise DataError(f"has no array {split} (found: {', '.join(names)[:80] or 'none'}); fetch it anew")
+            bits = _member(archive, f"{split}.npy", MAX_PIXELS // (SIDE * SIDE))
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        BadZipFile,
+        zlib.error,
+    ) as error:
         first = (str(error).splitlines() or ["no content"])[0]
         raise DataError(f"{path}: is not a NumPy archive ({first[:100]}); fetch it anew") from None
     if bits.ndim != 2 or bits.shape[1] != SIDE * SIDE // 8 or bits.dtype != np.uint8 or not len(bits):
