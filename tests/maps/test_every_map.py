@@ -9,8 +9,11 @@ import torch
 
 import fractalkit
 from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.collage import WHOLE, CollageCode, Domain
 from fractalkit.core import IteratedMap, solve
 from fractalkit.maps import AddressedPoints
+from fractalkit.maps.collage import CollageMap
+from fractalkit.maps.nodes import NodeMap, centre_nodes
 
 
 def skewed(dim: int, k: int = 3) -> AffineIFS:
@@ -20,12 +23,28 @@ def skewed(dim: int, k: int = 3) -> AffineIFS:
     return AffineIFS(a, torch.randn(k, dim, generator=g, dtype=torch.float64))
 
 
+def collage(grid: tuple[int, int], *domains: Domain, continuous: bool = True) -> CollageCode:
+    g = torch.Generator().manual_seed(sum(grid))
+    raw, b, u, c = (torch.randn(2, 2, *grid, n, generator=g, dtype=torch.float64) for n in (len(domains), 1, 2, 3))
+    contrast = CollageCode.bounded(3 * raw, 0.7)
+    return CollageCode(contrast, b[..., 0], u[:, :1], c[:, :1, :2, :2, 0], domains, continuous)
+
+
 EXAMPLES = {
     AddressedPoints: [
         lambda: AddressedPoints.words(skewed(2), 3),
         lambda: AddressedPoints.words(skewed(3), 2),
         lambda: AddressedPoints.cycle(skewed(2), torch.tensor([0, 1, 2, 2, 0, 1, 1])),
         lambda: AddressedPoints.words(skewed(2, 1), 1),
+    ],
+    CollageMap: [
+        lambda: CollageMap(collage((3, 3), WHOLE), 9, 9),
+        lambda: CollageMap(collage((4, 2), WHOLE, Domain(isometry=6)), 8, 6),
+        lambda: CollageMap(collage((4, 4), WHOLE, Domain(2, 1, 0, 5), continuous=False), 8, 8),
+    ],
+    NodeMap: [
+        lambda: NodeMap(code := collage((3, 3), WHOLE, Domain(2, 0, 1, 3)), centre_nodes(code, 5, 7)),
+        lambda: NodeMap(code := collage((3, 2), WHOLE, Domain(isometry=7), continuous=False), centre_nodes(code, 4, 7)),
     ],
 }
 
