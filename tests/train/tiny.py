@@ -91,10 +91,12 @@ def main(out: str, settings: str, *words: str) -> None:
 
     torch.set_num_threads(1)
     extra = json.loads(settings)
-    pause = extra.pop("pause", 0.0)
+    pause, last = extra.pop("pause", 0.0), extra.pop("stop", 0)
+    done = [0]
     config = TrainConfig(**(SETTINGS | extra))
 
     def show(step: int, values: dict) -> None:
+        done[0] = step
         print(step, flush=True)
         time.sleep(pause)
 
@@ -108,6 +110,7 @@ def main(out: str, settings: str, *words: str) -> None:
             ranks=ranks,
             resume="resume" in words,
             progress=show,
+            stop=lambda: done[0] == last,
         )
 
 
