@@ -25,13 +25,13 @@ from fractalkit.data.image_sets import ImageSet
 from fractalkit.errors import DataError, UsageError
 from fractalkit.files import atomic_path
 from fractalkit.train.config import TrainConfig, learning_rate
+from fractalkit.train.folder import BEST, CHECKPOINT, LAST, LOG, own_folder
 from fractalkit.train.log import JsonLog
 from fractalkit.train.randomness import NOISE, items_at, seed_of
 from fractalkit.train.ranks import Ranks
 from fractalkit.train.state import TrainState, read_head
 from fractalkit.train.validate import validate
 
-CHECKPOINT, BEST, LAST, LOG = "checkpoint.safetensors", "best.safetensors", "last.safetensors", "log.jsonl"
 SKIPS_ALLOWED = 100  # in a row
 RESIDENT_BYTES = 4 << 30  # data sets up to this size are kept on the device
 
@@ -111,7 +111,23 @@ def train(
     if config.parts % ranks.world:
         raise UsageError(f"parts: {config.parts} cannot be shared by {ranks.world} processes; give a multiple of it")
     about = {"data": data.name, "data_fingerprint": data.fingerprint()} | (about or {})
-    out.mkdir(parents=True, exist_ok=True)
+    with own_folder(out) if ranks.first else contextlib.nullcontext():
+        return _train(model, data, out, config, valid, ranks, about, resume, minutes, stop, progress)
+
+
+def _train(
+    model: nn.Module,
+    data: ImageSet,
+    out: Path,
+    config: TrainConfig,
+    valid: ImageSet | None,
+    ranks: Ranks,
+    about: dict[str, Any],
+    resume: bool,
+    minutes: float | None,
+    stop: Callable[[], bool],
+    progress: Callable[[int, dict[str, Any]], None],
+) -> TrainResult:
     form = torch.channels_last if config.channels_last else torch.contiguous_format
     model.to(device=ranks.device, memory_format=form)  # type: ignore[call-overload]
     model.train()

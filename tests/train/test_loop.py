@@ -150,6 +150,18 @@ def test_without_validation_there_are_no_best_weights(tmp_path):
     assert not (tmp_path / BEST).exists() and (tmp_path / LAST).exists()
 
 
+def test_one_run_at_a_time_and_nothing_left_over(tmp_path):
+    (tmp_path / ".checkpoint-abcd1234.safetensors").write_bytes(b"half")
+    (tmp_path / ".mine-abcd1234.safetensors").write_bytes(b"")
+
+    def inner(step: int, values: dict) -> None:
+        with pytest.raises(DataError, match="another process is training into it"):
+            run(tmp_path, steps=1)
+
+    run(tmp_path, steps=2, progress=inner)
+    assert sorted(p.name for p in tmp_path.glob(".*")) == [".mine-abcd1234.safetensors"]
+
+
 def test_a_new_run_replaces_the_old_one(tmp_path):
     run(tmp_path, steps=12)
     run(tmp_path, steps=2, valid=None)
