@@ -1,8 +1,11 @@
 """The chaos game's benchmarks run at tiny size: every contestant, the tables, the files."""
 
+import importlib.util
 import json
+import os
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +72,21 @@ def test_limits_do_the_work_they_are_timed_for():
     assert random_words(1) != random_words(2)
     places = np.array([0, 3, 3, 1], np.int32)
     assert increments(places, 4, 6).tolist() == [2, 1, 0, 3]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
+def test_atomic_increments_in_tritons_interpreter():
+    code = """
+import torch
+from recipes.benchmarks import limits_cuda
+limits_cuda.PER_PROGRAM = 2
+places = torch.arange(3000, dtype=torch.int32) % 7
+got = limits_cuda.atomic_increments(places, 8, 5000)
+assert got.tolist() == torch.bincount(places[torch.arange(5000) % 3000], minlength=8).tolist(), got
+"""
+    env = os.environ | {"TRITON_INTERPRET": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.skipif(shutil.which("flam3-render") is None, reason="needs flam3-render")
