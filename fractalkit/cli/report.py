@@ -45,7 +45,9 @@ def measure(ifs: AffineIFS, points: np.ndarray | None, seed: int) -> dict[str, A
 def figures(result: dict[str, Any]) -> list[str]:
     """Short strings for the caption of a picture."""
     shape = f"{result['maps']} maps"
-    out = [shape, f"dimension {result['similarity_dimension']:.3f}"]
+    out = [shape]
+    if result["similarity_dimension"] <= result["dimension"]:
+        out.append(f"dimension {result['similarity_dimension']:.3f}")
     if "comparison" in result:
         out.append(f"Chamfer {result['comparison']['chamfer']:.3%} (floor {result['floor_input']['chamfer']:.3%})")
         out.append(f"F-score at 1 % {result['comparison']['fscore']:.3f}")
@@ -57,10 +59,12 @@ def lines(result: dict[str, Any]) -> list[str]:
     out = [f"{result['name']}: {result['maps']} maps in {result['dimension']}D ({result['maps_rule']})"]
     out += [f"  warning: {w}" for w in result["warnings"]]
     out += [f"  note: {n}" for n in result["notes"]]
-    out.append(f"  similarity dimension {result['similarity_dimension']:.4f}, largest norm {result['lipschitz']:.4f}")
+    similarity, space = result["similarity_dimension"], result["dimension"]
+    beyond = f" (an upper bound; the space has {space})" if similarity > space else ""
+    out.append(f"  similarity dimension {similarity:.4f}{beyond}, largest norm {result['lipschitz']:.4f}")
     floors = [k for k in ("floor_input", "floor_attractor") if k in result]
     shown = [k for k in ("comparison", *floors) if k in result]
-    heads = {"comparison": "fit", "floor_input": "input, split", "floor_attractor": "attractor, twice"}
+    heads = {"comparison": "fit", "floor_input": "input, itself", "floor_attractor": "attractor, twice"}
     out.append("")
     out.append(f"  {'share of the diagonal':24s}" + "".join(f"{heads[k]:>18s}" for k in shown))
     for key, label in LABELS.items():

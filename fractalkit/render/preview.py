@@ -14,7 +14,7 @@ from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
 from fractalkit.orbit.even import even
 from fractalkit.render.attractor import colours_of, draw_ifs, piece_colours
-from fractalkit.render.camera import Camera
+from fractalkit.render.camera import Camera, guess_up
 from fractalkit.render.palette import parse_colour
 from fractalkit.render.splat import BACKGROUNDS, checked, draw_cloud
 
@@ -62,7 +62,6 @@ def preview(
     ifs = ifs.to(device="cpu")
     labels: list[str]
     if points is None:
-        camera = None
         n = _ALONE
     else:
         x, c = checked(points, colours)
@@ -70,7 +69,6 @@ def preview(
             raise UsageError(f"the cloud has {x.shape[1]} dimensions, the code has {ifs.dim}")
         step = -(-len(x) // MOST_DRAWN)
         x, c = x[:: max(step, 1)], None if c is None else c[:: max(step, 1)]
-        camera = Camera.frame(x, size, up=up, margin=0.085) if ifs.dim == 3 and len(x) else None
         n = len(x)
     y, addresses = _covering(ifs, n)
     k = len(ifs)
@@ -79,6 +77,10 @@ def preview(
         images = [draw_ifs(ifs, size=size, seed=seed, background=background, camera=camera)]
         labels = ["attractor"]
     else:
+        camera = None
+        if ifs.dim == 3 and n:
+            # what a poor fit adds beside the input belongs into the frame too
+            camera = Camera.frame(np.concatenate([x, y]), size, up=guess_up(x) if up == "auto" else up, margin=0.085)
         own = colours_of(ifs, y, addresses, None) if c is not None or ifs.colours is not None else None
         images = [
             draw_cloud(x, c, size=size, camera=camera, background=background),

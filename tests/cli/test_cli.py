@@ -72,6 +72,15 @@ def test_a_preset_makes_cloud_code_and_report(here: Path) -> None:
     assert AffineIFS.load(here / "sierpinski-triangle.ifs.json").to_json() == ours.to_json()
 
 
+def test_a_similarity_dimension_beyond_the_space_is_called_a_bound() -> None:
+    from fractalkit.cli.report import figures, lines
+
+    told = {"name": "x", "maps": 4, "maps_rule": "given", "dimension": 3, "similarity_dimension": 14.4, "warnings": []}
+    told |= {"notes": [], "lipschitz": 0.95, "outputs": {}, "seconds": {}, "points": 1}
+    assert "14.4000 (an upper bound; the space has 3)" in "\n".join(lines(told))
+    assert figures(told) == ["4 maps"] and figures(told | {"similarity_dimension": 2.5})[1] == "dimension 2.500"
+
+
 def test_json_is_one_object_and_nothing_else(here: Path) -> None:
     code = here / "a.ifs.json"
     code.write_text(preset("barnsley-fern").to_json())

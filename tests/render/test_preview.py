@@ -47,6 +47,13 @@ def test_preview(name: str, coloured: bool) -> None:
     )
 
 
+def test_an_attractor_that_outgrows_its_input_stays_in_the_frame() -> None:
+    ifs = preset("sierpinski-tetrahedron")
+    a = preview(sample(ifs, 3000).points / 3, None, ifs, panel=96)[:96, 96:192].astype(int)
+    frame = np.concatenate([a[:4].reshape(-1, 3), a[:, :4].reshape(-1, 3), a[:, -4:].reshape(-1, 3)])
+    assert frame.max() < 60  # dark all around
+
+
 @pytest.mark.parametrize("name", ["koch-curve", "menger-sponge"])
 def test_preview_of_a_code_alone(name: str) -> None:
     a = preview(None, None, preset(name), panel=64)
