@@ -1,0 +1,156 @@
+"""A collage's fixed point as a few matrix products: the form in which a network is trained through it.
+
+For one whole-picture domain, mirrored, and odd G, with N = G M points a side,
+
+    f_N = S_N + w_N f_M(tau)         S = [brightness, mixing] B_N,   w = contrast P_N
+
+where P_N holds the interpolation of range numbers at the N^2 points and B_N that and its products with the patches:
+constants of the geometry (and of the patches), shared by the batch, so that every field of every channel comes out of one
+matrix product. The M grid is closed under tau, as an odd multiple of an odd multiple of 1 / 2M is one again, so f_M
+solves f_M = S_M + w_M f_M(tau) among its own points, exactly: composing the step with itself doubles its reach,
+
+    S <- S + w S(tau),   w <- w w(tau),   tau <- tau tau,
+
+and after k doublings what is left of the start is below rho^(2^k). :func:`fractalkit.maps.collage.decode` is the general
+form, which tests compare this with.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fractalkit.codes.collage import WHOLE, CollageCode
+from fractalkit.errors import UsageError
+from fractalkit.maps.fields import cosines, fold
+
+DOUBLINGS = 12  # 4096 steps: enough for a contraction of 0.99
+
+
+def is_dense(code: CollageCode, height: int, width: int) -> bool:
+    """Whether :func:`decode_dense` takes this code at this size."""
+    gh, gw = code.grid
+    odd = gh % 2 == 1 and gw % 2 == 1
+    return (
+        code.continuous
+        and odd
+        and code.domains == (WHOLE,)
+        and code.patches.shape[1] == 1
+        and height % gh == 0
+        and width % gw == 0
+    )
+
+
+def decode_dense(
+    code: CollageCode, height: int, width: int, *, window: tuple[int, int, int, int] | None = None, rho: float | None = None
+) -> Tensor:
+    """The fixed point ``[B, C, h, w]`` of a continuous code with one whole domain, an odd grid and shared patches.
+
+    Differentiable; in a window, only the coarse picture is made whole. Under autocast the fine level is computed in
+    the lower precision.
+
+    Args:
+        height, width: sides of the whole picture, multiples of the grid's.
+        window: (top, left, bottom, right) in its pixels; None for all of it.
+        rho: a bound on the contrasts that is known; None asks the code, which on a GPU waits for it.
+
+    Raises:
+        UsageError: another kind of code or size; see :func:`fractalkit.maps.collage.decode`.
+    """
+    if not is_dense(code, height, width):
+        raise UsageError(f"code: the dense form is not for this code or size ({height} x {width}); use decode")
+    gh, gw = code.grid
+    ky, kx = code.patches.shape[2:]
+    mh, mw = height // gh, width // gw
+    top, left, bottom, right = window or (0, 0, height, width)
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
+        raise UsageError(f"window: expected corners within {height} x {width}, got {window}")
+    y, x = _axis(gh, height, ky, top, bottom), _axis(gw, width, kx, left, right)
+    with torch.autocast(code.brightness.device.type, enabled=False):
+        coarse = _closed(code, mh, mw, rho)  # [B, C, mh mw]
+    fields, weight = _fields(code, y, x)
+    at = torch.from_numpy((y.reads[:, None] * mw + x.reads[None, :]).reshape(-1)).to(coarse.device)
+    picture = torch.addcmul(fields, weight, coarse.to(fields.dtype).index_select(-1, at))
+    return picture.reshape(*coarse.shape[:2], len(y.reads), len(x.reads))
+
+
+@dataclass(frozen=True, eq=False)
+class _Axis:
+    """One axis of E points: interpolation ``[E, G]``, cosines ``[E, K]`` in the ranges, and the pixel of the coarse
+    picture that each reads."""
+
+    place: np.ndarray
+    cosines: np.ndarray
+    reads: np.ndarray
+    made: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+    def on(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Both matrices as tensors like ``like``, converted once."""
+        key = (like.dtype, like.device)
+        if key not in self.made:
+            with torch.inference_mode(False):
+                self.made[key] = tuple(torch.from_numpy(a).to(like) for a in (self.place, self.cosines))  # type: ignore[assignment]
+        return self.made[key]
+
+
+@lru_cache(maxsize=256)
+def _axis(ranges: int, size: int, count: int, start: int, stop: int) -> _Axis:
+    """Pixels start … stop - 1 of ``size``, a multiple of ``ranges``."""
+    p, q = 2 * np.arange(start, stop) + 1, 2 * size
+    _, t = fold(ranges, p, q, True)
+    return _Axis(spline(ranges, p, q), cosines(count, t, q), (t * (size // ranges) // q).astype(np.int64))
+
+
+@lru_cache(maxsize=64)
+def _centres(ranges: int, size: int, count: int) -> _Axis:
+    """All pixels of any size; the coarse picture is the picture itself, as the centres map to each other."""
+    p, q = 2 * np.arange(size) + 1, 2 * size
+    _, t = fold(ranges, p, q, True)
+    return _Axis(spline(ranges, p, q), cosines(count, t, q), ((t - 1) // 2).astype(np.int64))
+
+
+def spline(ranges: int, p: np.ndarray, q: int) -> np.ndarray:
+    """Quadratic B-splines on the range centres at the points p / q, constant beyond: ``[E, G]``, rows sum to 1.
+
+    None is negative, so the sup norm never grows; once differentiable, with no slope at the picture's border.
+    """
+    place = ranges * (p / q) - 0.5
+    near = np.clip(np.rint(place), 0, ranges - 1).astype(np.int64)
+    t = np.clip(place - near, -0.5, 0.5)
+    rows, out = np.arange(len(place)), np.zeros((len(place), ranges))
+    for step, weight in ((-1, (0.5 - t) ** 2 / 2), (0, 0.75 - t**2), (1, (0.5 + t) ** 2 / 2)):
+        np.add.at(out, (rows, np.clip(near + step, 0, ranges - 1)), weight)
+    return out
+
+
+def _fields(code: CollageCode, y: _Axis, x: _Axis) -> tuple[Tensor, Tensor]:
+    """S and w at the points of two axes, ``[B, C, E]`` and ``[B, C or 1, E]``."""
+    b, c = code.brightness.shape[:2]
+    (my, cy), (mx, cx) = y.on(code.patches), x.on(code.patches)
+    place = torch.einsum("yg,xh->ghyx", my, mx).reshape(my.shape[1] * mx.shape[1], -1)  # [G^2, E]
+    shown = torch.einsum("akl,yk,xl->ayx", code.patches[:, 0], cy, cx).reshape(len(code.patches), -1)
+    basis = torch.cat([place, (shown[:, None] * place).reshape(-1, place.shape[1])])  # [(1 + A) G^2, E]
+    mixing = code.mixing.movedim(-1, 2).flatten(2).expand(b, c, -1)  # [B, C, A G^2]
+    numbers = torch.cat([code.brightness.flatten(2), mixing], dim=2)
+    return numbers @ basis, code.contrast[..., 0].flatten(2) @ place
+
+
+def _closed(code: CollageCode, h: int, w: int, rho: float | None) -> Tensor:
+    """The fixed point on a grid that tau maps into itself, ``[B, C, h w]``."""
+    y, x = _centres(code.grid[0], h, code.patches.shape[2]), _centres(code.grid[1], w, code.patches.shape[3])
+    s, weight = _fields(code, y, x)
+    rate = float(code.lipschitz().max()) if rho is None else rho
+    eps = torch.finfo(s.dtype).eps
+    need = 1 if rate < eps else math.ceil(math.log2(max(math.log(eps) / math.log(rate), 1.0)))
+    to = (y.reads[:, None] * w + x.reads[None, :]).reshape(-1)
+    for _ in range(min(need, DOUBLINGS)):
+        index = torch.from_numpy(to).to(s.device)
+        s = torch.addcmul(s, weight, s.index_select(-1, index))
+        weight = weight * weight.index_select(-1, index)
+        to = to[to]
+    return s

@@ -1,0 +1,1 @@
+"""Networks that emit codes: what they return is a map's code, and its fixed point is the picture."""

@@ -1,0 +1,122 @@
+"""What the trunks are built of: residual blocks, layer strings, diagonal Gaussians."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fractalkit.errors import UsageError
+
+_LAYER = re.compile(r"(\d+)(?:([xdm])(\d+))?")
+MAX_LAYERS = 200
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One block of a trunk at side ``size``; ``other`` is the factor to go down by, or the side to mix in from."""
+
+    size: int
+    kind: str  # "block", "down" or "mix"
+    other: int = 0
+
+
+def parse_layers(text: str) -> list[Layer]:
+    """Layers of a string as in Child (2021): ``7x4`` four blocks at 7 x 7, ``14d2`` down by 2, ``7m1`` mix in 1 x 1.
+
+    Raises:
+        UsageError: a part that is none of these, or more than 200 blocks.
+
+    >>> [(layer.kind, layer.size, layer.other) for layer in parse_layers("14x1,14d2,7x2")]
+    [('block', 14, 0), ('down', 14, 2), ('block', 7, 0), ('block', 7, 0)]
+    """
+    out: list[Layer] = []
+    for part in text.replace(" ", "").split(","):
+        match = _LAYER.fullmatch(part)
+        if match is None:
+            raise UsageError(f"layers: {part!r} is not of the form 7x4, 14d2 or 7m1 (in {text!r})")
+        size, kind, other = int(match[1]), match[2] or "x", int(match[3] or 1)
+        if size < 1 or other < 1:
+            raise UsageError(f"layers: {part!r} holds a zero (in {text!r})")
+        if kind == "x":
+            if len(out) + other > MAX_LAYERS:
+                raise UsageError(f"layers: more than {MAX_LAYERS} blocks in {text!r}")
+            out += [Layer(size, "block")] * other
+        elif kind == "d":
+            if size % other:
+                raise UsageError(f"layers: {part!r} divides {size} by {other}, which leaves a rest (in {text!r})")
+            out.append(Layer(size, "down", other))
+        else:
+            if size % other:
+                raise UsageError(f"layers: {part!r} grows {other} to {size}, which is no multiple (in {text!r})")
+            out.append(Layer(size, "mix", other))
+    return out
+
+
+def conv(cin: int, cout: int, kernel: int, *, scale: float = 1.0, zero: bool = False) -> nn.Conv2d:
+    """A same-size convolution; weights scaled by ``scale``, or zero, biases zero."""
+    layer = nn.Conv2d(cin, cout, kernel, padding=kernel // 2)
+    nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    with torch.no_grad():
+        layer.weight.mul_(0.0 if zero else scale)
+    return layer
+
+
+class Block(nn.Module):
+    """The bottleneck of Child (2021): 1x1, 3x3, 3x3, 1x1, an activation before each; ``[B, cin, H, W]`` -> cout.
+
+    The 3x3 become 1x1 where the picture is smaller than 3 pixels: they would only see padding.
+    """
+
+    def __init__(
+        self, cin: int, middle: int, cout: int, size: int, *, residual: bool = False, scale: float = 1.0, zero: bool = False
+    ) -> None:
+        super().__init__()
+        kernel = 3 if size > 2 else 1
+        self.residual = residual
+        self.c1 = conv(cin, middle, 1)
+        self.c2 = conv(middle, middle, kernel)
+        self.c3 = conv(middle, middle, kernel)
+        self.c4 = conv(middle, cout, 1, scale=scale, zero=zero)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.c1(F.relu(x))
+        h = self.c2(F.relu(h))
+        h = self.c3(F.relu(h))
+        h = self.c4(F.relu(h))
+        return x + h if self.residual else h
+
+
+def space_to_depth(x: Tensor, factor: int) -> Tensor:
+    """``[B, C, H, W]`` -> ``[B, C f f, H/f, W/f]``: no number is lost, and convolutions get cheap."""
+    return F.pixel_unshuffle(x, factor) if factor > 1 else x
+
+
+# ---- diagonal Gaussians, parameters [B, 2 z, H, W]: mean and raw log sigma
+
+_RANGE = 6.0  # log sigma stays within +-6: e^-6 is finer than any latent needs, and nothing overflows in bfloat16
+
+
+def gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and log sigma in float32; log sigma is softly kept within +-6."""
+    mean, raw = parameters.float().chunk(2, dim=1)
+    return mean, _RANGE * torch.tanh(raw / _RANGE)
+
+
+def kl_divergence(m1: Tensor, s1: Tensor, m2: Tensor, s2: Tensor) -> Tensor:
+    """KL(N(m1, e^s1) || N(m2, e^s2)) in nats, elementwise.
+
+    >>> zero = torch.zeros(1)
+    >>> round(float(kl_divergence(zero + 1, zero, zero, zero)), 4)
+    0.5
+    """
+    return s2 - s1 - 0.5 + 0.5 * (torch.exp(2 * (s1 - s2)) + ((m1 - m2) * torch.exp(-s2)) ** 2)
+
+
+def log_normal(z: Tensor, mean: Tensor, log_sigma: Tensor) -> Tensor:
+    """log N(z; mean, e^log_sigma), elementwise."""
+    return -0.5 * math.log(2 * math.pi) - log_sigma - 0.5 * ((z - mean) * torch.exp(-log_sigma)) ** 2

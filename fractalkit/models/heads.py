@@ -1,0 +1,98 @@
+"""From features of the trunk to a picture: by a collage's fixed point, at any size, or by plain convolutions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from fractalkit.codes.collage import CollageCode
+from fractalkit.errors import UsageError
+from fractalkit.maps.dense import decode_dense
+from fractalkit.models.blocks import Block, conv
+
+
+class CollageHead(nn.Module):
+    """Features ``[B, width, G, G]`` -> a collage code of ``features`` channels -> pixels of any size.
+
+    Each of the G x G ranges gets a contrast, a brightness and weights of the auxiliary patches, channel by channel;
+    they are continuous fields, so the fixed point has no seams. It is a map of features: a small network, the same at
+    every point, turns them into the parameters of the likelihood (as the authors' 1x1 convolution does, with one layer
+    more, so that a smooth field can have a sharp edge).
+
+    Args:
+        rho: bound on the contrasts, so on the Lipschitz constant of each map.
+        patches, order: number of auxiliary patches, and of cosines along each side that a patch is made of.
+    """
+
+    def __init__(
+        self, width: int, grid: int, *, features: int, hidden: int, outputs: int, patches: int, order: int, rho: float
+    ) -> None:
+        super().__init__()
+        self.grid, self.features, self.rho, self.count = grid, features, rho, patches
+        self.emit = conv(width, features * (2 + patches), 1)
+        with torch.no_grad():
+            # at first no self-reference, and brightness dominates: what a plain decoder would begin with
+            weight = self.emit.weight.view(features, 2 + patches, width)
+            weight[:, 0] *= 0.1
+            weight[:, 2:] *= 0.5
+        steps = torch.arange(order, dtype=torch.float32)
+        fall = 1 / (1 + steps[:, None] + steps[None, :])
+        self.patches = nn.Parameter(torch.randn(patches, 1, order, order) * fall)
+        self.pixel1 = nn.Parameter(torch.randn(hidden, features) / math.sqrt(features))
+        self.bias1 = nn.Parameter(torch.zeros(hidden))
+        self.pixel2 = nn.Parameter(torch.randn(outputs, hidden) * (0.5 / math.sqrt(hidden)))
+        self.bias2 = nn.Parameter(torch.zeros(outputs))
+
+    def code(self, x: Tensor) -> CollageCode:
+        """The collage code that the features ``[B, width, G, G]`` stand for."""
+        b = x.shape[0]
+        raw = self.emit(F.silu(x)).float().reshape(b, self.features, 2 + self.count, self.grid, self.grid)
+        return CollageCode(
+            contrast=self.rho * torch.tanh(raw[:, :, 0, :, :, None]),
+            brightness=raw[:, :, 1],
+            mixing=raw[:, :, 2:].permute(0, 1, 3, 4, 2),
+            patches=self.patches,
+        )
+
+    def fixed_point(
+        self, code: CollageCode, height: int, width: int, window: tuple[int, int, int, int] | None = None
+    ) -> Tensor:
+        """The collage ``[B, features, height, width]`` by matrix products, the form for training."""
+        return decode_dense(code, height, width, window=window, rho=self.rho)
+
+    def pixels(self, f: Tensor) -> Tensor:
+        """The network at each point: ``[B, features, H, W]`` -> ``[B, outputs, H, W]``."""
+        b, c, h, w = f.shape
+        hidden = F.silu(torch.matmul(self.pixel1, f.reshape(b, c, h * w)) + self.bias1[:, None])
+        return (torch.matmul(self.pixel2, hidden) + self.bias2[:, None]).reshape(b, -1, h, w)
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """Likelihood parameters ``[B, outputs, height, width]``, sides multiples of G."""
+        return self.pixels(self.fixed_point(self.code(x), height, width))
+
+
+class ConvHead(nn.Module):
+    """Features ``[B, width, G, G]`` -> likelihood parameters at the one size it was made for, by convolutions."""
+
+    def __init__(self, width: int, grid: int, size: int, *, features: int, outputs: int) -> None:
+        super().__init__()
+        if size % grid:
+            raise UsageError(f"head: {size} is no multiple of the trunk's last side {grid}")
+        self.size = size
+        self.grow = conv(width, features * (size // grid) ** 2, 1)
+        self.block = Block(features, features, features, size, residual=True)
+        self.out = conv(features, outputs, 1)
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """Likelihood parameters ``[B, outputs, size, size]``.
+
+        Raises:
+            UsageError: another size was asked for.
+        """
+        if (height, width) != (self.size, self.size):
+            raise UsageError(f"a convolutional head draws {self.size} x {self.size} only; a collage draws any size")
+        x = F.pixel_shuffle(self.grow(F.silu(x)), self.size // x.shape[-1])
+        return self.out(F.silu(self.block(x)))

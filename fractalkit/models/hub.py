@@ -1,0 +1,162 @@
+"""Weights in and out: safetensors with the configuration in the metadata; by name, by path, or from the hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from fractalkit.errors import DataError, UsageError
+from fractalkit.files import atomic_path
+from fractalkit.models.vdvae import VDVAE, VDVAEConfig
+
+WEIGHTS = Path(__file__).parent / "weights"
+FORMAT = "fractalkit-model"
+MAX_BYTES = 4 << 30
+MAX_HEADER = 4 << 20
+ARCHITECTURES = {"vdvae": (VDVAE, VDVAEConfig)}
+
+
+def names() -> list[str]:
+    """Models that come with the package."""
+    return sorted(p.stem for p in WEIGHTS.glob("*.safetensors"))
+
+
+def save_pretrained(
+    model: nn.Module,
+    path: str | Path,
+    metadata: dict[str, Any] | None = None,
+    *,
+    state: dict[str, torch.Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+) -> None:
+    """Write a model's weights and configuration into one safetensors file, whole or not at all.
+
+    Args:
+        model: a model with a ``config`` (a VDVAE, or one wrapped by DDP or torch.compile is to be unwrapped first).
+        metadata: anything worth keeping that JSON can hold (data, steps, figures).
+        state: other weights under the same names, such as a running average; None takes the model's own.
+        dtype: of the file; None keeps float32. float16 halves it, with no figure changed that we know of.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    architecture = next((n for n, (kind, _) in ARCHITECTURES.items() if isinstance(model, kind)), None)
+    if architecture is None:
+        raise UsageError(f"model: {type(model).__name__} is no architecture that can be saved")
+    tensors = {
+        key: value.detach().to("cpu", dtype or value.dtype).contiguous()
+        for key, value in (state if state is not None else model.state_dict()).items()
+    }
+    about = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "config": json.dumps(model.config.to_dict()),  # type: ignore[union-attr, operator]
+        "about": json.dumps(metadata or {}),
+    }
+    path = Path(path)
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata=about)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu") -> VDVAE:
+    """A model by the name of one in the package, the path of a safetensors file, or ``owner/name`` on the hub.
+
+    The model is in evaluation mode, float32, and has ``about``, a dictionary of what is known of it.
+
+    Raises:
+        UsageError: an unknown name; the message lists the known ones.
+        DataError: a file that is missing, cut short, no safetensors file, or of another architecture.
+    """
+    path = _find(str(name))
+    about, tensors = read_file(path)
+    architecture = about.get("architecture")
+    if about.get("format") != FORMAT or architecture not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise DataError(f"{path}: holds no FractalKit model of a known architecture ({known})")
+    kind, config_kind = ARCHITECTURES[architecture]
+    try:
+        model = kind(config_kind.from_dict(json.loads(about.get("config", ""))))
+        extra = json.loads(about.get("about", "{}"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: its configuration cannot be used: {error}") from error
+    want = model.state_dict()
+    wrong = sorted(set(want) ^ set(tensors)) or [k for k in want if want[k].shape != tensors[k].shape]
+    if wrong:
+        raise DataError(f"{path}: the weights do not fit the configuration ({wrong[0]}); it is of another architecture")
+    bad = [k for k, v in tensors.items() if not v.is_floating_point() or not bool(torch.isfinite(v).all())]
+    if bad:
+        raise DataError(f"{path}: {bad[0]} holds values that are not finite numbers")
+    model.load_state_dict({k: v.float() for k, v in tensors.items()})
+    model = model.to(device).eval()
+    model.requires_grad_(False)
+    model.about = extra  # type: ignore[assignment]
+    return model
+
+
+def read_file(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Metadata and tensors of a safetensors file, checked before anything large is allocated.
+
+    Raises:
+        DataError: no such file, too large, or not safetensors; pickles are never opened.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(9)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if head[:2] == b"PK" or head[:1] == b"\x80":
+        raise DataError(f"{path}: is a pickle or a zip, which could run code; only safetensors files are opened")
+    length = int.from_bytes(head[:8], "little")
+    if len(head) < 9 or head[8:] != b"{" or length > min(size - 8, MAX_HEADER):
+        raise DataError(f"{path}: is no safetensors file, or is cut short; fetch it again")
+    if size > MAX_BYTES:
+        raise DataError(f"{path}: larger than {MAX_BYTES >> 30} GiB, which no model of ours is")
+    try:
+        with safe_open(path, framework="pt") as file:
+            about = dict(file.metadata() or {})
+            return about, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+    except (SafetensorError, ValueError, OSError) as error:
+        raise DataError(f"{path}: is no whole safetensors file ({error}); fetch it again") from error
+
+
+def _find(name: str) -> Path:
+    if name in names():
+        return WEIGHTS / f"{name}.safetensors"
+    path = Path(name)
+    if path.is_dir():
+        inside = sorted(path.glob("*.safetensors"))
+        if len(inside) != 1:
+            raise DataError(f"{path}: holds {len(inside)} safetensors files; name one of them")
+        return inside[0]
+    if path.exists():
+        return path
+    if path.suffix:
+        raise DataError(f"{path}: there is no such file; check the name")
+    if name.count("/") == 1:
+        return _from_hub(name)
+    raise UsageError(f"model: unknown name {name!r}; known are {', '.join(names()) or 'none'}, or give a file")
+
+
+def _from_hub(name: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise UsageError(f"model: {name!r} names a repository; `pip install huggingface_hub` to fetch it") from error
+    try:
+        return Path(hf_hub_download(name, "model.safetensors"))
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{name}: cannot be fetched from the hub ({first})") from error
