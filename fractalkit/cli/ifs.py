@@ -66,6 +66,13 @@ floor: two samples of one and the same set are that far apart."""
 @click.option("--code", type=click.Path(path_type=Path), help="Code, as JSON.")
 @click.option("--preview", type=click.Path(path_type=Path), help="Picture, as PNG: input and attractor side by side.")
 @click.option("--no-preview", is_flag=True, help="Write no picture.")
+@click.option(
+    "--up",
+    type=click.Choice(["auto", "x", "y", "z"]),
+    default="auto",
+    show_default=True,
+    help="Axis that points up in the picture of a cloud in space.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 3), default=0, show_default=True, help="Fixes every result.")
 @click.option(
     "--effort", type=click.IntRange(0, 9), default=None, help="Of the fit; one more doubles it.  [default: 5]"
@@ -92,6 +99,7 @@ def ifs(
     code: Path | None,
     preview: Path | None,
     no_preview: bool,
+    up: str,
     seed: int,
     effort: int | None,
     device: str,
@@ -174,7 +182,7 @@ def ifs(
         found.save(planned.code)
     if planned.preview is not None:
         with clock("picture"):
-            _picture(planned.preview, found, cloud, result)
+            _picture(planned.preview, found, cloud, result, up)
     result["outputs"] = {what: str(p) for what, p in planned.given().items()}
     result["seconds"] = clock.spent
     if as_json:
@@ -300,7 +308,7 @@ def _draw(
             progress("draw", out.count / n)
 
 
-def _picture(path: Path, found: AffineIFS, cloud: Cloud | None, result: dict[str, Any]) -> None:
+def _picture(path: Path, found: AffineIFS, cloud: Cloud | None, result: dict[str, Any], up: str) -> None:
     from fractalkit.cli.report import figures
     from fractalkit.render.png import save_png
     from fractalkit.render.preview import preview
@@ -312,6 +320,7 @@ def _picture(path: Path, found: AffineIFS, cloud: Cloud | None, result: dict[str
         title=result["name"],
         figures=figures(result),
         seed=result["seed"],
+        up=up,
     )
     texts = {CODE_KEY: found.to_json(), SEED_KEY: str(result["seed"]), COMMAND_KEY: result["command"]}
     save_png(path, image, text=texts)

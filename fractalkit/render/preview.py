@@ -49,7 +49,7 @@ def preview(
         title, figures: of the caption; the figures are strings such as ``"Chamfer 0.31 %"``, set in one line.
         seed: of the code's picture, where it is drawn by the chaos game; clouds use :func:`fractalkit.orbit.even`.
         panel: side of each square panel in pixels.
-        up: "x", "y", "z" or "auto", which way the input stands.
+        up: "x", "y", "z" or "auto", which way the input stands; "auto" is z for a code alone.
         background: "dark" or "light".
 
     Returns:
@@ -73,7 +73,7 @@ def preview(
     y, addresses = _covering(ifs, n)
     k = len(ifs)
     if points is None:
-        camera = Camera.frame(y, size, up="z", margin=0.085) if ifs.dim == 3 else None
+        camera = Camera.frame(y, size, up="z" if up == "auto" else up, margin=0.085) if ifs.dim == 3 else None
         images = [draw_ifs(ifs, size=size, seed=seed, background=background, camera=camera)]
         labels = ["attractor"]
     else:

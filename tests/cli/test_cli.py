@@ -81,6 +81,20 @@ def test_a_similarity_dimension_beyond_the_space_is_called_a_bound() -> None:
     assert figures(told) == ["4 maps"] and figures(told | {"similarity_dimension": 2.5})[1] == "dimension 2.500"
 
 
+def test_up_turns_the_picture(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def picture(*_: object, up: str, **__: object) -> np.ndarray:
+        asked.append(up)
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr("fractalkit.render.preview.preview", picture)
+    for words in ([], ["--up", "y"]):
+        assert run("ifs", "menger-sponge", "--points", 100, *words).exit_code == 0
+    assert asked == ["auto", "y"]
+    refused(run("ifs", "menger-sponge", "--up", "w"), 2, "--up")
+
+
 def test_json_is_one_object_and_nothing_else(here: Path) -> None:
     code = here / "a.ifs.json"
     code.write_text(preset("barnsley-fern").to_json())

@@ -58,6 +58,7 @@ def test_an_attractor_that_outgrows_its_input_stays_in_the_frame() -> None:
 def test_preview_of_a_code_alone(name: str) -> None:
     a = preview(None, None, preset(name), panel=64)
     assert a.shape == (64, 128, 3)
+    assert np.array_equal(a, preview(None, None, preset(name), panel=64, up="x")) == (preset(name).dim == 2)
 
 
 def test_pieces_have_their_colours() -> None:
