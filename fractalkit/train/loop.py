@@ -37,7 +37,10 @@ RESIDENT_BYTES = 4 << 30  # data sets up to this size are kept on the device
 
 
 class Trainable(Protocol):
-    """What a network must offer, beside being an ``nn.Module``."""
+    """What a network must offer, beside being an ``nn.Module``.
+
+    With ``compile_parts()`` it may say itself what torch.compile is to be used on; else it is ``losses`` as a whole.
+    """
 
     def losses(self, x: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
         """Of pictures ``[B, C, H, W]`` in [0, 1]: "loss", a scalar in nats a picture, and whatever is worth logging."""
@@ -165,7 +168,11 @@ class _Run:
         self.scale = 1.0 / (data.levels - 1)
         self.generator = torch.Generator(ranks.device)
         losses: Callable[..., dict[str, Tensor]] = state.model.losses  # type: ignore[assignment]
-        self.losses = torch.compile(losses, dynamic=False) if config.compile else losses
+        if config.compile and hasattr(state.model, "compile_parts"):
+            state.model.compile_parts()  # type: ignore[operator]
+        elif config.compile:
+            losses = torch.compile(losses)
+        self.losses = losses
         self.log = JsonLog(out / LOG, state.step) if ranks.first else None
         self.saved_at = time.monotonic()
 
