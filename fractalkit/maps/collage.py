@@ -199,8 +199,7 @@ class _Decoder:
                 picture, rs, cs = drawn[size]
                 picture = _take(_take(picture, rd, rs, -2), cd, cs, -1)
                 sources.append(picture.mT if domain.transposed else picture)
-            sources += fields.auxiliary(y, x)
-            return combine(fields.brightness, fields.weights, sources, y, x)
+            return combine(fields.brightness, fields.weights, sources, fields.auxiliary(y, x), y, x)
 
 
 def _cell(local: np.ndarray, block: int, cell: int, flip: bool) -> np.ndarray:

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from fractalkit.maps.fields import Axis
 
+FUSED_FROM = 1 << 15  # values from which the compiled loop is worth its start
+
 
 def spread(field: Tensor, y: Axis, x: Axis) -> Tensor:
     """Range numbers ``[..., Gh, Gw]`` -> their values at the points, ``[..., Ey, Ex]``."""
@@ -20,15 +22,35 @@ def repeat(source: Tensor, y: Axis, x: Axis) -> Tensor:
     return source.index_select(-1, x.on(source)[1]).index_select(-2, y.on(source)[1])
 
 
-def combine(brightness: Tensor, weights: Sequence[Tensor], sources: Sequence[Tensor], y: Axis, x: Axis) -> Tensor:
+def combine(
+    brightness: Tensor, weights: Tensor, domains: Sequence[Tensor], patches: Tensor, y: Axis, x: Axis
+) -> Tensor:
     """brightness(p) + sum_s weight_s(p) source_s(t(p)) at the points p of two axes: ``[B, C, Ey, Ex]``.
+
+    The sources are what the domains show, then the patches. On a CPU a fused loop does it (:mod:`.combine_cpu`), the
+    lines of :func:`combine_plain` elsewhere and where there is little to do.
 
     Args:
         brightness: ``[B, C, Gh, Gw]`` range numbers.
-        weights: S times ``[B, C or 1, Gh, Gw]``.
-        sources: S times ``[B or 1, C or 1, Uy, Ux]``, on the distinct coordinates within ranges.
+        weights: ``[B, C, D + A, Gh, Gw]`` range numbers.
+        domains: D times ``[B, C, Uy, Ux]``, on the distinct coordinates within ranges.
+        patches: ``[A, C or 1, Uy, Ux]``, likewise.
     """
+    points = y.points * x.points * brightness.shape[0] * brightness.shape[1]
+    if brightness.device.type == "cpu" and points >= FUSED_FROM:
+        from fractalkit.maps.combine_cpu import Fused
+
+        u = patches.shape[2:]
+        stack = torch.stack(tuple(domains)) if domains else brightness.new_zeros(0, *brightness.shape[:2], *u)
+        return Fused.apply(brightness, weights, stack, patches, y, x)
+    return combine_plain(brightness, weights, domains, patches, y, x)
+
+
+def combine_plain(
+    brightness: Tensor, weights: Tensor, domains: Sequence[Tensor], patches: Tensor, y: Axis, x: Axis
+) -> Tensor:
+    """:func:`combine` in plain torch, on any device."""
     out = spread(brightness, y, x)
-    for weight, source in zip(weights, sources, strict=True):
+    for weight, source in zip(weights.unbind(2), [*domains, *patches.unsqueeze(1)], strict=True):
         out = torch.addcmul(out, spread(weight, y, x), repeat(source, y, x))
     return out

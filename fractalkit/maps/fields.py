@@ -155,13 +155,31 @@ class Axis:
     """What a step of the collage needs to know of one axis of E points.
 
     Attributes:
-        constants: ``matrix [E, G]`` from range numbers to points, ``inverse [E]`` from points to the U distinct
-            coordinates within ranges, ``cosines [U, K]`` at these.
-        tiles: (G, U, mirror) where the points are all of G blocks of U, in order (odd ones mirrored), else None.
+        constants: ``matrix [E, G]`` from range numbers to points, two non-zero numbers a row at most, side by side;
+            ``inverse [E]`` from points to the U distinct coordinates within ranges; ``cosines [U, K]`` at these.
     """
 
     constants: Constants
-    tiles: tuple[int, int, bool] | None = None
+    _taps: dict[torch.dtype, tuple[Ints, Floats]] = field(default_factory=dict)
+
+    @property
+    def points(self) -> int:
+        """E."""
+        return len(self.constants.arrays["inverse"])
+
+    def taps(self, like: Tensor) -> tuple[Ints, Floats]:
+        """The matrix's two non-zero columns and the inverse, for compiled loops.
+
+        Integers ``[2, E]``: lower range, inverse; floats ``[2, E]`` in the type of ``like``: weights of the lower and
+        the next range.
+        """
+        if like.dtype not in self._taps:
+            matrix, inverse = self.constants.arrays["matrix"], self.constants.arrays["inverse"]
+            low = np.minimum((matrix > 0).argmax(axis=1), matrix.shape[1] - 2)
+            rows = np.arange(len(low))
+            weights = torch.from_numpy(np.stack([matrix[rows, low], matrix[rows, low + 1]])).to(like.dtype).numpy()
+            self._taps[like.dtype] = (np.stack([low, inverse]).astype(np.int32), weights)
+        return self._taps[like.dtype]
 
     def on(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """matrix, inverse, cosines."""
@@ -184,7 +202,7 @@ def grid_axis(ranges: int, size: int, mirror: bool, count: int, rows: Ints | Non
     matrix = bilinear(ranges, 2 * rows + 1, 2 * size) if mirror else one_hot(ranges, i)
     cos = cosines(count, 2 * local + 1, 2 * block) if mirror else cosine_means(count, local, local + 1, block)
     constants = Constants({"matrix": matrix, "inverse": inverse, "cosines": cos})
-    return Axis(constants, (ranges, block, mirror) if every else None), local
+    return Axis(constants), local
 
 
 _full_axis = lru_cache(maxsize=64)(grid_axis)

@@ -27,26 +27,31 @@ from fractalkit.maps.fields import (
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """A code's tensors as the arithmetic wants them: float32 or float64, one weight for each domain and patch."""
+    """A code's tensors as the arithmetic wants them: float32 or float64, weights before ranges."""
 
     brightness: Tensor  # [B, C, Gh, Gw]
-    weights: list[Tensor]  # D + A times [B, C or 1, Gh, Gw]
+    contrast: Tensor  # [B, C, D, Gh, Gw]
+    mixing: Tensor  # [B, C, A, Gh, Gw]
     patches: Tensor  # [A, C or 1, Kh, Kw]
 
     @staticmethod
     def of(code: CollageCode) -> Fields:
-        """Views of a code."""
+        """The code's tensors, shared ones expanded to all channels."""
         dtype = torch.float32
         for tensor in (code.brightness, code.contrast, code.mixing, code.patches):
             dtype = torch.promote_types(dtype, tensor.dtype)
-        weights = [*code.contrast.to(dtype).unbind(-1), *code.mixing.to(dtype).unbind(-1)]
-        return Fields(code.brightness.to(dtype), weights, code.patches.to(dtype))
+        b, c = code.brightness.shape[:2]
+        contrast, mixing = (t.to(dtype).movedim(-1, 2).expand(b, c, -1, -1, -1) for t in (code.contrast, code.mixing))
+        return Fields(code.brightness.to(dtype), contrast, mixing, code.patches.to(dtype))
 
-    def auxiliary(self, y: Axis, x: Axis) -> list[Tensor]:
-        """The patches on two axes' range coordinates: A times ``[1, C or 1, Uy, Ux]``."""
-        if not len(self.patches):
-            return []
-        return list((y.on(self.patches)[2] @ self.patches @ x.on(self.patches)[2].mT).split(1))
+    @property
+    def weights(self) -> Tensor:
+        """Of domains, then of patches: ``[B, C, D + A, Gh, Gw]``."""
+        return torch.cat([self.contrast, self.mixing], 2) if self.mixing.shape[2] else self.contrast
+
+    def auxiliary(self, y: Axis, x: Axis) -> Tensor:
+        """The patches on two axes' range coordinates: ``[A, C or 1, Uy, Ux]``."""
+        return y.on(self.patches)[2] @ self.patches @ x.on(self.patches)[2].mT
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,8 +177,8 @@ class NodeMap(IteratedMap):
             for rows, cols, transposed in nodes.reads:
                 read = cols.apply(rows.apply(x, -2), -1)
                 sources.append(read.mT if transposed else read)
-            sources += fields.auxiliary(nodes.y, nodes.x)
-            return self._join(combine(fields.brightness, fields.weights, sources, nodes.y, nodes.x))
+            patches = fields.auxiliary(nodes.y, nodes.x)
+            return self._join(combine(fields.brightness, fields.weights, sources, patches, nodes.y, nodes.x))
 
     def _join(self, pieces: Tensor) -> Tensor:
         for dim, join in ((-2, self.nodes.joins[0]), (-1, self.nodes.joins[1])):

@@ -25,7 +25,7 @@ from torch import Tensor
 from fractalkit.codes.collage import CollageCode
 from fractalkit.core import Implicit, Unrolled, solve
 from fractalkit.errors import UsageError
-from fractalkit.maps.combine import combine
+from fractalkit.maps.combine import combine, spread
 from fractalkit.maps.fields import Axis, Constants, Ints, Taps, enter, fold, ints, point_axis
 from fractalkit.maps.nodes import Fields, Key, NodeMap, centre_nodes, key_of, point_nodes
 
@@ -218,9 +218,9 @@ def _orbit_sum(
 
 
 def _terms(fields: Fields, hop: Hop) -> tuple[Tensor, Tensor]:
-    """b with the patches, and w, at a hop's points: ``[B, C, Ey, Ex]``, ``[B, C or 1, Ey, Ex]``."""
-    first = combine(fields.brightness, fields.weights[1:], fields.auxiliary(hop.y, hop.x), hop.y, hop.x)
-    return first, combine(fields.weights[0], [], [], hop.y, hop.x)
+    """b with the patches, and w, at a hop's points: ``[B, C, Ey, Ex]``, ``[B, C, Ey, Ex]``."""
+    first = combine(fields.brightness, fields.mixing, [], fields.auxiliary(hop.y, hop.x), hop.y, hop.x)
+    return first, spread(fields.contrast[:, :, 0], hop.y, hop.x)
 
 
 def _pull(value: Tensor, hop: Hop) -> Tensor:

@@ -1,0 +1,229 @@
+"""The collage step on a CPU: one fused loop forward and one backward, compiled by Numba, items on threads.
+
+All that varies slowly (range numbers spread along a row, sources repeated along a row) is made once per item in small
+arrays that stay in cache; a pixel is then written, or its gradient read, once. What limits it is that traffic.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numba as nb
+import numpy as np
+import torch
+from torch import Tensor
+
+from fractalkit.maps.fields import Axis
+
+# mypy: disable-error-code="no-untyped-def, override"
+
+
+@nb.njit(cache=True, fastmath={"contract"}, nogil=True)
+def _spread_row(field, low, rest, part, out):
+    """Range numbers ``[Gh, Gw]`` along x: ``out [Gh, Ex]``."""
+    for k in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[k, x] = rest[x] * field[k, low[x]] + part[x] * field[k, low[x] + 1]
+
+
+@nb.njit(cache=True, nogil=True)
+def _repeat_row(source, inverse, out):
+    """A source ``[Uy, Ux]`` along x: ``out [Uy, Ex]``."""
+    for u in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            out[u, x] = source[u, inverse[x]]
+
+
+@nb.njit(cache=True, fastmath={"contract"}, nogil=True)
+def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, yi, yf, xi, xf, out):
+    """Items first … last-1 = b C + c, rows top … bottom-1 of ``out [n, Ey, Ex]``.
+
+    bright ``[n, Gh, Gw]``, weight ``[n, S, Gh, Gw]``, domain ``[D, n, Uy, Ux]``, patch ``[A, C or 1, Uy, Ux]``; yi, xi
+    ``[2, E]``: lower range and place within ranges; yf, xf ``[2, E]``: weights of the lower and the upper range.
+    """
+    gh, width = bright.shape[1], out.shape[2]
+    count, s_all = domain.shape[0], weight.shape[1]
+    height = domain.shape[2] if count > 0 else patch.shape[2]
+    b = np.empty((gh, width), bright.dtype)
+    w = np.empty((s_all, gh, width), bright.dtype)
+    h = np.empty((s_all, height, width), bright.dtype)
+    for item in range(first, last):
+        _spread_row(bright[item], xi[0], xf[0], xf[1], b)
+        for s in range(s_all):
+            _spread_row(weight[item, s], xi[0], xf[0], xf[1], w[s])
+            if s < count:
+                _repeat_row(domain[s, item], xi[1], h[s])
+            elif patch.shape[1] > 1:
+                _repeat_row(patch[s - count, item % channels], xi[1], h[s])
+            elif item == first:
+                _repeat_row(patch[s - count, 0], xi[1], h[s])
+        for y in range(top, bottom):
+            k, u, rest, part = yi[0, y], yi[1, y], yf[0, y], yf[1, y]
+            if s_all == 0:
+                for x in range(width):
+                    out[item, y, x] = rest * b[k, x] + part * b[k + 1, x]
+            else:
+                for x in range(width):
+                    field = rest * w[0, k, x] + part * w[0, k + 1, x]
+                    out[item, y, x] = rest * b[k, x] + part * b[k + 1, x] + field * h[0, u, x]
+            for s in range(1, s_all):
+                for x in range(width):
+                    out[item, y, x] += (rest * w[s, k, x] + part * w[s, k + 1, x]) * h[s, u, x]
+
+
+@nb.njit(cache=True, fastmath={"contract"}, nogil=True)
+def _gather_row(lower, upper, low, rest, part, out):
+    """The adjoint of :func:`_spread_row` for gradients due to rows k and k + 1: adds to ``out``, spoils ``upper``."""
+    last = out.shape[0] - 1
+    for k in range(1, last):
+        for x in range(lower.shape[1]):
+            upper[k - 1, x] += lower[k, x]
+    # x outside, so that sums in flight are of different rows and need not wait for each other
+    for x in range(lower.shape[1]):
+        at, r, p = low[x], rest[x], part[x]
+        for k in range(out.shape[0]):
+            t = lower[0, x] if k == 0 else upper[k - 1, x]
+            out[k, at] += r * t
+            out[k, at + 1] += p * t
+
+
+@nb.njit(cache=True, nogil=True)
+def _collect_row(grad, inverse, out):
+    """The adjoint of :func:`_repeat_row`: adds to ``out [Uy, Ux]``."""
+    for u in range(grad.shape[0]):
+        for x in range(grad.shape[1]):
+            out[u, inverse[x]] += grad[u, x]
+
+
+@nb.njit(cache=True, fastmath={"contract"}, nogil=True)
+def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad, to_b, to_w, to_d, to_p):
+    """The adjoint of :func:`_forward` on items first … last-1: adds to the four gradients."""
+    gh, width = weight.shape[2], grad.shape[2]
+    count, s_all = domain.shape[0], weight.shape[1]
+    height = domain.shape[2] if count > 0 else patch.shape[2]
+    w = np.empty((s_all, gh, width), weight.dtype)
+    h = np.empty((s_all, height, width), weight.dtype)
+    # apart, not one array at k and k + 1, and below in two loops: the compiler vectorises what it can prove distinct
+    low_b, high_b = np.empty((gh - 1, width), weight.dtype), np.empty((gh - 1, width), weight.dtype)
+    low_w, high_w = np.empty((s_all, gh - 1, width), weight.dtype), np.empty((s_all, gh - 1, width), weight.dtype)
+    dh = np.zeros((s_all, height, width), weight.dtype)
+    shared = patch.shape[1] == 1
+    for item in range(first, last):
+        low_b[:] = 0
+        high_b[:] = 0
+        low_w[:] = 0
+        high_w[:] = 0
+        for s in range(s_all):
+            _spread_row(weight[item, s], xi[0], xf[0], xf[1], w[s])
+            if s < count:
+                _repeat_row(domain[s, item], xi[1], h[s])
+            elif not shared:
+                _repeat_row(patch[s - count, item % channels], xi[1], h[s])
+            elif item == first:
+                _repeat_row(patch[s - count, 0], xi[1], h[s])
+        for y in range(grad.shape[1]):
+            k, u, rest, part = yi[0, y], yi[1, y], yf[0, y], yf[1, y]
+            for x in range(width):
+                low_b[k, x] += rest * grad[item, y, x]
+                high_b[k, x] += part * grad[item, y, x]
+            for s in range(s_all):
+                for x in range(width):
+                    t = grad[item, y, x] * h[s, u, x]
+                    low_w[s, k, x] += rest * t
+                    high_w[s, k, x] += part * t
+                for x in range(width):
+                    dh[s, u, x] += grad[item, y, x] * (rest * w[s, k, x] + part * w[s, k + 1, x])
+        _gather_row(low_b, high_b, xi[0], xf[0], xf[1], to_b[item])
+        for s in range(s_all):
+            _gather_row(low_w[s], high_w[s], xi[0], xf[0], xf[1], to_w[item, s])
+            if s < count:
+                _collect_row(dh[s], xi[1], to_d[s, item])
+                dh[s] = 0
+            elif not shared:
+                _collect_row(dh[s], xi[1], to_p[s - count, item % channels])
+                dh[s] = 0
+    if shared:
+        for s in range(count, s_all):
+            _collect_row(dh[s], xi[1], to_p[s - count, 0])
+
+
+@lru_cache(maxsize=1)
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="collage")
+
+
+def _shares(n: int) -> list[tuple[int, int]]:
+    """0 … n in as many parts as torch may use threads."""
+    parts = max(1, min(n, torch.get_num_threads()))
+    ends = [n * k // parts for k in range(parts + 1)]
+    return list(pairwise(ends))
+
+
+def _run(jobs: list[Any]) -> None:
+    """Call each (function, arguments): on this thread if there is one, else on as many as there are."""
+    if len(jobs) == 1:
+        jobs[0][0](*jobs[0][1])
+    else:
+        for future in [_pool().submit(function, *arguments) for function, arguments in jobs]:
+            future.result()
+
+
+class Fused(torch.autograd.Function):
+    """brightness ``[B, C, Gh, Gw]``, weights ``[B, C, S, Gh, Gw]``, domains ``[D, B, C, Uy, Ux]``, patches."""
+
+    @staticmethod
+    def forward(ctx, brightness: Tensor, weights: Tensor, domains: Tensor, patches: Tensor, y: Axis, x: Axis) -> Tensor:
+        """``[B, C, Ey, Ex]``."""
+        kept = [t.detach().contiguous() for t in (brightness, weights, domains, patches)]
+        ctx.save_for_backward(*kept[1:])
+        ctx.axes = (y, x)
+        b, c = brightness.shape[:2]
+        yi, yf = y.taps(kept[0])
+        xi, xf = x.taps(kept[0])
+        out = kept[0].new_empty(b, c, yi.shape[1], xi.shape[1])
+        fields = _flat(*kept)
+        target = out.view(b * c, *out.shape[2:]).numpy()
+        by_rows = b * c < torch.get_num_threads()
+        jobs = []
+        for i0, i1 in [(0, b * c)] if by_rows else _shares(b * c):
+            for y0, y1 in _shares(out.shape[2]) if by_rows else [(0, out.shape[2])]:
+                jobs.append((_forward, (i0, i1, y0, y1, c, *fields, yi, yf, xi, xf, target)))
+        _run(jobs)
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        """Gradients of the four tensors."""
+        weights, domains, patches = ctx.saved_tensors
+        y, x = ctx.axes
+        b, c = weights.shape[:2]
+        yi, yf = y.taps(weights)
+        xi, xf = x.taps(weights)
+        to_b = weights.new_zeros(b, c, *weights.shape[3:])
+        to_w, to_d = torch.zeros_like(weights), torch.zeros_like(domains)
+        shares = _shares(b * c)
+        to_p = patches.new_zeros(len(shares), *patches.shape)  # items of several threads share patches
+        flat_b, flat_w, flat_d, _ = _flat(to_b, to_w, to_d, patches)
+        _, w, d, p = _flat(to_b, weights, domains, patches)
+        source = grad.contiguous().view(b * c, *grad.shape[2:]).numpy()
+        _run(
+            [
+                (_backward, (i0, i1, c, w, d, p, yi, yf, xi, xf, source, flat_b, flat_w, flat_d, to_p[k].numpy()))
+                for k, (i0, i1) in enumerate(shares)
+            ]
+        )
+        return to_b, to_w, to_d, to_p.sum(0), None, None
+
+
+def _flat(brightness: Tensor, weights: Tensor, domains: Tensor, patches: Tensor) -> tuple[np.ndarray, ...]:
+    """The four as NumPy arrays, batch and channels one axis of items."""
+    return (
+        brightness.flatten(0, 1).numpy(),
+        weights.flatten(0, 1).numpy(),
+        domains.flatten(1, 2).numpy(),
+        patches.numpy(),
+    )
