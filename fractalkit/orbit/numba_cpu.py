@@ -15,6 +15,7 @@ from fractalkit.orbit.streams import CHAINS, MIX1, MIX2, STRIDE, Plan
 # mypy: disable-error-code="no-untyped-def, call-arg"
 
 LANES = 64
+COUNT_LANES = 16
 _BLOCKS = CHAINS // LANES
 _M1, _M2, _STRIDE = np.uint32(MIX1), np.uint32(MIX2), np.uint32(STRIDE)
 _S15, _S16 = np.uint32(15), np.uint32(16)
@@ -103,31 +104,32 @@ def points3(tab, bits, threshold, pair, key1, key2, state, t0, rows, write, out,
 
 
 @nb.njit(cache=True, parallel=True, fastmath={"contract"}, nogil=True)
-def counts2(tab, bits, threshold, pair, key1, key2, state, t0, rows, last, scale, shift, width, height, workers, hist):
+def counts2(tab, bits, threshold, pair, key1, key2, state, t0, rows, last, scale, shift, top, width, workers, hist):
     """Advance ``rows`` steps (the first ``last`` chains one more) and count pixels: ``hist [workers, H W + 1]`` uint32.
 
-    Pixel of (x, y): column scale[0] x + shift[0], row scale[1] y + shift[1]; what lies outside is counted in the last
-    place.
+    Pixel of (x, y): column scale[0] x + shift[0], row scale[1] y + shift[1], both below ``top``; what lies outside is
+    counted in the last place. Blocks are short here, so that the increments of one overlap with the next one's orbit.
     """
-    outside = width * height
+    outside = hist.shape[1] - 1
+    right, upper = top[0], top[1]  # of the table's type: a comparison with an integer is done in float64, at half speed
     for worker in nb.prange(workers):
         mine = hist[worker]
-        pick = np.empty(LANES, np.int32)
-        where = np.empty(LANES, np.int32)
-        for block in range(worker, _BLOCKS, workers):
-            base = block * LANES
-            x = state[0, base : base + LANES].copy()
-            y = state[1, base : base + LANES].copy()
-            k1 = key1[base : base + LANES].copy()
-            k2 = key2[base : base + LANES].copy()
+        pick = np.empty(COUNT_LANES, np.int32)
+        where = np.empty(COUNT_LANES, np.int32)
+        for block in range(worker, CHAINS // COUNT_LANES, workers):
+            base = block * COUNT_LANES
+            x = state[0, base : base + COUNT_LANES].copy()
+            y = state[1, base : base + COUNT_LANES].copy()
+            k1 = key1[base : base + COUNT_LANES].copy()
+            k2 = key2[base : base + COUNT_LANES].copy()
             for r in range(rows + 1):
-                lanes = LANES if r < rows else min(max(last - base, 0), LANES)
+                lanes = COUNT_LANES if r < rows else min(max(last - base, 0), COUNT_LANES)
                 if lanes == 0:
                     break
                 t = np.uint32(t0 + r)
-                for lane in range(LANES):
+                for lane in range(COUNT_LANES):
                     pick[lane] = _slot(t, k1[lane], k2[lane], bits, threshold)
-                for lane in range(LANES):
+                for lane in range(COUNT_LANES):
                     k = pick[lane]
                     u = tab[0, k] * x[lane] + (tab[1, k] * y[lane] + tab[2, k])
                     v = tab[3, k] * x[lane] + (tab[4, k] * y[lane] + tab[5, k])
@@ -135,12 +137,12 @@ def counts2(tab, bits, threshold, pair, key1, key2, state, t0, rows, last, scale
                     y[lane] = v
                     fc = scale[0] * u + shift[0]
                     fr = scale[1] * v + shift[1]
-                    inside = (fc >= 0) & (fc < width) & (fr >= 0) & (fr < height)
+                    inside = (fc >= 0) & (fc < right) & (fr >= 0) & (fr < upper)
                     where[lane] = np.int32(fr) * np.int32(width) + np.int32(fc) if inside else np.int32(outside)
                 for lane in range(lanes):
                     mine[where[lane]] += np.uint32(1)
-            state[0, base : base + LANES] = x
-            state[1, base : base + LANES] = y
+            state[0, base : base + COUNT_LANES] = x
+            state[1, base : base + COUNT_LANES] = y
 
 
 @nb.njit(cache=True, parallel=True, fastmath={"contract"}, nogil=True)
@@ -256,7 +258,9 @@ class NumbaWalker:
         scale, shift = scale.astype(self.tab.dtype), shift.astype(self.tab.dtype)
         workers = len(hist)
         if self.plan.dim == 2 and rgb is None:
-            counts2(*self._args(), self.t, rows, last, scale, shift, shape[0], shape[1], workers, hist)
+            top = shape.astype(self.tab.dtype)
+            top = np.where(top > shape, np.nextafter(top, 0, dtype=top.dtype), top)  # never rounded up
+            counts2(*self._args(), self.t, rows, last, scale, shift, top, shape[0], workers, hist)
         else:
             rgb = np.empty((0, 0, 3), np.int64) if rgb is None else rgb
             counts(*self._args(), self.tone, self.plan.dim, self.t, rows, last, scale, shift, shape, colours, speed,
