@@ -73,7 +73,15 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, cin: int, middle: int, cout: int, size: int, *, residual: bool = False, scale: float = 1.0, zero: bool = False
+        self,
+        cin: int,
+        middle: int,
+        cout: int,
+        size: int,
+        *,
+        residual: bool = False,
+        scale: float = 1.0,
+        zero: bool = False,
     ) -> None:
         super().__init__()
         kernel = 3 if size > 2 else 1
@@ -85,15 +93,22 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.c1(F.relu(x))
-        h = self.c2(F.relu(h))
-        h = self.c3(F.relu(h))
-        h = self.c4(F.relu(h))
+        h = self.c2(F.relu_(h))
+        h = self.c3(F.relu_(h))
+        h = self.c4(F.relu_(h))
         return x + h if self.residual else h
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
     """``[B, C, H, W]`` -> ``[B, C f f, H/f, W/f]``: no number is lost, and convolutions get cheap."""
     return F.pixel_unshuffle(x, factor) if factor > 1 else x
+
+
+def working(h: Tensor) -> Tensor:
+    """A state in the precision and memory format that convolutions work in, so that each need not convert it."""
+    kind = h.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
+    return h.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 # ---- diagonal Gaussians, parameters [B, 2 z, H, W]: mean and raw log sigma

@@ -40,6 +40,8 @@ CONFIGS: dict[str, Config] = {
         _vdvae("vdvae_mnist", "mnist-static", _MNIST, _MNIST_TRAIN),
         # the same trunk with a convolutional head, for comparison; it draws 28 x 28 only
         _vdvae("vdvae_mnist_conv", "mnist-static", replace(_MNIST, head="conv"), _MNIST_TRAIN),
-        _vdvae("vdvae_cifar10", "cifar10", _CIFAR, TrainConfig(steps=400_000, batch=32, lr=3e-4, clip=200.0, skip=4000.0)),
+        _vdvae(
+            "vdvae_cifar10", "cifar10", _CIFAR, TrainConfig(steps=400_000, batch=32, lr=3e-4, clip=200.0, skip=4000.0)
+        ),
     )
 }

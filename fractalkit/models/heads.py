@@ -66,8 +66,8 @@ class CollageHead(nn.Module):
     def pixels(self, f: Tensor) -> Tensor:
         """The network at each point: ``[B, features, H, W]`` -> ``[B, outputs, H, W]``."""
         b, c, h, w = f.shape
-        hidden = F.silu(torch.matmul(self.pixel1, f.reshape(b, c, h * w)) + self.bias1[:, None])
-        return (torch.matmul(self.pixel2, hidden) + self.bias2[:, None]).reshape(b, -1, h, w)
+        hidden = F.silu(torch.baddbmm(self.bias1[:, None], self.pixel1.expand(b, -1, -1), f.reshape(b, c, h * w)))
+        return torch.baddbmm(self.bias2[:, None], self.pixel2.expand(b, -1, -1), hidden).reshape(b, -1, h, w)
 
     def forward(self, x: Tensor, height: int, width: int) -> Tensor:
         """Likelihood parameters ``[B, outputs, height, width]``, sides multiples of G."""

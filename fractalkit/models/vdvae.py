@@ -31,6 +31,7 @@ from fractalkit.models.blocks import (
     log_normal,
     parse_layers,
     space_to_depth,
+    working,
 )
 from fractalkit.models.heads import CollageHead, ConvHead
 from fractalkit.models.likelihoods import LIKELIHOODS
@@ -67,16 +68,16 @@ class VDVAEConfig:
     bottleneck: float = 0.5
     latent: int = 8
     head: str = "collage"
-    features: int = 24
-    hidden: int = 32
-    patches: int = 6
+    features: int = 16
+    hidden: int = 24
+    patches: int = 4
     order: int = 4
     rho: float = 0.7
     cells: int = 2
     likelihood: str = "bernoulli"
     smooth: float = 0.1
     warm: int = 1000
-    fine: float = 0.25
+    fine: float = 0.125
 
     @classmethod
     def from_dict(cls, data: Any) -> VDVAEConfig:
@@ -199,12 +200,12 @@ class Decoder(nn.Module):
         self, batch: int, seen: dict[int, Tensor] | None, noise: Noise, temperature: float = 1.0
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Features ``[B, width, side, side]``, KL ``[B, layers]``, log p(z) - log q(z) ``[B]``."""
-        h = self.constant.expand(batch, -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        h = working(self.constant.expand(batch, -1, -1, -1))
         kls, ratios = [], []
         blocks, places = iter(self.blocks), iter(self.places)
         for layer in self.layers:
             if layer.kind == "mix":
-                h = F.interpolate(h, scale_factor=layer.size // h.shape[-1]) + next(places)
+                h = working(F.interpolate(h, scale_factor=layer.size // h.shape[-1]) + next(places))
                 continue
             h, kl, ratio = next(blocks)(h, None if seen is None else seen[layer.size], noise, temperature)
             kls.append(kl)
@@ -313,7 +314,7 @@ class VDVAE(nn.Module):
         some = max(1, round(c.fine * len(parameters)))
         first = noise if isinstance(noise, torch.Generator) else noise[0]
         k, row, col = (int(v) for v in torch.randint(0, 1 << 30, (3,), generator=first, device=first.device))
-        cells = (4, 8)[k % 2]
+        cells = (4, 4, 8)[k % 3]
         n = c.size * cells
         side = min(2 * c.size, n) // cells * cells
         y, x = row % ((n - side) // cells + 1) * cells, col % ((n - side) // cells + 1) * cells
@@ -326,7 +327,7 @@ class VDVAE(nn.Module):
     def eval_losses(self, x: Tensor, generator: Noise) -> dict[str, Tensor]:
         """-ELBO and its parts with one z for each picture: "elbo", "nll" ``[B]``, "kl" ``[B, layers]``, nats."""
         h, kl, ratio = self._posterior(x, generator)
-        nll = -self.likelihood.log_prob(self._parameters(h), x, self.cells)
+        nll = -self.likelihood.log_prob(self._likelihood(h), x, self.cells)
         return {"elbo": nll + kl.sum(1), "nll": nll, "kl": kl, "log_weight": ratio - nll}
 
     @torch.no_grad()
@@ -343,11 +344,11 @@ class VDVAE(nn.Module):
             if not isinstance(generator, torch.Generator):
                 raise UsageError("generator: the importance bound draws from one stream")
             h, _, ratio = self.decoder(len(x) * m, many, generator)
-            log_p = self.likelihood.log_prob(self._parameters(h), x.repeat_interleave(m, dim=0), self.cells)
+            log_p = self.likelihood.log_prob(self._likelihood(h), x.repeat_interleave(m, dim=0), self.cells)
             parts.append((log_p + ratio).view(len(x), m))
         return math.log(k) - torch.logsumexp(torch.cat(parts, dim=1), dim=1)
 
-    def _parameters(self, h: Tensor) -> Tensor:
+    def _likelihood(self, h: Tensor) -> Tensor:
         n = self.config.size * self.cells
         return self.head(h, n, n)
 

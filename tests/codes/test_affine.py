@@ -121,12 +121,12 @@ def test_malformed_json_is_refused_with_the_path_of_the_field(data, message):
 def test_files_that_are_no_codes_are_named(tmp_path, text):
     path = tmp_path / "x.ifs.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(DataError, match="x.ifs.json"):
+    with pytest.raises(DataError, match=r"x\.ifs\.json"):
         AffineIFS.load(path)
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(DataError, match="none.ifs.json"):
+    with pytest.raises(DataError, match=r"none\.ifs\.json"):
         AffineIFS.load(tmp_path / "none.ifs.json")
 
 

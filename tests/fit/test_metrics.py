@@ -1,0 +1,45 @@
+"""Distances between clouds against brute force and closed forms."""
+
+import numpy as np
+import pytest
+import torch
+
+from fractalkit.errors import DataError
+from fractalkit.fit import compare_clouds, sampling_floor
+
+
+def test_distances_agree_with_brute_force():
+    rng = np.random.default_rng(0)
+    x, y = rng.random((80, 3)), rng.random((80, 3)) * 1.2
+    d = np.linalg.norm(x[:, None] - y[None], axis=2) / np.linalg.norm(y.max(0) - y.min(0))
+    f, b = d.min(1), d.min(0)
+    got = compare_clouds(x, torch.from_numpy(y))
+    assert got.chamfer == pytest.approx((f.mean() + b.mean()) / 2)
+    assert got.hausdorff == pytest.approx(max(f.max(), b.max()))
+    assert got.hausdorff95 == pytest.approx(max(np.quantile(f, 0.95), np.quantile(b, 0.95)))
+    p, r = (f <= 0.01).mean(), (b <= 0.01).mean()
+    assert got.fscore == pytest.approx(2 * p * r / (p + r) if p + r else 0)
+
+
+def test_a_shift_is_measured_in_diagonals():
+    x = np.stack(np.meshgrid(np.arange(31.0), np.arange(41.0)), -1).reshape(-1, 2)
+    got = compare_clouds(x + [0.25, 0], x)  # the diagonal is 50
+    assert got.chamfer == pytest.approx(0.005) and got.hausdorff == pytest.approx(0.005) and got.fscore == 1
+    assert compare_clouds(x, x).chamfer == 0
+
+
+def test_the_floor_is_what_a_second_sample_scores():
+    rng = np.random.default_rng(1)
+    x, y = rng.random((5000, 2)), rng.random((5000, 2))
+    assert sampling_floor(x).chamfer == pytest.approx(compare_clouds(y, x).chamfer, rel=0.03)
+
+
+def test_bad_clouds_are_refused():
+    x = np.zeros((5, 2))
+    with pytest.raises(DataError, match="dimensions"):
+        compare_clouds(x, np.zeros((5, 3)))
+    for bad in (np.zeros((0, 2)), np.full((5, 2), np.nan), np.zeros(5)):
+        with pytest.raises(DataError):
+            compare_clouds(bad, x)
+        with pytest.raises(DataError):
+            sampling_floor(bad)
