@@ -143,7 +143,7 @@ def train(
         load_weights(net, init)
         about["init"] = str(init)
     with processes(where) as ranks, stop_signal() as stopped:
-        with bar(config.steps, ranks.first) as progress:
+        with bar(config.steps, ranks.first) as progress, enough_memory():
             result = run(
                 net,
                 data,
@@ -245,6 +245,19 @@ def stop_signal() -> Iterator[Callable[[], bool]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Say what helps where the memory, of the machine or of its GPU, is not enough."""
+    import torch
+
+    try:
+        yield
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        raise DataError(
+            "not enough memory; double --parts (the result is of the same quality), or lower --batch"
+        ) from error
 
 
 @contextmanager

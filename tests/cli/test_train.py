@@ -89,6 +89,14 @@ def test_what_is_refused(here: Path) -> None:
     assert run("tiny", "--out", "bad", "--fresh", "--steps", 1).exit_code == 0
 
 
+def test_too_little_memory(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("tests.train.tiny.TinyVAE.losses", full)
+    refused(run("tiny"), 1, "not enough memory; double --parts")
+
+
 def test_minutes(here: Path) -> None:
     done = run("tiny", "--minutes", 0, "--out", "m")
     assert done.exit_code == 0 and "1 of 12 steps" in done.stdout and "--out m --resume goes on" in done.stdout
