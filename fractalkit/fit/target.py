@@ -106,6 +106,11 @@ def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> 
     centre = low / 2 + high / 2
     unit = (chosen - centre) / diagonal
     basis = _own_axes(unit, notes)
+    if basis.shape[1] < basis.shape[0]:
+        # the middle of the bounding box need not lie in a slanting plane: take the point of the plane nearest to it
+        mean = unit.mean(axis=0)
+        shift = mean - basis @ (basis.T @ mean)
+        centre, unit = centre + diagonal * shift, unit - shift
     subspace = Subspace(centre, basis, diagonal)
     z = unit @ basis
     tree = cKDTree(z)

@@ -5,14 +5,14 @@ For one whole-picture domain, mirrored, and odd G, with N = G M points a side,
     f_N = S_N + w_N f_M(tau)         S = [brightness, mixing] B_N,   w = contrast P_N
 
 where P_N holds the interpolation of range numbers at the N^2 points and B_N that and its products with the patches:
-constants of the geometry (and of the patches), shared by the batch, so that every field of every channel comes out of one
-matrix product. The M grid is closed under tau, as an odd multiple of an odd multiple of 1 / 2M is one again, so f_M
+constants of the geometry (and of the patches), shared by the batch, so that every field of every channel comes out of
+one matrix product. The M grid is closed under tau, as an odd multiple of an odd multiple of 1 / 2M is one again, so f_M
 solves f_M = S_M + w_M f_M(tau) among its own points, exactly: composing the step with itself doubles its reach,
 
     S <- S + w S(tau),   w <- w w(tau),   tau <- tau tau,
 
-and after k doublings what is left of the start is below rho^(2^k). :func:`fractalkit.maps.collage.decode` is the general
-form, which tests compare this with.
+and after k doublings what is left of the start is below rho^(2^k). :func:`fractalkit.maps.collage.decode` is
+the general form, which tests compare this with.
 """
 
 from __future__ import annotations

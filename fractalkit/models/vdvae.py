@@ -93,8 +93,9 @@ class VDVAEConfig:
                 raise DataError(f"config: {key} is {value!r}, expected {want.__name__}")
         made = cls(**data)
         limits = {
-            "size": (4, 1024), "channels": (1, 4), "stem": (1, 16), "width": (1, 4096), "latent": (1, 1024), "features": (1, 1024),
-            "hidden": (1, 4096), "patches": (0, 256), "order": (1, 32), "cells": (1, 8), "warm": (0, 10**9),
+            "size": (4, 1024), "channels": (1, 4), "stem": (1, 16), "width": (1, 4096), "latent": (1, 1024),
+            "features": (1, 1024), "hidden": (1, 4096), "patches": (0, 256), "order": (1, 32), "cells": (1, 8),
+            "warm": (0, 10**9),
         }  # fmt: skip
         for key, (low, high) in limits.items():
             if not low <= getattr(made, key) <= high:
@@ -216,7 +217,7 @@ class Decoder(nn.Module):
 class VDVAE(nn.Module):
     """Collage-VDVAE, or with ``head="conv"`` the plain one on the same trunk.
 
-    >>> tiny = VDVAEConfig(size=8, stem=2, encoder="4x1,4d4,1x1", decoder="1x1,4m1,4x1", width=8, latent=2, features=3, patches=1)
+    >>> tiny = VDVAEConfig(size=6, stem=2, encoder="3x1,3d3,1x1", decoder="1x1,3m1,3x1", width=8, latent=2, features=3)
     >>> model = VDVAE(tiny)
     >>> model.draw(model.sample([torch.Generator().manual_seed(5)]), 12, 12).shape
     torch.Size([1, 1, 12, 12])
@@ -409,7 +410,7 @@ class VDVAE(nn.Module):
 
 
 def excess_variation(p: Tensor, cells: int) -> Tensor:
-    """Total variation of ``[B, C, s H, s W]`` less that of its s x s means, in lengths of a coarse pixel, batch mean."""
+    """Total variation of ``[B, C, s H, s W]`` less that of its s x s means, in coarse pixel lengths, batch mean."""
     if cells == 1:
         return p.new_zeros(())
     return (_variation(p) / cells - _variation(F.avg_pool2d(p, cells))) / len(p)

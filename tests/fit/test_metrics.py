@@ -23,7 +23,7 @@ def test_distances_agree_with_brute_force():
 
 def test_a_shift_is_measured_in_diagonals():
     x = np.stack(np.meshgrid(np.arange(31.0), np.arange(41.0)), -1).reshape(-1, 2)
-    got = compare_clouds(x + [0.25, 0], x)  # the diagonal is 50
+    got = compare_clouds(x + np.array([0.25, 0]), x)  # the diagonal is 50
     assert got.chamfer == pytest.approx(0.005) and got.hausdorff == pytest.approx(0.005) and got.fscore == 1
     assert compare_clouds(x, x).chamfer == 0
 
