@@ -36,7 +36,20 @@ from fractalkit.models.blocks import (
 from fractalkit.models.heads import CollageHead, ConvHead
 from fractalkit.models.likelihoods import LIKELIHOODS
 
-Noise = torch.Generator | Sequence[torch.Generator]
+
+@dataclass(frozen=True)
+class Between:
+    """Noise on the way from one stream to another: cos(angle) of the first and sin(angle) of the second.
+
+    Standard normal at every angle; 0 is the first stream, pi / 2 the second.
+    """
+
+    first: torch.Generator
+    second: torch.Generator
+    angle: float
+
+
+Noise = torch.Generator | Sequence[torch.Generator | Between]
 
 
 @dataclass(frozen=True)
@@ -147,7 +160,14 @@ def normal(shape: Sequence[int], noise: Noise, device: torch.device) -> Tensor:
         return torch.randn(tuple(shape), generator=noise, device=noise.device).to(device)
     if len(noise) != shape[0]:
         raise UsageError(f"noise: {len(noise)} generators for a batch of {shape[0]}")
-    return torch.stack([torch.randn(tuple(shape[1:]), generator=g, device=g.device) for g in noise]).to(device)
+    return torch.stack([_normal(shape[1:], n, device) for n in noise])
+
+
+def _normal(shape: Sequence[int], noise: torch.Generator | Between, device: torch.device) -> Tensor:
+    if isinstance(noise, Between):
+        a, b = (_normal(shape, g, device) for g in (noise.first, noise.second))
+        return math.cos(noise.angle) * a + math.sin(noise.angle) * b
+    return torch.randn(tuple(shape), generator=noise, device=noise.device).to(device)
 
 
 class TopDown(nn.Module):
@@ -314,6 +334,7 @@ class VDVAE(nn.Module):
         total = excess_variation(self.likelihood.mean(parameters), self.cells)
         some = max(1, round(c.fine * len(parameters)))
         first = noise if isinstance(noise, torch.Generator) else noise[0]
+        assert isinstance(first, torch.Generator)
         k, row, col = (int(v) for v in torch.randint(0, 1 << 30, (3,), generator=first, device=first.device))
         cells = (4, 4, 8)[k % 3]
         n = c.size * cells
@@ -356,7 +377,7 @@ class VDVAE(nn.Module):
     # ---- pictures
 
     @torch.no_grad()
-    def sample(self, generators: Sequence[torch.Generator], temperature: float = 1.0) -> Tensor:
+    def sample(self, generators: Sequence[torch.Generator | Between], temperature: float = 1.0) -> Tensor:
         """Features ``[B, width, G, G]`` of new pictures, one for each generator.
 
         Item by item, so that an item is the same to the last bit whatever else is drawn with it. Temperature scales
