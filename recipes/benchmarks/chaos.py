@@ -36,7 +36,7 @@ from fractalkit.errors import DataError
 from fractalkit.orbit import histogram, sample
 from fractalkit.orbit.numba_cpu import NumbaWalker
 from fractalkit.orbit.streams import CHAINS, plan
-from recipes.benchmarks.limits import increments, random_words
+from recipes.benchmarks.limits import fill, increments, random_words
 from recipes.benchmarks.report import save, table, timed
 
 FERN = "barnsley-fern"
@@ -65,7 +65,7 @@ def whole(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 @main.command()
 @click.option("--points", default="1e9", callback=whole, show_default=True, help="Counted by the fast engines.")
 @click.option("--slow", default="1e8", callback=whole, show_default=True, help="Counted by eager torch.")
-@click.option("--stored", default="5e7", callback=whole, show_default=True, help="Stored, 12 bytes each.")
+@click.option("--stored", default="1e8", callback=whole, show_default=True, help="Stored, 12 bytes each.")
 @click.option("--quality", default=200, show_default=True, help="Samples a pixel that flam3-render takes.")
 @click.option("--repeats", default=5, show_default=True)
 @click.option("--threads", default=0, show_default="all cores", help="Of the second row of each engine.")
@@ -119,7 +119,7 @@ def contestants(points: int, slow: int, stored: int, quality: int, threads: int)
     out["random words only"] = ("limit", points, on(1, lambda n: random_words(n // CHAINS)))
     out["orbit only, nothing counted"] = ("limit", points, on(1, lambda n: walker.skip(n // CHAINS)))
     out["increments only"] = ("limit", points, on(1, lambda n: increments(cells, SIDE * SIDE, n)))
-    out["12 bytes written a point"] = ("limit", stored, on(1, lambda n: np.full((n, 3), 1, np.float32)))
+    out["12 bytes written a point"] = ("limit", stored, on(1, lambda n: fill(np.empty((n, 3), np.float32))))
     return out
 
 

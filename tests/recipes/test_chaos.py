@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from fractalkit.codes import preset
 from recipes.benchmarks import chaos, report
-from recipes.benchmarks.limits import increments, random_words
+from recipes.benchmarks.limits import fill, increments, random_words
 
 
 @pytest.fixture(autouse=True)
@@ -70,6 +70,7 @@ def test_the_usual_loop_draws_the_same_fern():
 
 def test_limits_do_the_work_they_are_timed_for():
     assert random_words(1) != random_words(2)
+    assert (fill(np.zeros((9, 3), np.float32)) == 1).all()
     places = np.array([0, 3, 3, 1], np.int32)
     assert increments(places, 4, 6).tolist() == [2, 1, 0, 3]
 
