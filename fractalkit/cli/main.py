@@ -14,7 +14,12 @@ import click
 from fractalkit import __version__
 from fractalkit.errors import FractalKitError
 
-COMMANDS = {"ifs": "fractalkit.cli.ifs:ifs", "info": "fractalkit.cli.info:info", "train": "fractalkit.cli.train:train"}
+COMMANDS = {
+    "ifs": "fractalkit.cli.ifs:ifs",
+    "sample": "fractalkit.cli.sample:sample",
+    "info": "fractalkit.cli.info:info",
+    "train": "fractalkit.cli.train:train",
+}
 
 
 class LazyGroup(click.Group):
@@ -93,5 +98,6 @@ def main() -> None:
     \b
     fractalkit ifs bunny.ply --maps 16      a cloud in, its fractal out
     fractalkit ifs barnsley-fern            a preset, drawn
+    fractalkit sample --model vdvae_mnist --res 1440        a digit at any size
     fractalkit info bunny.ifs.json          what a file holds
     """

@@ -38,8 +38,7 @@ def save_png(path: str | Path, image: npt.ArrayLike, text: Mapping[str, str] | N
         raise UsageError(f"image: has no pixels, its shape is {list(array.shape)}")
     info = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
-        if not 1 <= len(key) <= 79 or key != key.strip() or not key.isprintable() or not _latin(key):
-            raise UsageError(f"text: {key!r} is no key for a PNG text (1 to 79 Latin-1 characters)")
+        check_key(key)
         info.add_itxt(key, value, zip=True)
     path = Path(path)
     try:
@@ -116,6 +115,12 @@ def _unpack(data: bytes, path: Path) -> bytes:
     if not stream.eof:
         raise DataError(f"{path}: a text is cut short")
     return out
+
+
+def check_key(key: str) -> None:
+    """Raise a UsageError for what cannot be the key of a PNG text."""
+    if not 1 <= len(key) <= 79 or key != key.strip() or not key.isprintable() or not _latin(key):
+        raise UsageError(f"text: {key!r} is no key for a PNG text (1 to 79 Latin-1 characters)")
 
 
 def _latin(key: str) -> bool:

@@ -1,0 +1,176 @@
+"""Mean pictures into files: one, a sheet of many, or an animation, whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from fractalkit.errors import DataError, UsageError
+from fractalkit.files import atomic_path
+from fractalkit.render.collage import Means, Picture, Still, Window, draw, rows, to_bytes
+from fractalkit.render.rows_png import PngRows
+
+Pixels = NDArray[np.uint8]
+ANIMATED = (".gif", ".png", ".webp")
+
+
+@dataclass(frozen=True)
+class View:
+    """What of a picture is drawn, and how.
+
+    Attributes:
+        height, width: pixels of the whole picture.
+        window: (top, left, bottom, right) in these, or None for all of it.
+        binarize: black and white, by the threshold 1/2 (the likelier value of each pixel), in place of means.
+        invert: dark on light.
+    """
+
+    height: int
+    width: int
+    window: Window | None = None
+    binarize: bool = False
+    invert: bool = False
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of what is drawn."""
+        top, left, bottom, right = self.window or (0, 0, self.height, self.width)
+        return bottom - top, right - left
+
+    def strips(
+        self, picture: Picture | Still, *, threads: int | None = None, engine: str = "auto"
+    ) -> Generator[Pixels]:
+        """8-bit rows from the top, ``[n, W]`` or ``[n, W, 3]``."""
+        means: Iterable[Means] = rows(
+            picture, self.height, self.width, window=self.window, threads=threads, engine=engine
+        )
+        for strip in means:
+            yield to_bytes(strip, binarize=self.binarize, invert=self.invert)
+
+    def pixels(self, picture: Picture | Still) -> Pixels:
+        """All of it, ``[H, W]`` or ``[H, W, 3]``."""
+        means = draw(picture, self.height, self.width, window=self.window)
+        return to_bytes(means, binarize=self.binarize, invert=self.invert)
+
+
+def save_picture(
+    picture: Picture | Still,
+    path: Path,
+    view: View,
+    *,
+    text: Mapping[str, str] | None = None,
+    threads: int | None = None,
+) -> None:
+    """One PNG, in the memory of a few rows.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    height, width = view.shape
+    strips = view.strips(picture, threads=threads)
+    first = next(strips)
+    with PngRows(path, width, height, channels=_channels(first), text=text) as png, contextlib.closing(strips):
+        png.write(first)
+        for strip in strips:
+            png.write(strip)
+
+
+def save_pictures(
+    pictures: Sequence[Picture | Still], paths: Sequence[Path], view: View, texts: Sequence[Mapping[str, str]]
+) -> None:
+    """Many PNGs, several at a time; those that were finished before an error stand."""
+    threads = torch.get_num_threads()
+    if len(pictures) < threads or threads == 1:
+        for picture, path, text in zip(pictures, paths, texts, strict=True):
+            save_picture(picture, path, view, text=text)
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="pictures") as pool:
+        jobs = [
+            pool.submit(save_picture, picture, path, view, text=text, threads=1)
+            for picture, path, text in zip(pictures, paths, texts, strict=True)
+        ]
+        try:
+            for job in jobs:
+                job.result()
+        except BaseException:
+            for job in jobs:
+                job.cancel()
+            raise
+
+
+def sheet_shape(n: int) -> tuple[int, int]:
+    """Rows and columns of a sheet of n pictures, nearly square.
+
+    >>> sheet_shape(16), sheet_shape(10), sheet_shape(2)
+    ((4, 4), (3, 4), (1, 2))
+    """
+    columns = int(np.ceil(np.sqrt(n)))
+    return -(-n // columns), columns
+
+
+def save_sheet(
+    pictures: Sequence[Picture | Still], path: Path, view: View, *, text: Mapping[str, str] | None = None
+) -> None:
+    """One PNG of all of them side by side, row by row, in the memory of a few rows of each."""
+    down, across = sheet_shape(len(pictures))
+    height, width = view.shape
+    empty = 255 if view.invert else 0
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="sheet"))
+        png = None
+        for i in range(down):
+            some = [view.strips(p, threads=1) for p in pictures[i * across : (i + 1) * across]]
+            done = 0
+            while done < height:
+                tiles = list(pool.map(next, some))
+                if png is None:
+                    png = stack.enter_context(
+                        PngRows(path, width * across, height * down, channels=_channels(tiles[0]), text=text)
+                    )
+                blank = np.full_like(tiles[0], empty)
+                png.write(np.concatenate(tiles + [blank] * (across - len(tiles)), axis=1))
+                done += len(tiles[0])
+
+
+def save_animation(frames: Iterable[Pixels], path: Path, *, fps: float, text: Mapping[str, str] | None = None) -> None:
+    """A GIF, animated PNG or WebP that runs for ever.
+
+    Raises:
+        UsageError: another suffix.
+        DataError: it cannot be written.
+    """
+    from PIL import Image, PngImagePlugin
+
+    kind = path.suffix.lower()
+    if kind not in ANIMATED:
+        raise UsageError(f"{path}: an animation is a {', '.join(ANIMATED)} file, or frames named with {{frame}}")
+    images = (Image.fromarray(f) for f in frames)
+    first = next(images)
+    options: dict[str, Any] = {}
+    if kind == ".gif":
+        options["comment"] = "; ".join(f"{k}={v}" for k, v in (text or {}).items()).encode()[:255]
+    elif kind == ".png":
+        info = PngImagePlugin.PngInfo()
+        for key, value in (text or {}).items():
+            info.add_itxt(key, value, zip=True)
+        options["pnginfo"] = info
+    try:
+        with atomic_path(path) as temporary:
+            first.save(
+                temporary, format={".gif": "GIF", ".png": "PNG", ".webp": "WEBP"}[kind], save_all=True,
+                append_images=images, duration=1000 / fps, loop=0, **options,
+            )  # fmt: skip
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def _channels(pixels: Pixels) -> int:
+    return 1 if pixels.ndim == 2 else pixels.shape[2]
