@@ -145,7 +145,7 @@ def _fields(code: CollageCode, y: _Axis, x: _Axis) -> tuple[Tensor, Tensor]:
     b, c = code.brightness.shape[:2]
     (my, cy), (mx, cx) = y.on(code.patches), x.on(code.patches)
     place = torch.einsum("yg,xh->ghyx", my, mx).reshape(my.shape[1] * mx.shape[1], -1)  # [G^2, E]
-    shown = torch.einsum("akl,yk,xl->ayx", code.patches[:, 0], cy, cx).reshape(len(code.patches), -1)
+    shown = torch.einsum("akl,yk,xl->ayx", code.patches[:, 0], cy, cx).reshape(len(code.patches), place.shape[1])
     basis = torch.cat([place, (shown[:, None] * place).reshape(-1, place.shape[1])])  # [(1 + A) G^2, E]
     mixing = code.mixing.movedim(-1, 2).flatten(2).expand(b, c, -1)  # [B, C, A G^2]
     numbers = torch.cat([code.brightness.flatten(2), mixing], dim=2)

@@ -111,14 +111,19 @@ def working(h: Tensor) -> Tensor:
     return h.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
+def full(x: Tensor) -> Tensor:
+    """At least float32, where bfloat16 would not do."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 # ---- diagonal Gaussians, parameters [B, 2 z, H, W]: mean and raw log sigma
 
 _RANGE = 6.0  # log sigma stays within +-6: e^-6 is finer than any latent needs, and nothing overflows in bfloat16
 
 
 def gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log sigma in float32; log sigma is softly kept within +-6."""
-    mean, raw = parameters.float().chunk(2, dim=1)
+    """Mean and log sigma, at least float32; log sigma is softly kept within +-6."""
+    mean, raw = full(parameters).chunk(2, dim=1)
     return mean, _RANGE * torch.tanh(raw / _RANGE)
 
 

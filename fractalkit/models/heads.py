@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fractalkit.codes.collage import CollageCode
 from fractalkit.errors import UsageError
 from fractalkit.maps.dense import decode_dense
-from fractalkit.models.blocks import Block, conv
+from fractalkit.models.blocks import Block, conv, full
 
 
 class CollageHead(nn.Module):
@@ -49,7 +49,7 @@ class CollageHead(nn.Module):
     def code(self, x: Tensor) -> CollageCode:
         """The collage code that the features ``[B, width, G, G]`` stand for."""
         b = x.shape[0]
-        raw = self.emit(F.silu(x)).float().reshape(b, self.features, 2 + self.count, self.grid, self.grid)
+        raw = full(self.emit(F.silu(x))).reshape(b, self.features, 2 + self.count, self.grid, self.grid)
         return CollageCode(
             contrast=self.rho * torch.tanh(raw[:, :, 0, :, :, None]),
             brightness=raw[:, :, 1],

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fractalkit.errors import UsageError
+from fractalkit.models.blocks import full
 
 COMPONENTS = 10  # of a logistic mixture, as PixelCNN++ has them
 
@@ -29,7 +30,7 @@ class Bernoulli:
             logits: ``[B, C, s H, s W]``, s = ``cells``; the probability of a pixel is the mean over its s x s points.
             x: ``[B, C, H, W]`` in [0, 1].
         """
-        logits = logits.float()
+        logits = full(logits)
         if cells == 1:
             return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").flatten(1).sum(1)
         b, c, h, w = x.shape
@@ -41,7 +42,7 @@ class Bernoulli:
 
     def mean(self, logits: Tensor) -> Tensor:
         """E[x], ``[B, C, H, W]`` in [0, 1]."""
-        return torch.sigmoid(logits.float())
+        return torch.sigmoid(full(logits))
 
 
 class LogisticMixture:
@@ -61,7 +62,7 @@ class LogisticMixture:
 
     def _parts(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         b, _, h, w = features.shape
-        f = features.float().reshape(b, self.k, -1, h, w)
+        f = full(features).reshape(b, self.k, -1, h, w)
         c = self.channels
         weights, means = f[:, :, 0], f[:, :, 1 : 1 + c]
         scales = f[:, :, 1 + c : 1 + 2 * c].clamp_min(-7)
@@ -70,7 +71,7 @@ class LogisticMixture:
     def log_prob(self, features: Tensor, x: Tensor, cells: int = 1) -> Tensor:
         """log p(x) summed over the picture, ``[B]``; features ``[B, outputs, s H, s W]`` are averaged over s x s."""
         if cells > 1:
-            features = F.avg_pool2d(features.float(), cells)
+            features = F.avg_pool2d(full(features), cells)
         weights, means, scales, couple = self._parts(features)
         v = (2 * x - 1)[:, None]  # [B, 1, C, H, W] in [-1, 1]
         if couple is not None:
