@@ -78,10 +78,10 @@ class CollageCode:
 
     (Jacquin 1992; Poli et al., *Self-Similarity Priors: Neural Collages as Differentiable Fractal Representations*,
     2022). Two kinds. A plain code has one number per range, and its pixels are area means. A continuous code, the
-    default, has no seams: the numbers belong to the ranges' centres and are interpolated bilinearly between them (and
-    constant beyond the outermost), and alternate ranges are mirrored, t = G x - i for even i, i + 1 - G x for odd, so
-    that the operator maps continuous functions to continuous functions, as in Barnsley's fractal interpolation (1986);
-    its pixels are point samples at pixel centres.
+    default, has no seams: its numbers are coefficients of fields over the whole picture, quadratic B-splines on the
+    ranges' centres (constant beyond the outermost), and alternate ranges are mirrored, t = G x - i for even i,
+    i + 1 - G x for odd, so that the operator maps continuous functions to continuous functions, as in Barnsley's
+    fractal interpolation (1986); its pixels are point samples at pixel centres.
 
     Args:
         contrast: ``[B, C or 1, Gh, Gw, D]``, contractive where sum_d |contrast| < 1 everywhere (see :meth:`bounded`).
@@ -191,9 +191,10 @@ class CollageCode:
     # ---- contraction
 
     def lipschitz(self) -> Tensor:
-        """max over ranges and channels of sum_d |contrast|, exact in the sup norm: ``[B]``, no gradient.
+        """max over ranges and channels of sum_d |contrast|: ``[B]``, no gradient.
 
-        Patches and brightness are constants, and interpolation between range centres cannot exceed its largest corner.
+        For a plain code that is the step's Lipschitz constant in the sup norm. For a continuous one it bounds it, as
+        splines that are positive and sum to one cannot exceed their coefficients, and is it where neighbours agree.
         """
         w = self.contrast.detach()
         return w.abs().sum(dim=-1, dtype=torch.promote_types(w.dtype, torch.float32)).flatten(1).amax(dim=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fractalkit.maps.fields import Axis
@@ -41,9 +42,16 @@ def combine(
         from fractalkit.maps.combine_cpu import Fused
 
         u = patches.shape[2:]
+        brightness, weights = (_three(t) for t in (brightness, weights))
         stack = torch.stack(tuple(domains)) if domains else brightness.new_zeros(0, *brightness.shape[:2], *u)
         return Fused.apply(brightness, weights, stack, patches, y, x)
     return combine_plain(brightness, weights, domains, patches, y, x)
+
+
+def _three(numbers: Tensor) -> Tensor:
+    """Padded to at least three ranges a side, as many as the compiled loop reads at a time."""
+    gh, gw = numbers.shape[-2:]
+    return numbers if min(gh, gw) >= 3 else F.pad(numbers, (0, max(0, 3 - gw), 0, max(0, 3 - gh)))
 
 
 def combine_plain(

@@ -22,11 +22,12 @@ from fractalkit.maps.fields import Axis
 
 
 @nb.njit(cache=True, fastmath={"contract"}, nogil=True)
-def _spread_row(field, low, rest, part, out):
+def _spread_row(field, low, weight, out):
     """Range numbers ``[Gh, Gw]`` along x: ``out [Gh, Ex]``."""
     for k in range(out.shape[0]):
         for x in range(out.shape[1]):
-            out[k, x] = rest[x] * field[k, low[x]] + part[x] * field[k, low[x] + 1]
+            j = low[x]
+            out[k, x] = weight[0, x] * field[k, j] + weight[1, x] * field[k, j + 1] + weight[2, x] * field[k, j + 2]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -42,7 +43,7 @@ def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, 
     """Items first … last-1 = b C + c, rows top … bottom-1 of ``out [n, Ey, Ex]``.
 
     bright ``[n, Gh, Gw]``, weight ``[n, S, Gh, Gw]``, domain ``[D, n, Uy, Ux]``, patch ``[A, C or 1, Uy, Ux]``; yi, xi
-    ``[2, E]``: lower range and place within ranges; yf, xf ``[2, E]``: weights of the lower and the upper range.
+    ``[2, E]``: first of three ranges, and place within ranges; yf, xf ``[3, E]``: weights of the three.
     """
     gh, width = bright.shape[1], out.shape[2]
     count, s_all = domain.shape[0], weight.shape[1]
@@ -51,9 +52,9 @@ def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, 
     w = np.empty((s_all, gh, width), bright.dtype)
     h = np.empty((s_all, height, width), bright.dtype)
     for item in range(first, last):
-        _spread_row(bright[item], xi[0], xf[0], xf[1], b)
+        _spread_row(bright[item], xi[0], xf, b)
         for s in range(s_all):
-            _spread_row(weight[item, s], xi[0], xf[0], xf[1], w[s])
+            _spread_row(weight[item, s], xi[0], xf, w[s])
             if s < count:
                 _repeat_row(domain[s, item], xi[1], h[s])
             elif patch.shape[1] > 1:
@@ -61,33 +62,36 @@ def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, 
             elif item == first:
                 _repeat_row(patch[s - count, 0], xi[1], h[s])
         for y in range(top, bottom):
-            k, u, rest, part = yi[0, y], yi[1, y], yf[0, y], yf[1, y]
+            k, u, r0, r1, r2 = yi[0, y], yi[1, y], yf[0, y], yf[1, y], yf[2, y]
             if s_all == 0:
                 for x in range(width):
-                    out[item, y, x] = rest * b[k, x] + part * b[k + 1, x]
+                    out[item, y, x] = r0 * b[k, x] + r1 * b[k + 1, x] + r2 * b[k + 2, x]
             else:
                 for x in range(width):
-                    field = rest * w[0, k, x] + part * w[0, k + 1, x]
-                    out[item, y, x] = rest * b[k, x] + part * b[k + 1, x] + field * h[0, u, x]
+                    field = r0 * w[0, k, x] + r1 * w[0, k + 1, x] + r2 * w[0, k + 2, x]
+                    rest = r0 * b[k, x] + r1 * b[k + 1, x] + r2 * b[k + 2, x]
+                    out[item, y, x] = rest + field * h[0, u, x]
             for s in range(1, s_all):
                 for x in range(width):
-                    out[item, y, x] += (rest * w[s, k, x] + part * w[s, k + 1, x]) * h[s, u, x]
+                    field = r0 * w[s, k, x] + r1 * w[s, k + 1, x] + r2 * w[s, k + 2, x]
+                    out[item, y, x] += field * h[s, u, x]
 
 
 @nb.njit(cache=True, fastmath={"contract"}, nogil=True)
-def _gather_row(lower, upper, low, rest, part, out):
-    """The adjoint of :func:`_spread_row` for gradients due to rows k and k + 1: adds to ``out``, spoils ``upper``."""
-    last = out.shape[0] - 1
-    for k in range(1, last):
-        for x in range(lower.shape[1]):
-            upper[k - 1, x] += lower[k, x]
+def _gather_row(parts, low, weight, total, out):
+    """The adjoint of :func:`_spread_row`: what rows k, k + 1, k + 2 are due, ``[3, Gh - 2, Ex]``, added to ``out``."""
+    total[:] = 0
+    for part in range(3):
+        for k in range(parts.shape[1]):
+            for x in range(total.shape[1]):
+                total[k + part, x] += parts[part, k, x]
     # x outside, so that sums in flight are of different rows and need not wait for each other
-    for x in range(lower.shape[1]):
-        at, r, p = low[x], rest[x], part[x]
+    for x in range(total.shape[1]):
+        j, r0, r1, r2 = low[x], weight[0, x], weight[1, x], weight[2, x]
         for k in range(out.shape[0]):
-            t = lower[0, x] if k == 0 else upper[k - 1, x]
-            out[k, at] += r * t
-            out[k, at + 1] += p * t
+            out[k, j] += r0 * total[k, x]
+            out[k, j + 1] += r1 * total[k, x]
+            out[k, j + 2] += r2 * total[k, x]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -106,18 +110,16 @@ def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad
     height = domain.shape[2] if count > 0 else patch.shape[2]
     w = np.empty((s_all, gh, width), weight.dtype)
     h = np.empty((s_all, height, width), weight.dtype)
-    # apart, not one array at k and k + 1, and below in two loops: the compiler vectorises what it can prove distinct
-    low_b, high_b = np.empty((gh - 1, width), weight.dtype), np.empty((gh - 1, width), weight.dtype)
-    low_w, high_w = np.empty((s_all, gh - 1, width), weight.dtype), np.empty((s_all, gh - 1, width), weight.dtype)
+    to_rows = np.empty(
+        (1 + s_all, 3, gh - 2, width), weight.dtype
+    )  # what a row of points owes each of its three ranges
+    total = np.empty((gh, width), weight.dtype)
     dh = np.zeros((s_all, height, width), weight.dtype)
     shared = patch.shape[1] == 1
     for item in range(first, last):
-        low_b[:] = 0
-        high_b[:] = 0
-        low_w[:] = 0
-        high_w[:] = 0
+        to_rows[:] = 0
         for s in range(s_all):
-            _spread_row(weight[item, s], xi[0], xf[0], xf[1], w[s])
+            _spread_row(weight[item, s], xi[0], xf, w[s])
             if s < count:
                 _repeat_row(domain[s, item], xi[1], h[s])
             elif not shared:
@@ -125,20 +127,23 @@ def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad
             elif item == first:
                 _repeat_row(patch[s - count, 0], xi[1], h[s])
         for y in range(grad.shape[1]):
-            k, u, rest, part = yi[0, y], yi[1, y], yf[0, y], yf[1, y]
-            for x in range(width):
-                low_b[k, x] += rest * grad[item, y, x]
-                high_b[k, x] += part * grad[item, y, x]
+            k, u, r0, r1, r2 = yi[0, y], yi[1, y], yf[0, y], yf[1, y], yf[2, y]
+            # many small loops, as the compiler vectorises only what few comparisons of addresses prove distinct
+            for part in range(3):
+                r = yf[part, y]
+                for x in range(width):
+                    to_rows[0, part, k, x] += r * grad[item, y, x]
             for s in range(s_all):
+                for part in range(3):
+                    r = yf[part, y]
+                    for x in range(width):
+                        to_rows[1 + s, part, k, x] += r * grad[item, y, x] * h[s, u, x]
                 for x in range(width):
-                    t = grad[item, y, x] * h[s, u, x]
-                    low_w[s, k, x] += rest * t
-                    high_w[s, k, x] += part * t
-                for x in range(width):
-                    dh[s, u, x] += grad[item, y, x] * (rest * w[s, k, x] + part * w[s, k + 1, x])
-        _gather_row(low_b, high_b, xi[0], xf[0], xf[1], to_b[item])
+                    field = r0 * w[s, k, x] + r1 * w[s, k + 1, x] + r2 * w[s, k + 2, x]
+                    dh[s, u, x] += grad[item, y, x] * field
+        _gather_row(to_rows[0], xi[0], xf, total, to_b[item])
         for s in range(s_all):
-            _gather_row(low_w[s], high_w[s], xi[0], xf[0], xf[1], to_w[item, s])
+            _gather_row(to_rows[1 + s], xi[0], xf, total, to_w[item, s])
             if s < count:
                 _collect_row(dh[s], xi[1], to_d[s, item])
                 dh[s] = 0

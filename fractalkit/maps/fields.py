@@ -40,13 +40,17 @@ def fold(ranges: int, p: Ints, q: int, mirror: bool) -> tuple[Ints, Ints]:
     return i, np.where(i % 2 == 1, q - t, t) if mirror else t
 
 
-def bilinear(ranges: int, p: Ints, q: int) -> Floats:
-    """Interpolation between range centres, constant beyond the outermost, at the points p / q: ``[E, G]``."""
-    place = np.clip(((2 * ranges * p - q) / (2 * q)).astype(np.float64), 0, ranges - 1)
-    low = np.minimum(place.astype(np.int64), ranges - 2)
+def spline(ranges: int, p: Ints, q: int) -> Floats:
+    """Quadratic B-splines on the range centres at the points p / q, constant beyond: ``[E, G]``, rows sum to 1.
+
+    None is negative, so the sup norm never grows; once differentiable, with no slope at the picture's border.
+    """
+    place = ((2 * ranges * p - q) / (2 * q)).astype(np.float64)
+    near = np.clip(np.rint(place), 0, ranges - 1).astype(np.int64)
+    t = np.clip(place - near, -0.5, 0.5)
     rows, out = np.arange(len(place)), np.zeros((len(place), ranges))
-    out[rows, low] = 1 - (place - low)
-    out[rows, low + 1] = place - low
+    for step, weight in ((-1, (0.5 - t) ** 2 / 2), (0, 0.75 - t**2), (1, (0.5 + t) ** 2 / 2)):
+        np.add.at(out, (rows, np.clip(near + step, 0, ranges - 1)), weight)
     return out
 
 
@@ -155,7 +159,7 @@ class Axis:
     """What a step of the collage needs to know of one axis of E points.
 
     Attributes:
-        constants: ``matrix [E, G]`` from range numbers to points, two non-zero numbers a row at most, side by side;
+        constants: ``matrix [E, G]`` from range numbers to points, three non-zero numbers a row at most, side by side;
             ``inverse [E]`` from points to the U distinct coordinates within ranges; ``cosines [U, K]`` at these.
     """
 
@@ -168,17 +172,18 @@ class Axis:
         return len(self.constants.arrays["inverse"])
 
     def taps(self, like: Tensor) -> tuple[Ints, Floats]:
-        """The matrix's two non-zero columns and the inverse, for compiled loops.
+        """The matrix's non-zero columns, three side by side, and the inverse, for compiled loops.
 
-        Integers ``[2, E]``: lower range, inverse; floats ``[2, E]`` in the type of ``like``: weights of the lower and
-        the next range.
+        Integers ``[2, E]``: first of three ranges (of at least three), inverse; floats ``[3, E]`` in the type of
+        ``like``: weights of the three.
         """
         if like.dtype not in self._taps:
             matrix, inverse = self.constants.arrays["matrix"], self.constants.arrays["inverse"]
-            low = np.minimum((matrix > 0).argmax(axis=1), matrix.shape[1] - 2)
-            rows = np.arange(len(low))
-            weights = torch.from_numpy(np.stack([matrix[rows, low], matrix[rows, low + 1]])).to(like.dtype).numpy()
-            self._taps[like.dtype] = (np.stack([low, inverse]).astype(np.int32), weights)
+            matrix = np.pad(matrix, ((0, 0), (0, max(0, 3 - matrix.shape[1]))))
+            low = np.minimum((matrix > 0).argmax(axis=1), matrix.shape[1] - 3)
+            weights = np.stack([matrix[np.arange(len(low)), low + k] for k in range(3)])
+            made = torch.from_numpy(weights).to(like.dtype).numpy()
+            self._taps[like.dtype] = (np.stack([low, inverse]).astype(np.int32), made)
         return self._taps[like.dtype]
 
     def on(self, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -199,7 +204,7 @@ def grid_axis(ranges: int, size: int, mirror: bool, count: int, rows: Ints | Non
     if mirror:
         r = np.where(i % 2 == 1, block - 1 - r, r)
     local, inverse = (np.arange(block), r) if every else np.unique(r, return_inverse=True)
-    matrix = bilinear(ranges, 2 * rows + 1, 2 * size) if mirror else one_hot(ranges, i)
+    matrix = spline(ranges, 2 * rows + 1, 2 * size) if mirror else one_hot(ranges, i)
     cos = cosines(count, 2 * local + 1, 2 * block) if mirror else cosine_means(count, local, local + 1, block)
     constants = Constants({"matrix": matrix, "inverse": inverse, "cosines": cos})
     return Axis(constants), local
@@ -219,7 +224,7 @@ def point_axis(ranges: int, p: Ints, q: int, count: int) -> tuple[Axis, Ints]:
     """The points p / q of a continuous collage, and the distinct coordinates (over q) within ranges."""
     _, t = fold(ranges, p, q, True)
     local, inverse = np.unique(t, return_inverse=True)
-    arrays = {"matrix": bilinear(ranges, p, q), "inverse": inverse, "cosines": cosines(count, local, q)}
+    arrays = {"matrix": spline(ranges, p, q), "inverse": inverse, "cosines": cosines(count, local, q)}
     return Axis(Constants(arrays)), local
 
 

@@ -158,7 +158,7 @@ def _pieces(ranges: int, size: int, count: int) -> tuple[Axis, tuple[Ints, Ints]
 class NodeMap(IteratedMap):
     """T on values ``[B, C, ny, nx]`` at nodes: sup norm per item, contracting by max sum_d |contrast|.
 
-    Reading is by averages, so it never grows the sup norm, and bilinear fields never exceed the range numbers.
+    Reading is by averages, so it never grows the sup norm, and spline fields never exceed the range numbers.
     """
 
     def __init__(self, code: CollageCode, nodes: Nodes) -> None:
