@@ -17,6 +17,7 @@ from fractalkit.errors import FractalKitError
 COMMANDS = {
     "ifs": "fractalkit.cli.ifs:ifs",
     "sample": "fractalkit.cli.sample:sample",
+    "evaluate": "fractalkit.cli.evaluate:evaluate",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
 }

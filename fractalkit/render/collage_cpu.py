@@ -64,7 +64,7 @@ def _channels(q, w, row, source, t, cosines, first, n, mirrored, f):
                 out[u] += x1[u] * (a0 + s * (b0 + s * c0))
 
 
-@nb.njit(cache=True, fastmath={"contract"}, nogil=True, inline="always")
+@nb.njit(cache=True, fastmath={"contract"}, nogil=True, inline="always", error_model="numpy")
 def _half_tanh(v):
     """tanh(v / 2) within 3e-7: a quotient of polynomials of degree 9 and 8, fitted for the least relative error."""
     v = min(max(v, np.float32(-18.0)), np.float32(18.0))
@@ -82,7 +82,8 @@ def _half_tanh(v):
     return np.float32(0.5) * v * p / q
 
 
-@nb.njit(cache=True, fastmath={"contract"}, nogil=True)
+# error_model: a division that could raise is not vectorised
+@nb.njit(cache=True, fastmath={"contract"}, nogil=True, error_model="numpy")
 def _network(f, n, w1, b1, w2, b2, hidden, out):
     """sigmoid(b2 + w2 silu(b1 + w1 f)) of n points: f ``[C, >= n]``, C a multiple of 8, to ``out [O, >= n]``."""
     for o in range(out.shape[0]):
