@@ -117,10 +117,11 @@ def read_file(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]
             head = file.read(9)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if head[:2] == b"PK" or head[:1] == b"\x80":
-        raise DataError(f"{path}: is a pickle or a zip, which could run code; only safetensors files are opened")
     length = int.from_bytes(head[:8], "little")
     if len(head) < 9 or head[8:] != b"{" or length > min(size - 8, MAX_HEADER):
+        # only then: the length of a good header may begin with the same bytes
+        if head[:2] == b"PK" or head[:1] == b"\x80":
+            raise DataError(f"{path}: is a pickle or a zip, which could run code; only safetensors files are opened")
         raise DataError(f"{path}: is no safetensors file, or is cut short; fetch it again")
     if size > MAX_BYTES:
         raise DataError(f"{path}: larger than {MAX_BYTES >> 30} GiB, which no model of ours is")
