@@ -95,17 +95,17 @@ def evaluate(
 
 
 def _dataset(net: VDVAE, model: str) -> str:
-    """What a model was trained on, by the name of its configuration."""
+    """What a model was trained on: as its file says, or by the name of its configuration."""
+    from fractalkit.data.image_sets import DATA_SETS
     from fractalkit.models.configs import CONFIGS
 
     about = getattr(net, "about", None)
-    names = [about.get("data"), about.get("model")] if isinstance(about, dict) else []
-    names.append(Path(model).name.removesuffix(".safetensors"))
-    for name in names:
+    known = about if isinstance(about, dict) else {}
+    if known.get("data") in DATA_SETS:
+        return str(known["data"])
+    for name in (known.get("model"), Path(model).name.removesuffix(".safetensors")):
         if name in CONFIGS:
             return CONFIGS[name].dataset
-    if names[0]:
-        return str(names[0])
     if net.config.likelihood == "bernoulli" and (net.config.size, net.config.channels) == (28, 1):
         return "mnist-static"
     raise UsageError(f"{model}: does not say what it was trained on; give --data")

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 Examples:
   fractalkit info bunny.ifs.json
   fractalkit info bunny.ifs.png --json
+  fractalkit info runs/a/best.safetensors
   fractalkit info scan.ply"""
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(file: Path, as_json: bool) -> None:
-    """Describe FILE: a code (.ifs.json), a picture of ours (.png), a cloud or a mesh."""
+    """Describe FILE: a code (.ifs.json), a picture of ours (.png), weights or a collage (.safetensors), a cloud."""
     suffix = file.suffix.lower()
     if not file.exists():
         raise DataError(f"{file}: there is no such file; check the name")
@@ -33,6 +34,8 @@ def info(file: Path, as_json: bool) -> None:
         result = {"file": str(file), "kind": "code", **describe_code(load_code(file))}
     elif suffix == ".png":
         result = describe_picture(file)
+    elif suffix == ".safetensors":
+        result = {"file": str(file), **describe_tensors(file)}
     else:
         result = describe_cloud(file)
     if as_json:
@@ -82,6 +85,41 @@ def describe_picture(path: Path) -> dict[str, Any]:
         result["code"] = describe_code(load_code(path))
     others = {k: v[:200] for k, v in texts.items() if k not in (CODE_KEY, SEED_KEY, COMMAND_KEY)}
     return result | ({"text": others} if others else {})
+
+
+def describe_tensors(path: Path) -> dict[str, Any]:
+    """A model's architecture, size and provenance; a collage code's shape; a training checkpoint's step."""
+    from fractalkit.codes.collage import FORMAT as COLLAGE
+    from fractalkit.codes.collage import CollageCode
+    from fractalkit.models.hub import FORMAT, from_pretrained, read_file
+
+    about, tensors = read_file(path)
+    numbers = sum(t.numel() for t in tensors.values())
+    if about.get("format") == FORMAT:
+        model = from_pretrained(path)
+        known = {"architecture": about.get("architecture", ""), "parameters": numbers, "config": model.config.to_dict()}
+        return {"kind": "model", "bytes": path.stat().st_size, **known, "about": getattr(model, "about", {})}
+    if about.get("format") == COLLAGE:
+        code = CollageCode.load(path)
+        height, width = code.grid
+        return {
+            "kind": "collage code",
+            "pictures": code.batch,
+            "channels": code.channels,
+            "grid": f"{height} x {width}",
+            "domains": len(code.domains),
+            "patches": len(code.patches),
+            "continuous": code.continuous,
+            "lipschitz": code.lipschitz().tolist()[:16],
+            "numbers": numbers,
+        }
+    kind = about.get("format", "safetensors")
+    return {
+        "kind": str(kind),
+        "tensors": len(tensors),
+        "numbers": numbers,
+        "metadata": {k: v[:200] for k, v in about.items()},
+    }
 
 
 def describe_cloud(path: Path) -> dict[str, Any]:

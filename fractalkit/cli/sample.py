@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 MODEL_KEY = "fractalkit:model"
 MAX_PIXELS = 1 << 34  # of one file
 MAX_FRAME = 1 << 26  # pixels of a frame of an animation
+MAX_WALK = 1 << 33  # pixels of all frames
 MAX_ITEMS = 100_000
+FRAMES = 48
 
 
 class Size(click.ParamType):
@@ -169,7 +171,7 @@ def sample(
     box = _window(window, width, height)
     paths = _paths(out, stem, seed, n, grid, interpolate)
     sheet = interpolate is None and len(paths) == 1 and n > 1
-    _affordable((width, height), window, n if sheet else 1, interpolate is not None)
+    _affordable((width, height), window, n if sheet else 1, 0 if interpolate is None else frames or FRAMES)
 
     import torch
 
@@ -193,11 +195,11 @@ def sample(
         "kind": "binary" if not mean else "mean",
     }  # fmt: skip
     if interpolate is not None:
-        drawn = _walk(net, interpolate, frames or 48, temperature, view, progress)
+        drawn = _walk(net, interpolate, frames or FRAMES, temperature, view, progress)
         _save_walk(
-            drawn, out or paths[0], fps or 24.0, frames or 48, texts | {SEED_KEY: "-".join(map(str, interpolate))}
+            drawn, out or paths[0], fps or 24.0, frames or FRAMES, texts | {SEED_KEY: "-".join(map(str, interpolate))}
         )
-        result |= {"interpolate": list(interpolate), "frames": frames or 48}
+        result |= {"interpolate": list(interpolate), "frames": frames or FRAMES}
     else:
         seeds = [seed + i for i in range(n)]
         generators = [torch.Generator().manual_seed(s) for s in seeds]
@@ -244,21 +246,24 @@ def _window(window: tuple[int, int, int, int] | None, width: int, height: int) -
     return y0, x0, y1, x1
 
 
-def _affordable(res: tuple[int, int], window: tuple[int, int, int, int] | None, n: int, animated: bool) -> None:
+def _affordable(res: tuple[int, int], window: tuple[int, int, int, int] | None, n: int, frames: int) -> None:
     """Refuse what no disk or viewer holds, and say what to do instead."""
     if max(res) > 1 << 40:
         raise UsageError(
             f"--res: {max(res):,} pixels a side are more than 2^40, where places can no longer be told apart"
         )
     width, height = res if window is None else (window[2] - window[0], window[3] - window[1])
-    limit = MAX_FRAME if animated else MAX_PIXELS
+    limit = MAX_FRAME if frames else MAX_PIXELS
     if width * height * n > limit:
         size = width * height * n / 2**30
-        what = "a frame" if animated else "the picture" if n == 1 else f"a sheet of {n}"
+        what = "a frame" if frames else "the picture" if n == 1 else f"a sheet of {n}"
         raise UsageError(
             f"--res {res[0]}x{res[1]}: {what} would have {width * height * n:,} pixels, {size:,.0f} GiB; "
             f"the limit is {limit / 2**30:.3g} GiB; draw a part with --window x0,y0,x1,y1"
         )
+    if width * height * frames > MAX_WALK:
+        size = width * height * frames / 2**30
+        raise UsageError(f"{frames} frames of {width}x{height} are {size:.1f} GiB; take fewer, or a smaller --res")
 
 
 def _paths(

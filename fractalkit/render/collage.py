@@ -90,9 +90,6 @@ def lattice(grid: tuple[int, int], least: int, height: int, width: int) -> tuple
     >>> lattice((7, 7), 56, 28, 28), lattice((7, 7), 56, 1120, 1120), lattice((7, 7), 56, 1440, 1440)
     ((56, 56, 1), (1120, 1120, 1), (1470, 1470, 2))
     """
-    for name, n in (("height", height), ("width", width)):
-        if not 1 <= n <= MAX_SIDE:
-            raise UsageError(f"{name}: expected 1 to {MAX_SIDE} pixels, got {n}")
     asked = [n * -(-least // n) for n in (height, width)]
     best = tuple(-(-n // g) * g for n, g in zip(asked, grid, strict=True))
     levels = 1
@@ -125,6 +122,7 @@ def rows(
     Raises:
         UsageError: a size below 1, a window outside, or an engine that cannot draw this picture.
     """
+    _check_size(height, width)
     top, left, bottom, right = window or (0, 0, height, width)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise UsageError(
@@ -161,6 +159,12 @@ def to_bytes(means: Means, *, binarize: bool = False, invert: bool = False) -> N
     if invert:
         np.subtract(255, out, out=out)
     return out[0] if len(out) == 1 else np.ascontiguousarray(np.moveaxis(out, 0, -1))
+
+
+def _check_size(height: int, width: int) -> None:
+    for name, n in (("height", height), ("width", width)):
+        if not 1 <= n <= MAX_SIDE:
+            raise UsageError(f"{name}: expected 1 to {MAX_SIDE} pixels, got {n}")
 
 
 # ---- area averages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -152,9 +152,9 @@ def save_animation(frames: Iterable[Pixels], path: Path, *, fps: float, text: Ma
     kind = path.suffix.lower()
     if kind not in ANIMATED:
         raise UsageError(f"{path}: an animation is a {', '.join(ANIMATED)} file, or frames named with {{frame}}")
-    images = (Image.fromarray(f) for f in frames)
+    images: Iterator[Image.Image] = (Image.fromarray(f) for f in frames)
     first = next(images)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"append_images": images}
     if kind == ".gif":
         options["comment"] = "; ".join(f"{k}={v}" for k, v in (text or {}).items()).encode()[:255]
     elif kind == ".png":
@@ -162,11 +162,12 @@ def save_animation(frames: Iterable[Pixels], path: Path, *, fps: float, text: Ma
         for key, value in (text or {}).items():
             info.add_itxt(key, value, zip=True)
         options["pnginfo"] = info
+        options["append_images"] = list(images)  # Pillow reads them twice
     try:
         with atomic_path(path) as temporary:
             first.save(
                 temporary, format={".gif": "GIF", ".png": "PNG", ".webp": "WEBP"}[kind], save_all=True,
-                append_images=images, duration=1000 / fps, loop=0, **options,
+                duration=1000 / fps, loop=0, **options,
             )  # fmt: skip
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
