@@ -89,6 +89,19 @@ def sheet(columns: int = 8, side: int = 112) -> Image:
     return np.array(picture)
 
 
+def digits(side: int = 256, n: int = 16, columns: int = 8) -> Image:
+    """Samples of the model that comes with the package, seeds from 0 on."""
+    from fractalkit.models.vdvae import VDVAE
+
+    model = VDVAE.from_pretrained("vdvae_mnist")
+    full = side + -side % 7  # a multiple of the collage's grid
+    rows = []
+    for first in range(0, n, columns):
+        h = model.sample([torch.Generator().manual_seed(SEED + first + i) for i in range(columns)])
+        rows.append(torch.cat(list(model.draw(h, full, full)[:, 0]), dim=1))
+    return (255 * torch.cat(rows)).round().byte().numpy()
+
+
 def make(name: str, folder: Path) -> Path:
     """Draw NAME into ``folder/NAME.png``."""
     path = folder / f"{name}.png"
@@ -96,6 +109,8 @@ def make(name: str, folder: Path) -> Path:
     if name == "presets":
         image = sheet()
         text["presets"] = json.dumps(list(PRESETS))
+    elif name == "digits":
+        image = digits()
     else:
         image = one(name)
         text["code"] = preset(name).to_json()
@@ -114,6 +129,11 @@ def index() -> str:
     for name in JOBS:
         if name == "presets":
             title, source = "All presets", f"the {len(PRESETS)} codes of `fractalkit ifs --list`."
+        elif name == "digits":
+            title = "Digits"
+            source = (
+                "Sixteen samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 259 pixels a side."
+            )
         else:
             title, source = PRESETS[name].title, PRESETS[name].source
         lines += [
@@ -129,7 +149,7 @@ def index() -> str:
     return "\n".join(lines)
 
 
-JOBS = [*PICTURES, "presets"]
+JOBS = [*PICTURES, "digits", "presets"]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -35,6 +35,8 @@ def test_its_python_runs(readme, tmp_path, monkeypatch, capsys):
     assert names["same"].matrices.equal(names["code"].matrices)
     assert names["solution"].converged and int(names["counts"].sum()) == 1_000_000
     assert len(capsys.readouterr().out.splitlines()) == 2
+    assert names["digit"].shape == (1, 1, 560, 560) and 0.02 < float(names["digit"].mean()) < 0.4
+    assert names["fields"].shape[2:] == (64, 64) and bool(names["fields"].isfinite().all())
 
 
 def test_its_code_is_one(readme):
