@@ -86,6 +86,28 @@ def valid_size(code_or_grid: CollageCode | tuple[int, int], height: int, width: 
     return -(-height // gh) * gh, -(-width // gw) * gw
 
 
+def good_size(
+    code_or_grid: CollageCode | tuple[int, int], height: int, width: int, *, waste: float = 1.05
+) -> tuple[int, int]:
+    """The size at or above (height, width) whose coarsest picture is smallest, at most ``waste`` times larger a side.
+
+    It is a multiple of as high a power of the grid as that allows, so nearly all of the work is lifts. Best for windows
+    and strips of huge pictures, and needed for those of plain codes; resample to the size that was asked for.
+
+    >>> good_size((7, 7), 1440, 1440), good_size((7, 7), 10**9, 10**9)
+    ((1470, 1470), (1008840175, 1008840175))
+    """
+    grid = code_or_grid.grid if isinstance(code_or_grid, CollageCode) else code_or_grid
+    best = valid_size(grid, height, width)
+    power = list(grid)
+    while True:
+        power = [n * g for n, g in zip(power, grid, strict=True)]
+        size = -(-height // power[0]) * power[0], -(-width // power[1]) * power[1]
+        if size[0] > waste * height or size[1] > waste * width:
+            return best
+        best = size
+
+
 def decode(code: CollageCode, height: int, width: int, *, window: tuple[int, int, int, int] | None = None) -> Tensor:
     """The fixed point at a size, or a window of it: ``[B, C, h, w]``, differentiable in the code's four tensors.
 

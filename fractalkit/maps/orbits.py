@@ -7,9 +7,11 @@ the sum and W_m the product of m terms, found by squaring the map (T, T^2, T^4, 
 not depend on the contrast. Where the order is large the squaring stops when the contrasts have made the rest
 negligible; where the points are few of many (a window of a huge picture) the sum is taken term by term.
 
-With several domains the points that the domains map to each other are collected, if every scale divides the grid, and
-the equations iterated on them (:class:`NodeMap`), exact again. Otherwise the iteration interpolates linearly on a grid
-of at least ``COARSEST`` pixels; the error left is its interpolation error times the contrasts of the lifts that follow.
+With several domains the points that the domains map to each other are collected, if every scale divides the grid and
+the picture is not large, and the equations iterated on them (:class:`NodeMap`), exact again. Otherwise the iteration
+interpolates linearly on a grid of up to ``FINEST`` pixels a side; the error left is its interpolation error times the
+contrasts of the lifts that follow. A plain code is iterated on pixels cut at the borders of ranges, exact where every
+scale divides the grid.
 """
 
 from __future__ import annotations
@@ -17,20 +19,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fractalkit.codes.collage import CollageCode
+from fractalkit.codes.collage import CollageCode, Domain
 from fractalkit.core import Implicit, Unrolled, solve
 from fractalkit.errors import UsageError
 from fractalkit.maps.combine import combine, spread
 from fractalkit.maps.fields import Axis, Constants, Ints, Taps, enter, fold, ints, point_axis
-from fractalkit.maps.nodes import Fields, Key, NodeMap, centre_nodes, key_of, point_nodes
+from fractalkit.maps.nodes import Fields, Key, NodeMap, Nodes, centre_nodes, key_of, point_nodes
 
-COARSEST = 256  # pixels a side of an interpolated base
-LARGEST_BASE = 4096  # pixels a side that are iterated on
+COARSEST, FINEST = 256, 1024  # pixels a side of an interpolated base
+CLOSED = 1024  # denominators up to which several domains' points are collected
+LARGEST_BASE = 4096  # pixels a side of a plain code's base
 MAX_TERMS = 4000
 EPSILON = {torch.float32: 1e-7, torch.float64: 1e-14}
 
@@ -73,16 +77,17 @@ class _Points:
         self.py, self.px, self.q = py, px, q
 
     @staticmethod
-    def centres(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> _Points:
+    def centres(key: Key, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> _Points:
         """Pixel centres; denominators that the domains keep, where their scales divide the grid."""
-        lcm = math.lcm(*(d.scale for d in code.domains))
+        grid, domains, _ = key
+        lcm = math.lcm(*(d.scale for d in domains))
         qh, qw = 2 * h * lcm, 2 * w * lcm
-        if any(d.transposed for d in code.domains):
+        if any(d.transposed for d in domains):
             qh = qw = math.lcm(qh, qw)
         points = []
         for n, q, chosen in ((h, qh, rows), (w, qw, cols)):
             chosen = np.arange(n) if chosen is None else chosen
-            points.append((2 * ints(chosen, 8 * q * max(code.grid) * lcm) + 1) * (q // (2 * n)))
+            points.append((2 * ints(chosen, 8 * q * max(grid) * lcm) + 1) * (q // (2 * n)))
         return _Points(points[0], points[1], (qh, qw))
 
     def same(self, other: _Points) -> bool:
@@ -103,13 +108,19 @@ def _image(key: Key, points: _Points, k: int) -> tuple[_Points, tuple[Ints, Ints
     grid, domains, _ = key
     d = domains[k]
     t = [np.unique(fold(g, p, q, True)[1]) for g, p, q in zip(grid, (points.py, points.px), points.q, strict=True)]
-    q = points.q
-    if d.transposed:
+    (py, px), q = _entered(d, t, points.q, max(grid))
+    return _Points(np.unique(py), np.unique(px), q), (py, px)
+
+
+def _entered(
+    domain: Domain, t: list[Ints], q: tuple[int, int], ranges: int
+) -> tuple[tuple[Ints, Ints], tuple[int, int]]:
+    """The picture's rows and columns that range coordinates t / q on two axes show."""
+    if domain.transposed:
         t, q = t[::-1], q[::-1]
-    (py, qy), (px, qx) = (enter(t[i], q[i], (d.row, d.col)[i], d.scale, d.flips[i]) for i in (0, 1))
-    bound = 8 * max(qy, qx) * max(grid) * d.scale
-    py, px = ints(py, bound), ints(px, bound)
-    return _Points(np.unique(py), np.unique(px), (qy, qx)), (py, px)
+    (py, qy), (px, qx) = (enter(t[i], q[i], (domain.row, domain.col)[i], domain.scale, domain.flips[i]) for i in (0, 1))
+    bound = 8 * max(qy, qx) * ranges * domain.scale
+    return (ints(py, bound), ints(px, bound)), (qy, qx)
 
 
 def _closure(key: Key, points: _Points, limit: int) -> _Points | None:
@@ -128,20 +139,25 @@ def _closure(key: Key, points: _Points, limit: int) -> _Points | None:
         points = _Points(py, px, points.q)
 
 
-def _hops(key: Key, points: _Points) -> Iterator[Hop | Cycle]:
-    """Hops from points to their images and so on, ending with a Cycle if the points come to be permuted."""
+def _hops(key: Key, points: _Points) -> Iterator[Hop | Cycle | _Points]:
+    """Hops from points to their images and so on, ending with the Cycle in which they are permuted.
+
+    Where there are as many images as points, and too many to collect all that their orbits meet, the last are the
+    points that are left.
+    """
     grid, domains, count = key
     closed = False
-    for _ in range(MAX_TERMS):
+    while True:
         y, _ty = point_axis(grid[0], points.py, points.q[0], count[0])
         x, _tx = point_axis(grid[1], points.px, points.q[1], count[1])
         following, (py, px) = _image(key, points, 0)
-        stuck = len(following.py) == len(points.py) and len(following.px) == len(points.px)
+        stuck = len(following.py) + len(following.px) == len(points.py) + len(points.px)  # a transpose swaps them
         if not closed and stuck and not following.inside(points):
-            # as many images as points, but other ones: go on with all that the orbit meets, if they are not many
             closure = _closure(key, following, 4 * (len(points.py) + len(points.px)) + 64)
-            if closure is not None:
-                following, closed = closure, True
+            if closure is None:
+                yield points
+                return
+            following, closed = closure, True
         places = Constants({"rows": np.searchsorted(following.py, py), "cols": np.searchsorted(following.px, px)})
         hop = Hop(y, x, places, domains[0].transposed)
         if following.same(points):
@@ -178,20 +194,18 @@ def _order(permutation: np.ndarray) -> int:
     return order
 
 
-_PLANS: dict[tuple[Key, int, int], list[Hop | Cycle]] = {}
+Plan = tuple[Hop | Cycle | _Points, ...]
 
 
-def _plan(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Iterator[Hop | Cycle]:
-    key = key_of(code)
-    points = _Points.centres(code, h, w, rows, cols)
-    closes = all(g % code.domains[0].scale == 0 for g in code.grid)
-    if rows is not None or cols is not None or not closes:
-        return _hops(key, points)
-    if (key, h, w) not in _PLANS:
-        if len(_PLANS) > 64:
-            _PLANS.clear()
-        _PLANS[key, h, w] = list(_hops(key, points))
-    return iter(_PLANS[key, h, w])
+@lru_cache(maxsize=64)
+def _whole_plan(key: Key, h: int, w: int) -> Plan:
+    return tuple(_hops(key, _Points.centres(key, h, w, None, None)))
+
+
+def _plan(key: Key, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Plan:
+    if rows is None and cols is None:
+        return _whole_plan(key, h, w)
+    return tuple(_hops(key, _Points.centres(key, h, w, rows, cols)))
 
 
 def _orbit_sum(
@@ -199,28 +213,46 @@ def _orbit_sum(
 ) -> Tensor:
     rate = min(float(code.lipschitz().max()), 1 - 1e-6)
     epsilon = EPSILON[fields.brightness.dtype]
-    terms = math.ceil(math.log(epsilon) / math.log(max(rate, 1e-30)))
-    taken: list[tuple[Hop, Tensor, Tensor]] = []
-    value, left = None, 1.0
-    for hop in _plan(code, h, w, rows, cols):
-        if isinstance(hop, Cycle):
-            value = _closed_sum(fields, hop, terms)
+    terms = min(MAX_TERMS, math.ceil(math.log(epsilon) / math.log(max(rate, 1e-30))))
+    *hops, last = _plan(key_of(code), h, w, rows, cols)
+    if isinstance(last, Cycle):
+        value = _closed_sum(fields, last, terms)
+    else:
+        assert isinstance(last, _Points)
+        value = _open_sum(fields, key_of(code), last, terms, epsilon)
+    for hop in reversed(hops):
+        assert isinstance(hop, Hop)
+        b, c = _terms(fields, hop.y, hop.x)
+        value = torch.addcmul(b, c, _pull(value, hop))
+    return value
+
+
+def _open_sum(fields: Fields, key: Key, points: _Points, terms: int, epsilon: float) -> Tensor:
+    """The fixed point at points, one orbit each, summed until what is left cannot be seen."""
+    grid, (domain,), count = key
+    py, px, q = points.py, points.px, points.q
+    value = weight = None
+    turned = False
+    for k in range(terms):
+        (y, _), (x, _) = (point_axis(g, p, n, m) for g, p, n, m in zip(grid, (py, px), q, count, strict=True))
+        b, c = (t.mT if turned else t for t in _terms(fields, y, x))
+        if value is None or weight is None:
+            value, weight = b, c
+        else:
+            value, weight = torch.addcmul(value, weight, b), weight * c
+        if k % 8 == 7 and float(weight.detach().abs().max()) <= epsilon:
             break
-        b, c = _terms(fields, hop)
-        taken.append((hop, b, c))
-        left *= float(c.detach().abs().max())
-        if left <= epsilon or len(taken) >= terms:
-            break
-    for hop, b, c in reversed(taken):
-        value = b if value is None else torch.addcmul(b, c, _pull(value, hop))
+        t = [fold(g, p, n, True)[1] for g, p, n in zip(grid, (py, px), q, strict=True)]
+        (py, px), q = _entered(domain, t, q, max(grid))
+        turned ^= domain.transposed
     assert value is not None
     return value
 
 
-def _terms(fields: Fields, hop: Hop) -> tuple[Tensor, Tensor]:
-    """b with the patches, and w, at a hop's points: ``[B, C, Ey, Ex]``, ``[B, C, Ey, Ex]``."""
-    first = combine(fields.brightness, fields.mixing, [], fields.auxiliary(hop.y, hop.x), hop.y, hop.x)
-    return first, spread(fields.contrast[:, :, 0], hop.y, hop.x)
+def _terms(fields: Fields, y: Axis, x: Axis) -> tuple[Tensor, Tensor]:
+    """b with the patches, and w, at the points of two axes: ``[B, C, Ey, Ex]`` both."""
+    first = combine(fields.brightness, fields.mixing, [], fields.auxiliary(y, x), y, x)
+    return first, spread(fields.contrast[:, :, 0], y, x)
 
 
 def _pull(value: Tensor, hop: Hop) -> Tensor:
@@ -234,7 +266,7 @@ def _pull(value: Tensor, hop: Hop) -> Tensor:
 
 def _closed_sum(fields: Fields, cycle: Cycle, terms: int) -> Tensor:
     """The fixed point on permuted points, by squaring the map until it is a power whose own fixed point is known."""
-    b, w = _terms(fields, cycle.hop)
+    b, w = _terms(fields, cycle.hop.y, cycle.hop.x)
     shape = b.shape
     b, w, places = b.flatten(2), w.flatten(2), cycle.flat
     exact = cycle.order <= 2 * terms
@@ -272,13 +304,25 @@ def _fixed(code: CollageCode, map: NodeMap) -> Tensor:
     return solve(map, tol=10 * epsilon * scale, max_steps=max(steps, 2), adjoint=adjoint).value
 
 
+@lru_cache(maxsize=64)
+def _collected(key: Key, h: int, w: int) -> tuple[_Points, Nodes] | None:
+    """All points that several domains map the centres of h x w pixels to, or None where that would be too many."""
+    grid, domains, _ = key
+    points = _Points.centres(key, h, w, None, None)
+    if max(points.q) > 2 * CLOSED or any(g % d.scale for g in grid for d in domains):
+        return None
+    closure = _closure(key, points, 2 * CLOSED + 1)
+    assert closure is not None  # all are multiples of 1 / q
+    return closure, point_nodes(key, closure.py, closure.px, closure.q, closed=True)
+
+
 def _points(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
     """Several domains: exact where the points close, interpolated where they do not."""
     key = key_of(code)
-    points = _Points.centres(code, h, w, rows, cols)
-    closure = _closure(key, points, min(LARGEST_BASE, 4 * max(len(points.py), len(points.px)) * 8))
-    if closure is not None:
-        nodes = point_nodes(key, closure.py, closure.px, closure.q, closed=True)
+    points = _Points.centres(key, h, w, rows, cols)
+    collected = _collected(key, h, w)
+    if collected is not None:
+        closure, nodes = collected
         value = _fixed(code, NodeMap(code, nodes))
         takes = Taps.pick(points.py, closure.py), Taps.pick(points.px, closure.px)
     else:
@@ -289,10 +333,9 @@ def _points(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np
 
 
 def _fine(n: int, ranges: int) -> int:
-    """A size that the grid divides, n-fold where that is small, of at least ``COARSEST``."""
-    if n * ranges <= LARGEST_BASE // 4:
-        return n * ranges * max(1, -(-COARSEST // (n * ranges)))
-    return -(-min(max(n, COARSEST), LARGEST_BASE) // ranges) * ranges
+    """A size that the grid divides, from ``COARSEST`` to about ``FINEST``, a multiple of n where that is small."""
+    n = n * ranges if n * ranges <= FINEST else FINEST - FINEST % ranges
+    return n * max(1, -(-COARSEST // n))
 
 
 def _areas(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
