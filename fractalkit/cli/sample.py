@@ -214,7 +214,7 @@ def sample(
             shown = str(seed) if n == 1 else f"{seeds[0]}-{seeds[-1]}"
             save_sheet(pictures, paths[0], view, text=texts | {SEED_KEY: shown})
         else:
-            save_pictures(pictures, paths, view, [texts | {SEED_KEY: str(s)} for s in seeds])
+            save_pictures(pictures, paths, view, [texts | {SEED_KEY: str(s)} for s in seeds], progress=progress)
         result["seeds"] = seeds
     result |= {"outputs": [str(p) for p in paths], "seconds": round(time.perf_counter() - started, 3)}
     progress.clear()

@@ -27,7 +27,7 @@ from fractalkit.maps.dense import spline
 from fractalkit.maps.fields import cosines, fold
 
 MAX_SIDE = 1 << 40
-BASE = 160  # points a side of the coarsest level, about: solved outright, so it should be small
+BASE = 80  # points a side of the coarsest level, about: solved outright, so it should be small
 WASTE = 1.08  # points a side beyond those asked for that a better lattice may cost
 KEEP_BYTES = 16 << 20  # coarser levels up to this size are made once
 STRIP_BYTES = 1 << 20  # of the coarser level that a strip reads, where it is made anew
@@ -88,7 +88,7 @@ def lattice(grid: tuple[int, int], least: int, height: int, width: int) -> tuple
     """Points down and across that a height x width picture is drawn at, and how often the grid divides them.
 
     >>> lattice((7, 7), 56, 28, 28), lattice((7, 7), 56, 1120, 1120), lattice((7, 7), 56, 1440, 1440)
-    ((56, 56, 1), (1120, 1120, 1), (1470, 1470, 2))
+    ((56, 56, 1), (1127, 1127, 2), (1470, 1470, 2))
     """
     asked = [n * -(-least // n) for n in (height, width)]
     best = tuple(-(-n // g) * g for n, g in zip(asked, grid, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,12 @@ def save_picture(
     *,
     text: Mapping[str, str] | None = None,
     threads: int | None = None,
+    progress: Callable[[str, float], None] | None = None,
 ) -> None:
     """One PNG, in the memory of a few rows.
+
+    Args:
+        progress: called now and then with "draw" and the share that is done.
 
     Raises:
         DataError: it cannot be written.
@@ -81,16 +85,25 @@ def save_picture(
         png.write(first)
         for strip in strips:
             png.write(strip)
+            if progress is not None:
+                progress("draw", png.done / height)
 
 
 def save_pictures(
-    pictures: Sequence[Picture | Still], paths: Sequence[Path], view: View, texts: Sequence[Mapping[str, str]]
+    pictures: Sequence[Picture | Still],
+    paths: Sequence[Path],
+    view: View,
+    texts: Sequence[Mapping[str, str]],
+    *,
+    progress: Callable[[str, float], None] | None = None,
 ) -> None:
     """Many PNGs, several at a time; those that were finished before an error stand."""
     threads = torch.get_num_threads()
     if len(pictures) < threads or threads == 1:
-        for picture, path, text in zip(pictures, paths, texts, strict=True):
-            save_picture(picture, path, view, text=text)
+        for k, (picture, path, text) in enumerate(zip(pictures, paths, texts, strict=True)):
+            save_picture(picture, path, view, text=text, progress=progress if len(pictures) == 1 else None)
+            if progress is not None:
+                progress("draw", (k + 1) / len(pictures))
         return
     with ThreadPoolExecutor(threads, thread_name_prefix="pictures") as pool:
         jobs = [
@@ -98,8 +111,10 @@ def save_pictures(
             for picture, path, text in zip(pictures, paths, texts, strict=True)
         ]
         try:
-            for job in jobs:
+            for k, job in enumerate(jobs):
                 job.result()
+                if progress is not None:
+                    progress("draw", (k + 1) / len(jobs))
         except BaseException:
             for job in jobs:
                 job.cancel()
