@@ -32,7 +32,7 @@ from fractalkit.maps.combine import combine, spread
 from fractalkit.maps.fields import Axis, Constants, Ints, Taps, enter, fold, ints, point_axis
 from fractalkit.maps.nodes import Fields, Key, NodeMap, Nodes, centre_nodes, key_of, point_nodes
 
-COARSEST, FINEST = 256, 1024  # pixels a side of an interpolated base
+COARSEST, FINEST = 128, 1024  # pixels a side of an interpolated base
 CLOSED = 1024  # denominators up to which several domains' points are collected
 LARGEST_BASE = 4096  # pixels a side of a plain code's base
 MAX_TERMS = 4000

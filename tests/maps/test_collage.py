@@ -286,7 +286,7 @@ def test_gradients_of_a_window_and_through_the_solver():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("grid", "domains", "a", "shared"),
-    [((4, 3), (WHOLE, HALF), 3, False), ((2, 5), (WHOLE,), 2, True), ((3, 3), (WHOLE,), 0, True)],
+    [((4, 6), (WHOLE, HALF), 3, False), ((2, 5), (WHOLE,), 2, True), ((3, 3), (WHOLE,), 0, True)],
 )
 def test_the_fused_loop_is_its_plain_twin(monkeypatch, dtype, grid, domains, a, shared):
     code = make(grid, *domains[: 1 if 2 in grid else 2], b=3, c=4, a=a, shared=shared, dtype=dtype)
