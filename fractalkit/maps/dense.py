@@ -28,7 +28,7 @@ from torch import Tensor
 
 from fractalkit.codes.collage import WHOLE, CollageCode
 from fractalkit.errors import UsageError
-from fractalkit.maps.fields import cosines, fold
+from fractalkit.maps.fields import cosines, fold, spline
 
 MATRIX = 256  # coarse pixels up to which reading them is a matrix product
 DOUBLINGS = 12  # 4096 steps: enough for a contraction of 0.99
@@ -124,20 +124,6 @@ def _centres(ranges: int, size: int, count: int) -> _Axis:
     p, q = 2 * np.arange(size) + 1, 2 * size
     _, t = fold(ranges, p, q, True)
     return _Axis(spline(ranges, p, q), cosines(count, t, q), ((t - 1) // 2).astype(np.int64))
-
-
-def spline(ranges: int, p: np.ndarray, q: int) -> np.ndarray:
-    """Quadratic B-splines on the range centres at the points p / q, constant beyond: ``[E, G]``, rows sum to 1.
-
-    None is negative, so the sup norm never grows; once differentiable, with no slope at the picture's border.
-    """
-    place = ranges * (p / q) - 0.5
-    near = np.clip(np.rint(place), 0, ranges - 1).astype(np.int64)
-    t = np.clip(place - near, -0.5, 0.5)
-    rows, out = np.arange(len(place)), np.zeros((len(place), ranges))
-    for step, weight in ((-1, (0.5 - t) ** 2 / 2), (0, 0.75 - t**2), (1, (0.5 + t) ** 2 / 2)):
-        np.add.at(out, (rows, np.clip(near + step, 0, ranges - 1)), weight)
-    return out
 
 
 def _fields(code: CollageCode, y: _Axis, x: _Axis) -> tuple[Tensor, Tensor]:
