@@ -178,8 +178,7 @@ def sample(
     from fractalkit.models.hub import from_pretrained
     from fractalkit.render.pictures import View, save_pictures, save_sheet
 
-    if threads:
-        torch.set_num_threads(threads)
+    many = threads or torch.get_num_threads()
     net = from_pretrained(model, device=pick_device(device))
     if net.config.head != "collage":
         side = net.config.size
@@ -194,12 +193,14 @@ def sample(
         "model": model, "width": view.shape[1], "height": view.shape[0], "temperature": temperature,
         "kind": "binary" if not mean else "mean",
     }  # fmt: skip
+    # a layer of 7 x 7 loses by being shared among threads, a hundredfold where the machine is busy; strips do not
+    torch.set_num_threads(1)
     if interpolate is not None:
-        drawn = _walk(net, interpolate, frames or FRAMES, temperature, view, progress)
-        _save_walk(
-            drawn, out or paths[0], fps or 24.0, frames or FRAMES, texts | {SEED_KEY: "-".join(map(str, interpolate))}
-        )
-        result |= {"interpolate": list(interpolate), "frames": frames or FRAMES}
+        number = frames or FRAMES
+        drawn = _walk(net, interpolate, number, temperature, view, many, progress)
+        ends = "-".join(map(str, interpolate))
+        _save_walk(drawn, paths[0], fps or 24.0, number, texts | {SEED_KEY: ends})
+        result |= {"interpolate": list(interpolate), "frames": number}
     else:
         seeds = [seed + i for i in range(n)]
         generators = [torch.Generator().manual_seed(s) for s in seeds]
@@ -210,11 +211,13 @@ def sample(
         else:
             h = net.sample(generators, temperature)
         pictures = [_picture(net, h[i : i + 1]) for i in range(n)]
+        if not getattr(pictures[0], "fast", True):
+            torch.set_num_threads(many)
         if sheet:
-            shown = str(seed) if n == 1 else f"{seeds[0]}-{seeds[-1]}"
-            save_sheet(pictures, paths[0], view, text=texts | {SEED_KEY: shown})
+            save_sheet(pictures, paths[0], view, text=texts | {SEED_KEY: f"{seeds[0]}-{seeds[-1]}"}, threads=many)
         else:
-            save_pictures(pictures, paths, view, [texts | {SEED_KEY: str(s)} for s in seeds], progress=progress)
+            each = [texts | {SEED_KEY: str(s)} for s in seeds]
+            save_pictures(pictures, paths, view, each, threads=many, progress=progress)
         result["seeds"] = seeds
     result |= {"outputs": [str(p) for p in paths], "seconds": round(time.perf_counter() - started, 3)}
     progress.clear()
@@ -325,7 +328,13 @@ def _read(path: Path, net: VDVAE) -> torch.Tensor:
 
 
 def _walk(
-    net: VDVAE, ends: tuple[int, int], frames: int, temperature: float, view: View, progress: Progress
+    net: VDVAE,
+    ends: tuple[int, int],
+    frames: int,
+    temperature: float,
+    view: View,
+    threads: int,
+    progress: Progress,
 ) -> Iterator[np.ndarray]:
     """Frames from one seed to another: the noise of every layer turns from the one's to the other's."""
     import torch
@@ -335,7 +344,7 @@ def _walk(
     for k in range(frames):
         a, b = (torch.Generator().manual_seed(s) for s in ends)
         h = net.sample([Between(a, b, math.pi / 2 * k / (frames - 1))], temperature)
-        yield view.pixels(_picture(net, h))
+        yield view.pixels(_picture(net, h), threads=threads)
         progress("walk", (k + 1) / frames)
 
 

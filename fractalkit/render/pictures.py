@@ -55,9 +55,9 @@ class View:
         for strip in means:
             yield to_bytes(strip, binarize=self.binarize, invert=self.invert)
 
-    def pixels(self, picture: Picture | Still) -> Pixels:
+    def pixels(self, picture: Picture | Still, *, threads: int | None = None) -> Pixels:
         """All of it, ``[H, W]`` or ``[H, W, 3]``."""
-        means = draw(picture, self.height, self.width, window=self.window)
+        means = draw(picture, self.height, self.width, window=self.window, threads=threads)
         return to_bytes(means, binarize=self.binarize, invert=self.invert)
 
 
@@ -95,13 +95,15 @@ def save_pictures(
     view: View,
     texts: Sequence[Mapping[str, str]],
     *,
+    threads: int | None = None,
     progress: Callable[[str, float], None] | None = None,
 ) -> None:
     """Many PNGs, several at a time; those that were finished before an error stand."""
-    threads = torch.get_num_threads()
+    threads = threads or torch.get_num_threads()
     if len(pictures) < threads or threads == 1:
         for k, (picture, path, text) in enumerate(zip(pictures, paths, texts, strict=True)):
-            save_picture(picture, path, view, text=text, progress=progress if len(pictures) == 1 else None)
+            each = progress if len(pictures) == 1 else None
+            save_picture(picture, path, view, text=text, threads=threads, progress=each)
             if progress is not None:
                 progress("draw", (k + 1) / len(pictures))
         return
@@ -132,14 +134,19 @@ def sheet_shape(n: int) -> tuple[int, int]:
 
 
 def save_sheet(
-    pictures: Sequence[Picture | Still], path: Path, view: View, *, text: Mapping[str, str] | None = None
+    pictures: Sequence[Picture | Still],
+    path: Path,
+    view: View,
+    *,
+    text: Mapping[str, str] | None = None,
+    threads: int | None = None,
 ) -> None:
     """One PNG of all of them side by side, row by row, in the memory of a few rows of each."""
     down, across = sheet_shape(len(pictures))
     height, width = view.shape
     empty = 255 if view.invert else 0
     with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(torch.get_num_threads(), thread_name_prefix="sheet"))
+        pool = stack.enter_context(ThreadPoolExecutor(threads or torch.get_num_threads(), thread_name_prefix="sheet"))
         png = None
         for i in range(down):
             some = [view.strips(p, threads=1) for p in pictures[i * across : (i + 1) * across]]
