@@ -178,7 +178,11 @@ def sample(
     from fractalkit.models.hub import from_pretrained
     from fractalkit.render.pictures import View, save_pictures, save_sheet
 
-    many = threads or torch.get_num_threads()
+    before = torch.get_num_threads()
+    many = threads or before
+    ctx.call_on_close(lambda: torch.set_num_threads(before))
+    # a layer of 7 x 7 loses by being shared among threads, a hundredfold where the machine is busy; strips do not
+    torch.set_num_threads(1)
     net = from_pretrained(model, device=pick_device(device))
     if net.config.head != "collage":
         side = net.config.size
@@ -193,8 +197,6 @@ def sample(
         "model": model, "width": view.shape[1], "height": view.shape[0], "temperature": temperature,
         "kind": "binary" if not mean else "mean",
     }  # fmt: skip
-    # a layer of 7 x 7 loses by being shared among threads, a hundredfold where the machine is busy; strips do not
-    torch.set_num_threads(1)
     if interpolate is not None:
         number = frames or FRAMES
         drawn = _walk(net, interpolate, number, temperature, view, many, progress)
