@@ -105,10 +105,20 @@ several pictures is a sheet."""
 @click.option("--res", type=Size(), metavar="N|WxH", help="Size in pixels, any at all.  [default: 1440]")
 @click.option("-n", "count", type=click.IntRange(1, MAX_ITEMS), metavar="N", help="How many.  [default: 1]")
 @click.option(
-    "--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="Scales sigma of each latent."
+    "--temperature",
+    type=click.FloatRange(0),
+    metavar="X",
+    default=1.0,
+    show_default=True,
+    help="Scales sigma of each latent.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1 - MAX_ITEMS), default=0, show_default=True, help="Of the first."
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1 - MAX_ITEMS),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of the first.",
 )
 @click.option(
     "--mean/--binarize", "mean", default=True, show_default="mean",
