@@ -16,7 +16,7 @@ from fractalkit.maps.fields import axis_of
 from fractalkit.maps.nodes import Fields, NodeMap, centre_nodes
 from fractalkit.maps.orbits import base
 
-STRIP_BYTES = 16 << 20
+STRIP_BYTES = 40 << 20  # above what glibc keeps in its heap, which strips of other sizes would fragment
 KEEP_BYTES = 32 << 20  # coarser pictures up to this size are made whole and kept while strips are drawn
 MAX_SIDE = 1 << 40
 
@@ -143,7 +143,7 @@ def strips(code: CollageCode, height: int, width: int, *, rows: int | None = Non
     Small coarse levels are made once; larger ones are drawn anew for each strip, which adds 1 / G to its cost.
 
     Args:
-        rows: height of a strip; None takes about 16 MiB.
+        rows: height of a strip; None takes about 40 MiB.
 
     Raises:
         DataError, UsageError: as :func:`decode`; rows below 1.

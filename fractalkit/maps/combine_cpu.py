@@ -6,6 +6,7 @@ arrays that stay in cache; a pixel is then written, or its gradient read, once. 
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from itertools import pairwise
@@ -21,21 +22,49 @@ from fractalkit.maps.fields import Axis
 # mypy: disable-error-code="no-untyped-def, override"
 
 
+@nb.njit(cache=True, nogil=True)
+def _run(index, start, step):
+    """End of the longest stretch from ``start`` along which the index grows by ``step`` each time."""
+    end = start + 1
+    while end < index.shape[0] and index[end] == index[end - 1] + step:
+        end += 1
+    return end
+
+
+@nb.njit(cache=True, nogil=True)
+def _turn(index, start):
+    """Whether the index rises (1) or falls (-1) from ``start``."""
+    return -1 if start + 1 < index.shape[0] and index[start + 1] == index[start] - 1 else 1
+
+
 @nb.njit(cache=True, fastmath={"contract"}, nogil=True)
-def _spread_row(field, low, weight, out):
-    """Range numbers ``[Gh, Gw]`` along x: ``out [Gh, Ex]``."""
-    for k in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            j = low[x]
-            out[k, x] = weight[0, x] * field[k, j] + weight[1, x] * field[k, j + 1] + weight[2, x] * field[k, j + 2]
+def _spread_row(field, low, weight, k0, k1, out):
+    """Range numbers ``[Gh, Gw]`` along x, rows k0 … k1-1: ``out [Gh, Ex]``."""
+    x = 0
+    while x < out.shape[1]:
+        end, j = _run(low, x, 0), low[x]
+        for k in range(k0, k1):
+            f0, f1, f2 = field[k, j], field[k, j + 1], field[k, j + 2]
+            for i in range(x, end):
+                out[k, i] = weight[0, i] * f0 + weight[1, i] * f1 + weight[2, i] * f2
+        x = end
 
 
 @nb.njit(cache=True, nogil=True)
 def _repeat_row(source, inverse, out):
     """A source ``[Uy, Ux]`` along x: ``out [Uy, Ex]``."""
-    for u in range(out.shape[0]):
-        for x in range(out.shape[1]):
-            out[u, x] = source[u, inverse[x]]
+    x = 0
+    while x < out.shape[1]:
+        step, j = _turn(inverse, x), inverse[x]
+        end = _run(inverse, x, step)
+        for u in range(out.shape[0]):
+            if step > 0:
+                for i in range(end - x):
+                    out[u, x + i] = source[u, j + i]
+            else:
+                for i in range(end - x):
+                    out[u, x + i] = source[u, j - i]
+        x = end
 
 
 @nb.njit(cache=True, fastmath={"contract"}, nogil=True)
@@ -46,15 +75,16 @@ def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, 
     ``[2, E]``: first of three ranges, and place within ranges; yf, xf ``[3, E]``: weights of the three.
     """
     gh, width = bright.shape[1], out.shape[2]
+    k0, k1 = yi[0, top:bottom].min(), yi[0, top:bottom].max() + 3
     count, s_all = domain.shape[0], weight.shape[1]
     height = domain.shape[2] if count > 0 else patch.shape[2]
     b = np.empty((gh, width), bright.dtype)
     w = np.empty((s_all, gh, width), bright.dtype)
     h = np.empty((s_all, height, width), bright.dtype)
     for item in range(first, last):
-        _spread_row(bright[item], xi[0], xf, b)
+        _spread_row(bright[item], xi[0], xf, k0, k1, b)
         for s in range(s_all):
-            _spread_row(weight[item, s], xi[0], xf, w[s])
+            _spread_row(weight[item, s], xi[0], xf, k0, k1, w[s])
             if s < count:
                 _repeat_row(domain[s, item], xi[1], h[s])
             elif patch.shape[1] > 1:
@@ -77,35 +107,49 @@ def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, 
                     out[item, y, x] += field * h[s, u, x]
 
 
-@nb.njit(cache=True, fastmath={"contract"}, nogil=True)
-def _gather_row(parts, low, weight, total, out):
+@nb.njit(cache=True, fastmath={"contract", "reassoc"}, nogil=True)
+def _gather_row(parts, low, weight, k0, k1, total, out):
     """The adjoint of :func:`_spread_row`: what rows k, k + 1, k + 2 are due, ``[3, Gh - 2, Ex]``, added to ``out``."""
     total[:] = 0
     for part in range(3):
-        for k in range(parts.shape[1]):
+        for k in range(k0, k1 - 2):
             for x in range(total.shape[1]):
                 total[k + part, x] += parts[part, k, x]
-    # x outside, so that sums in flight are of different rows and need not wait for each other
-    for x in range(total.shape[1]):
-        j, r0, r1, r2 = low[x], weight[0, x], weight[1, x], weight[2, x]
-        for k in range(out.shape[0]):
-            out[k, j] += r0 * total[k, x]
-            out[k, j + 1] += r1 * total[k, x]
-            out[k, j + 2] += r2 * total[k, x]
+    x = 0
+    while x < total.shape[1]:
+        end, j = _run(low, x, 0), low[x]
+        for k in range(k0, k1):
+            s0, s1, s2 = out[k, j], out[k, j + 1], out[k, j + 2]
+            for i in range(x, end):
+                s0 += weight[0, i] * total[k, i]
+                s1 += weight[1, i] * total[k, i]
+                s2 += weight[2, i] * total[k, i]
+            out[k, j], out[k, j + 1], out[k, j + 2] = s0, s1, s2
+        x = end
 
 
 @nb.njit(cache=True, nogil=True)
 def _collect_row(grad, inverse, out):
     """The adjoint of :func:`_repeat_row`: adds to ``out [Uy, Ux]``."""
-    for u in range(grad.shape[0]):
-        for x in range(grad.shape[1]):
-            out[u, inverse[x]] += grad[u, x]
+    x = 0
+    while x < grad.shape[1]:
+        step, j = _turn(inverse, x), inverse[x]
+        end = _run(inverse, x, step)
+        for u in range(out.shape[0]):
+            if step > 0:
+                for i in range(end - x):
+                    out[u, j + i] += grad[u, x + i]
+            else:
+                for i in range(end - x):
+                    out[u, j - i] += grad[u, x + i]
+        x = end
 
 
 @nb.njit(cache=True, fastmath={"contract"}, nogil=True)
 def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad, to_b, to_w, to_d, to_p):
     """The adjoint of :func:`_forward` on items first … last-1: adds to the four gradients."""
     gh, width = weight.shape[2], grad.shape[2]
+    k0, k1 = yi[0].min(), yi[0].max() + 3
     count, s_all = domain.shape[0], weight.shape[1]
     height = domain.shape[2] if count > 0 else patch.shape[2]
     w = np.empty((s_all, gh, width), weight.dtype)
@@ -119,7 +163,7 @@ def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad
     for item in range(first, last):
         to_rows[:] = 0
         for s in range(s_all):
-            _spread_row(weight[item, s], xi[0], xf, w[s])
+            _spread_row(weight[item, s], xi[0], xf, k0, k1, w[s])
             if s < count:
                 _repeat_row(domain[s, item], xi[1], h[s])
             elif not shared:
@@ -141,9 +185,9 @@ def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad
                 for x in range(width):
                     field = r0 * w[s, k, x] + r1 * w[s, k + 1, x] + r2 * w[s, k + 2, x]
                     dh[s, u, x] += grad[item, y, x] * field
-        _gather_row(to_rows[0], xi[0], xf, total, to_b[item])
+        _gather_row(to_rows[0], xi[0], xf, k0, k1, total, to_b[item])
         for s in range(s_all):
-            _gather_row(to_rows[1 + s], xi[0], xf, total, to_w[item, s])
+            _gather_row(to_rows[1 + s], xi[0], xf, k0, k1, total, to_w[item, s])
             if s < count:
                 _collect_row(dh[s], xi[1], to_d[s, item])
                 dh[s] = 0
@@ -156,7 +200,8 @@ def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad
 
 
 @lru_cache(maxsize=1)
-def _pool() -> ThreadPoolExecutor:
+def _pool(process: int) -> ThreadPoolExecutor:
+    """One for each process: a fork has none of its parent's threads."""
     return ThreadPoolExecutor(thread_name_prefix="collage")
 
 
@@ -167,12 +212,12 @@ def _shares(n: int) -> list[tuple[int, int]]:
     return list(pairwise(ends))
 
 
-def _run(jobs: list[Any]) -> None:
+def _call(jobs: list[Any]) -> None:
     """Call each (function, arguments): on this thread if there is one, else on as many as there are."""
     if len(jobs) == 1:
         jobs[0][0](*jobs[0][1])
     else:
-        for future in [_pool().submit(function, *arguments) for function, arguments in jobs]:
+        for future in [_pool(os.getpid()).submit(function, *arguments) for function, arguments in jobs]:
             future.result()
 
 
@@ -196,7 +241,7 @@ class Fused(torch.autograd.Function):
         for i0, i1 in [(0, b * c)] if by_rows else _shares(b * c):
             for y0, y1 in _shares(out.shape[2]) if by_rows else [(0, out.shape[2])]:
                 jobs.append((_forward, (i0, i1, y0, y1, c, *fields, yi, yf, xi, xf, target)))
-        _run(jobs)
+        _call(jobs)
         return out
 
     @staticmethod
@@ -215,7 +260,7 @@ class Fused(torch.autograd.Function):
         flat_b, flat_w, flat_d, _ = _flat(to_b, to_w, to_d, patches)
         _, w, d, p = _flat(to_b, weights, domains, patches)
         source = grad.contiguous().view(b * c, *grad.shape[2:]).numpy()
-        _run(
+        _call(
             [
                 (_backward, (i0, i1, c, w, d, p, yi, yf, xi, xf, source, flat_b, flat_w, flat_d, to_p[k].numpy()))
                 for k, (i0, i1) in enumerate(shares)
