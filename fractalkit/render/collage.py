@@ -28,7 +28,7 @@ from fractalkit.maps.fields import cosines, fold
 
 MAX_SIDE = 1 << 40
 BASE = 80  # points a side of the coarsest level, about: solved outright, so it should be small
-WASTE = 1.08  # points a side beyond those asked for that a better lattice may cost
+WASTE = 1.04  # points a side beyond those asked for that a better lattice may cost
 KEEP_BYTES = 16 << 20  # coarser levels up to this size are made once
 STRIP_BYTES = 1 << 20  # of the coarser level that a strip reads, where it is made anew
 STRIP_POINTS = 1 << 17
