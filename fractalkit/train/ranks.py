@@ -82,5 +82,6 @@ def processes(device: torch.device) -> Iterator[Ranks]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(device, dist.get_rank(), world)
+        dist.barrier()  # one that leaves while another still talks takes that one down
     finally:
         dist.destroy_process_group()
