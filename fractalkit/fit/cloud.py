@@ -36,6 +36,7 @@ GOOD = 1.03  # times the sampling floor: no better than this need be looked for
 ENOUGH = 1.05  # times the floor: what "auto" asks of a number of maps
 FRACTAL = 1.6  # times the floor: beyond this the cloud is no attractor of so few maps
 HOPELESS = 3.0  # times the floor: where a restart ends beyond this, another one does not help
+COMPLETED = 12  # maps, at most, for which a look for just the missing ones pays
 STRIDE = 4  # hops between two looks at how far the chains are
 _CAP = 0.95  # largest norm of a fitted map
 _AUTO = (2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36)
@@ -154,9 +155,16 @@ class _Fit:
                 known = chains[1].without_least(more) if more is not None and best is None else best
                 list(pool.map(lambda h, c: h.begin(k, c), chains, (None, known)))
                 tick()
-                for _ in range(0, budget.hops, STRIDE):
+                for i in range(0, budget.hops, STRIDE):
                     if any(h.best.score.total <= h.enough for h in chains):
                         break
+                    if 1 < k <= COMPLETED and i % (2 * STRIDE) == 0:
+                        kept = [h.sure(h.best) for h in chains]
+                        # the pool is both chains': nobody reads it while it grows
+                        limit = float(self.rng.choice([1.0, 0.75, 0.5, 0.5]))
+                        which = i // (2 * STRIDE) % 2
+                        searcher.complete(kept[which], budget.proposals // 5, budget.keep // 2, limit=limit)
+                        list(pool.map(lambda h, m: h.complete(m, k), chains, kept))
                     list(pool.map(lambda h: h.advance(STRIDE), chains))
                     tick()
                 candidates = list(pool.map(lambda h: h.finish(), chains))

@@ -52,12 +52,19 @@ class Hopper:
         """Weigh and score a code."""
         k = len(maps)
         points = points or self.budget.points
-        w = np.full(k, 1 / k) if weights is None else weights
+        w = self.guess(maps) if weights is None else weights
         sample = self.refiner.match(maps, w, points=points, seed=self.seed)
         if weights is None:
             w = self.refiner.weigh(sample, k)
             sample = self.refiner.match(maps, w, points=points, seed=self.seed)
         return Candidate(maps, w, self.refiner.score(sample))
+
+    def guess(self, maps: np.ndarray) -> np.ndarray:
+        """Weights as for a code of similitudes that fills a plane: what weighing begins with."""
+        sv = np.linalg.svd(maps[:, : 2 + (self.refiner.target.dim > 2), :3], compute_uv=False)
+        area = sv[:, 0] * sv[:, min(1, self.refiner.target.dim - 1)]
+        w = np.maximum(area, 0.01 * area.max() + 1e-12)
+        return w / w.sum()
 
     def refined(self, c: Candidate, steps: int, tau: tuple[float, float], *, points: int | None = None) -> Candidate:
         """A candidate after Gauss-Newton steps, or itself where they did not help."""
@@ -89,10 +96,14 @@ class Hopper:
         """Drop ``count`` random maps and refill from the pool, the last one by trial of several unlike each other."""
         drop = self.rng.choice(len(c.maps), min(count, len(c.maps)), replace=False)
         kept = np.delete(c.maps, drop, axis=0)
-        if len(drop) > 1:
-            kept = self._extended(kept, len(drop) - 1)
+        return self._filled(kept, len(drop))
+
+    def _filled(self, kept: np.ndarray, count: int, *, tried: int = 8, gap: float | None = None) -> Candidate:
+        """``kept`` with ``count`` maps of the pool, the last one by trial of several unlike each other."""
+        if count > 1:
+            kept = self._extended(kept, count - 1)
         few = max(self.budget.points // 2, 1000)
-        trials = [self.rate(np.concatenate([kept, m[None]]), points=few) for m in self._additions(kept, 8)]
+        trials = [self.rate(np.concatenate([kept, m[None]]), points=few) for m in self._additions(kept, tried, gap)]
         return self.rate(min(trials, key=lambda t: t.score.total).maps)
 
     def turn(self, c: Candidate) -> Candidate:
@@ -143,7 +154,7 @@ class Hopper:
         best = min(range(len(trials)), key=lambda i: trials[i].score.total)
         return self.rate(trials[best].maps)
 
-    def _additions(self, kept: np.ndarray, count: int) -> np.ndarray:
+    def _additions(self, kept: np.ndarray, count: int, gap: float | None = None) -> np.ndarray:
         """Maps of the pool ``[<= count, 3, 4]``, unlike each other, that cover most of what ``kept`` leaves bare."""
         s = self.searcher
         pool = s.pool
@@ -151,10 +162,10 @@ class Hopper:
         if len(kept):
             with _ONE_AT_A_TIME:
                 least = s.cost(kept)[0].min(axis=0)
-        allowed = np.flatnonzero(pool.size <= s.cap * self.rng.choice([1.0, 0.9, 0.7]))
+        allowed = np.flatnonzero(pool.size <= s.cap * self.rng.choice([1.0, 0.9, 0.7, 0.5]))
         allowed = allowed if len(allowed) else np.arange(len(pool))
-        gap = self.rng.choice([3.0, 12.0]) * s.spacing
-        total = np.minimum(least, pool.cost[allowed]).sum(axis=1)
+        gap = (gap or self.rng.choice([3.0, 12.0])) * s.spacing
+        total = s.left(least, pool.cost[allowed])
         order = allowed[np.argsort(total)[: 40 * count]]
         return pool.maps[order[s.distinct(pool.maps[order], gap)][:count]]
 
@@ -165,6 +176,30 @@ class Hopper:
             more = self._additions(maps, 8)
             maps = np.concatenate([maps, more[min(int(self.rng.exponential(1.5)), len(more) - 1)][None]])
         return maps
+
+    # ---- what is missing
+
+    def sure(self, c: Candidate) -> np.ndarray:
+        """The maps of a code, ``[< K, 3, 4]``, that are right, as far as one can see; a guess that differs by chance.
+
+        A generator sends the cloud into itself and a map that is wrong does not, by a factor of two or more as a rule.
+        """
+        forward = self.searcher.cost(c.maps)[1]
+        order = np.argsort(forward)
+        n = int(self.rng.integers(1, len(order)))
+        if self.rng.random() < 0.5:
+            n = 1 + int(np.argmax(np.diff(np.log(forward[order] + 0.05 * self.searcher.spacing))))
+        return c.maps[order[:n]]
+
+    def complete(self, kept: np.ndarray, k: int) -> None:
+        """Replace the worst of the front by the best of a few codes that hold ``kept`` and maps of the pool."""
+        few = [self.refined(self._filled(kept, k - len(kept), tried=16, gap=12.0), 5, (6.0, 3.0)) for _ in range(3)]
+        child = self.refined(min(few, key=lambda c: c.score.total), 8, (3.0, 2.0))
+        worst = max(range(len(self.front)), key=lambda i: self.front[i].score.total)
+        if len(self.front) < 3:
+            self.front.append(child)
+        elif child.score.total < self.front[worst].score.total:
+            self.front[worst] = child
 
     # ---- the search
 

@@ -88,12 +88,15 @@ class Searcher:
 
     # ---- candidates
 
-    def explore(self, aims: np.ndarray, count: int, keep: int) -> None:
-        """Propose ``count`` maps per band of ratios, register the best ``keep`` of each band, pool the good ones."""
+    def explore(self, aims: np.ndarray, count: int, keep: int, limit: float = 1.0) -> None:
+        """Propose ``count`` maps per band of ratios, register the best ``keep`` of each band, pool the good ones.
+
+        Bands that begin above ``limit`` are left out.
+        """
         found = []
         few = self.back[:160]
         for lo, hi, flat in BANDS:
-            if flat and (self.target.dim == 1 or self.isotropy > 0.1):
+            if lo >= limit or (flat and (self.target.dim == 1 or self.isotropy > 0.1)):
                 continue
             maps, misfit = kernels.propose(
                 count, int(self.rng.integers(1 << 31)), self.target.dim, self.anchors, aims.astype(np.int64),
@@ -231,6 +234,68 @@ class Searcher:
         both[:, :, :d, 3] = (maps[:, :d, :d] @ centre + maps[:, :d, 3])[:, None] - both[:, :, :d, :d] @ centre
         return both.reshape(-1, 3, 4)
 
+    def root(self, chosen: np.ndarray) -> None:
+        """Add the square and cube roots of the chosen maps to the pool, where they are real.
+
+        A large map's powers fit a cloud as well as it does and are found more easily: a stem's every second whorl.
+        """
+        d = self.target.dim
+        found = []
+        for f in self.pool.maps[chosen]:
+            whole = np.eye(d + 1)
+            whole[:d, :d], whole[:d, d] = f[:d, :d], f[:d, 3]
+            values, vectors = np.linalg.eig(whole)
+            if np.linalg.cond(vectors) > 1e6 or (np.abs(values.imag) + np.maximum(values.real, 0) < 1e-9).any():
+                continue
+            for power in (2, 3):
+                r = (vectors * values.astype(complex) ** (1 / power)) @ np.linalg.inv(vectors)
+                m = np.zeros((3, 4))
+                m[:d, :d], m[:d, 3] = r.real[:d, :d], r.real[:d, d]
+                if np.abs(r.imag).max() < 1e-9 and kernels.norm_of(m) <= self.cap:
+                    found.append(m)
+        self.add(np.array(found).reshape(-1, 3, 4))
+
+    def complete(self, kept: np.ndarray, count: int, keep: int, *, limit: float = 1.0, climbs: int = 3) -> None:
+        """Look for maps, of norm ``limit`` at most, that account for what the maps ``kept [H, 3, 4]`` leave bare.
+
+        Proposals are aimed there; then those that, beside ``kept``, cost least are shaken and registered anew, a few
+        times over: where only little of the cloud is left to account for, that climbs to its map from far.
+        """
+        least = self.cost(kept)[0].min(axis=0)
+        bare = self.back[self.bare(least)]
+        if len(bare) < 3:
+            return
+        whole = self.pool
+        # a pool of its own, begun with what is there already, of which the best go back
+        order = np.argsort(self.left(least, whole.cost) + self.reach * (whole.size > limit))[:300]
+        order = order[self.distinct(whole.maps[order], 3 * self.spacing)]
+        self.pool = Pool(whole.maps[order], whole.cost[order], whole.forward[order], whole.size[order])
+        self.explore(bare, count, keep, limit)
+        for climb in range(climbs):
+            order = np.argsort(self.left(least, self.pool.cost) + self.reach * (self.pool.size > limit))[:600]
+            order = order[self.distinct(self.pool.maps[order], 6 * self.spacing)][:12]
+            if climb == 0:
+                self.turn(order, 100)
+            self.mutate(order, 40)
+        order = np.argsort(self.left(least, self.pool.cost) + self.reach * (self.pool.size > limit))[:100]
+        best, self.pool = self.pool.maps[order], whole
+        self._insert(best)
+
+    def bare(self, least: np.ndarray) -> np.ndarray:
+        """Which witnesses, as a mask, no map comes near, where ``least [M]`` is what the cheapest one costs."""
+        local = np.maximum(self.target.spacing[self.back], self.spacing)
+        return least > local
+
+    def left(self, least: np.ndarray, cost: np.ndarray) -> np.ndarray:
+        """What each map of ``cost [H, M]`` leaves to be paid, ``[H]``, beside others that leave ``least [M]``.
+
+        Where something is bare only that counts: elsewhere one more map always gains a little, by the sampling alone.
+        """
+        bare = self.bare(least)
+        if bare.sum() >= 5:
+            least, cost = least[bare], cost[:, bare]
+        return np.minimum(least, cost).mean(axis=1)
+
     def divisors(self, count: int) -> np.ndarray:
         """Indices of maps of the pool that are surest to be words: large ones that hardly stray, unlike each other."""
         big = np.flatnonzero(self.pool.size > 0.25)
@@ -290,6 +355,10 @@ class Searcher:
             allowed = small if len(small) >= 2 * k else allowed
         cost = np.minimum(self.pool.cost[allowed], self.reach * 2)
         return allowed[_k_median(cost, min(k, len(allowed)), int(rng.integers(1 << 31)), shake)[0]]
+
+    def several(self, k: int) -> np.ndarray:
+        """The maps of a few unlike choices."""
+        return np.unique(np.concatenate([self.pick(k, self.rng, shake=s > 0) for s in range(5)]))
 
     def uncovered(self, chosen: np.ndarray, factor: float = 3.0) -> np.ndarray:
         """Witnesses that no chosen map's image comes near, as indices of the target's points."""
@@ -400,8 +469,9 @@ def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int,
         searcher.explore(aims, count, keep)
         progress()
         for _ in range(2):
+            searcher.root(searcher.several(k))
             by = np.union1d(searcher.divisors(8), searcher.choose(k, starts=1)[:8])
             searcher.divide(by, max(600 // len(by), 20))
-            several = np.unique(np.concatenate([searcher.pick(k, searcher.rng, shake=s > 0) for s in range(5)]))
+            several = searcher.several(k)
             searcher.mutate(several, max(500 // len(several), 8))
             searcher.turn(several, 150)
