@@ -1,0 +1,161 @@
+"""An adaptive binary range coder whose probabilities are mixed from several contexts, in integers throughout.
+
+Each binary decision is predicted in up to K contexts. A context holds a probability that learns from the bits seen in
+it, fast at first; the K predictions are mixed in the logistic domain, p = squash(sum_k w_k stretch(p_k)), with weights
+that learn by gradient descent on the code length (Mahoney, PAQ, Florida Tech CS-2005-16). The bits go through a
+carryless 32-bit range coder. No floating point is involved, so that the same decisions give the same bytes everywhere.
+
+One function, :func:`code`, encodes or decodes by the state's mode: a syntax is written once and serves both ways.
+Decoding never fails: past the end of the bytes it reads zeros and raises a flag that the caller may look at.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+# mypy: disable-error-code="no-untyped-def, call-arg"
+
+K = 6  # contexts of a decision, at most
+ENCODE, DECODE = 0, 1
+MODE, LOW, HIGH, VALUE, POSITION, END, SPENT = range(7)  # places in the state
+_STEPS = 4096
+
+
+def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # rounding to integers hides the last digit in which mathematical libraries differ
+    squash = [min(65535 - 24, max(24, round(65536 / (1 + math.exp(-(i - 2048) / 256))))) for i in range(_STEPS)]
+    stretch = [round(256 * math.log((i + 0.5) / (_STEPS - i - 0.5))) for i in range(_STEPS)]
+    rate = [round(65536 / (n + 1.6)) for n in range(256)]
+    return np.array(squash, np.int64), np.clip(np.array(stretch, np.int64), -2047, 2047), np.array(rate, np.int64)
+
+
+_SQUASH, _STRETCH, _RATE = _tables()
+_LIMIT = 250  # a context's probability moves by at least 1 / (limit + 1.6) of the way
+
+
+def coder(mode: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """State and bytes of a coder: ``data`` is uint8, read from the start, or room to write in (it grows by copying)."""
+    state = np.zeros(8, np.int64)
+    state[MODE] = mode
+    state[HIGH] = 0xFFFFFFFF
+    state[END] = len(data)
+    if mode == DECODE:
+        _begin(state, data)
+    return state, data
+
+
+def models(contexts: int, sets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fresh probabilities ``[contexts]`` (of 65536), how often each was used, and mixing weights ``[sets, K]``."""
+    return (
+        np.full(contexts, 32768, np.int64),
+        np.zeros(contexts, np.uint8),
+        np.full((sets, K), round(65536 * 0.3), np.int64),
+    )
+
+
+@nb.njit(cache=True)
+def _begin(state, data):
+    value = 0
+    for _ in range(4):
+        value = (value << 8) | _next(state, data)
+    state[VALUE] = value
+
+
+@nb.njit(cache=True, inline="always")
+def _next(state, data):
+    at = state[POSITION]
+    state[POSITION] = at + 1
+    if at < state[END]:
+        return np.int64(data[at])
+    if at >= state[END] + 4:
+        state[SPENT] = 1  # the coder looks four bytes ahead; beyond that the bits are made up
+    return np.int64(0)
+
+
+@nb.njit(cache=True)
+def _shift(state, data):
+    """Move out, or in, the bytes on which both ends of the interval agree."""
+    low, high = state[LOW], state[HIGH]
+    while (low ^ high) & 0xFF000000 == 0:
+        if state[MODE] == 0:
+            if state[POSITION] < state[END]:
+                data[state[POSITION]] = np.uint8(high >> 24)
+            else:
+                state[SPENT] = 1
+            state[POSITION] += 1
+        else:
+            state[VALUE] = ((state[VALUE] << 8) & 0xFFFFFFFF) | _next(state, data)
+        low = (low << 8) & 0xFFFFFFFF
+        high = ((high << 8) & 0xFFFFFFFF) | 255
+    state[LOW], state[HIGH] = low, high
+
+
+@nb.njit(cache=True)
+def _interval(state, data, p, bit):
+    """Narrow the interval by a bit whose probability of being one is p / 65536; returns the bit."""
+    low, high = state[LOW], state[HIGH]
+    span = high - low
+    middle = low + (span >> 16) * p + (((span & 0xFFFF) * p) >> 16)
+    if state[MODE] == 1:
+        bit = 1 if state[VALUE] <= middle else 0
+    if bit:
+        state[HIGH] = middle
+    else:
+        state[LOW] = middle + 1
+    _shift(state, data)
+    return bit
+
+
+@nb.njit(cache=True)
+def code(state, data, prob, count, weight, context, k, wset, bit):
+    """Encode ``bit`` or decode and return it, in the first ``k`` contexts of ``context``, mixed by weights ``wset``."""
+    s = np.empty(6, np.int64)
+    dot = np.int64(0)
+    for i in range(k):
+        s[i] = _STRETCH[prob[context[i]] >> 4]
+        dot += weight[wset, i] * s[i]
+    x = min(2047, max(-2047, dot >> 16))
+    p = _SQUASH[x + 2048]
+    bit = _interval(state, data, p, bit)
+    error = ((bit << 16) - p) * 6
+    for i in range(k):
+        weight[wset, i] += (s[i] * error + (1 << 17)) >> 18
+        c = context[i]
+        prob[c] += (((bit << 16) - prob[c]) * _RATE[count[c]]) >> 16
+        if prob[c] < 32:
+            prob[c] = 32
+        elif prob[c] > 65503:
+            prob[c] = 65503
+        if count[c] < _LIMIT:
+            count[c] += 1
+    return bit
+
+
+@nb.njit(cache=True)
+def raw(state, data, bits, value):
+    """``bits`` bits of an integer as they are, most significant first."""
+    out = np.int64(0)
+    for i in range(bits - 1, -1, -1):
+        out = (out << 1) | _interval(state, data, 32768, (value >> i) & 1)
+    return out
+
+
+@nb.njit(cache=True)
+def finish(state, data):
+    """End encoding; returns the number of bytes, or -1 where there was no room for them."""
+    # one byte that, followed by zeros, lies within the interval is found where there is one
+    low, high = state[LOW], state[HIGH]
+    for size in range(1, 5):
+        shift = 32 - 8 * size
+        value = ((low + (1 << shift) - 1) >> shift) << shift
+        if value <= high:
+            for i in range(size):
+                if state[POSITION] >= state[END]:
+                    return -1
+                data[state[POSITION]] = np.uint8((value >> (24 - 8 * i)) & 255)
+                state[POSITION] += 1
+            break
+    return state[POSITION] if state[SPENT] == 0 else -1

@@ -1,0 +1,120 @@
+"""Segments of the quadtree codec: planes to bytes and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fractalkit.codec import quadtree_syntax as syntax
+from fractalkit.codec.entropy import DECODE, ENCODE, coder, finish, models
+
+if TYPE_CHECKING:
+    from fractalkit.codes.quadtree import QuadtreeCode, QuadtreePlane
+
+_NONE = np.zeros((0, 0), np.uint8)
+
+
+def _order(n: int) -> tuple[list[int], list[int]]:
+    """Planes of the segment of luma, and of chroma."""
+    return ([0] if n in (1, 3) else [0, 3]), ([1, 2] if n >= 3 else [])
+
+
+def _guide(raster: np.ndarray, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
+    """A raster of luma's cells at chroma's."""
+    if raster.shape == like.shape:
+        return raster
+    out = raster[::2, ::2]
+    rows, columns = max(0, shape[0] - out.shape[0]), max(0, shape[1] - out.shape[1])
+    return np.ascontiguousarray(np.pad(out, ((0, rows), (0, columns)), mode="edge")[: shape[0], : shape[1]])
+
+
+def _code(
+    state: Any,
+    data: np.ndarray,
+    planes: list[QuadtreePlane],
+    which: int,
+    means: list[np.ndarray],
+    top: int,
+    bottom: int,
+) -> None:
+    """All decisions of one of the three segments; ``means`` are filled by the first and used by the others."""
+    luma, chroma = _order(len(planes))
+    if which == 0:
+        sets = {
+            False: models(syntax.TREE_CONTEXTS, syntax.TREE_SETS),
+            True: models(syntax.TREE_CONTEXTS, syntax.TREE_SETS),
+        }
+        for i, p in enumerate(planes):
+            guide = _NONE
+            if i in chroma:
+                guide = planes[1].logs if i == 2 else _guide(planes[0].logs, p.logs.shape, p.logs)
+            syntax.code_tree(
+                state, data, *sets[i in chroma], p.logs, p.level, means[i], guide, p.height, p.width, top, bottom
+            )
+        return
+    set_ = models(syntax.COSINE_CONTEXTS, syntax.COSINE_SETS)
+    busy = _NONE
+    for i in luma if which == 1 else chroma:
+        p = planes[i]
+        busy = syntax.code_cosines(
+            state, data, *set_, p.logs, p.level, p.maps, means[i], busy, p.height, p.width, top, int(i in (2, 3))
+        )
+
+
+def write_planes(planes: list[QuadtreePlane], top: int, bottom: int) -> list[bytes]:
+    """The three segments of a tile."""
+    means = [np.zeros(p.logs.shape, np.int64) for p in planes]
+    out = []
+    for which in range(3):
+        if which == 2 and len(planes) < 3:
+            out.append(b"")
+            continue
+        room = 1024 + sum(p.level.size for p in planes)
+        while True:
+            state, data = coder(ENCODE, np.zeros(room, np.uint8))
+            _code(state, data, planes, which, means, top, bottom)
+            n = finish(state, data)
+            if n >= 0:
+                break
+            room *= 4
+        out.append(data[:n].tobytes())
+    return out
+
+
+def read_planes(code: QuadtreeCode, tile: int) -> list[QuadtreePlane]:
+    """The planes of a tile. Any bytes give planes with values in their ranges; what is missing is zero."""
+    from fractalkit.codes.quadtree import QuadtreePlane, plane_steps
+
+    s, n = code.settings, len(code.tiles)
+    where = code.tiles[tile]
+    planes = []
+    for i, step in enumerate(plane_steps(s, code.channels)):
+        chroma = i in (1, 2)
+        height, width = where.height, where.width
+        if chroma and s.half:
+            height, width = (height + 1) // 2, (width + 1) // 2
+        big = 1 << s.top
+        h, w = -(-height // big) * big, -(-width // big) * big
+        maps = np.zeros((h >> 2, w >> 2, 4) if s.maps[chroma] else (0, 0, 4), np.int32)
+        shrink = tuple(v / 256 for v in s.shrink[3 * chroma : 3 * chroma + 3])
+        planes.append(
+            QuadtreePlane(
+                np.zeros((h >> 2, w >> 2), np.uint8),
+                np.zeros((h, w), np.int32),
+                maps,
+                height,
+                width,
+                step,
+                (shrink[0], shrink[1], shrink[2]),
+                1 << s.grid,
+            )  # fmt: skip
+        )
+    means = [np.zeros(p.logs.shape, np.int64) for p in planes]
+    for which in range(3):
+        if which == 2 and len(planes) < 3:
+            continue
+        data = np.frombuffer(code.segments[which * n + tile], np.uint8).copy()  # compiled code wants it writable
+        state, data = coder(DECODE, data)
+        _code(state, data, planes, which, means, s.top, s.bottom)
+    return planes

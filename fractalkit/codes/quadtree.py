@@ -1,0 +1,259 @@
+"""A picture as a quadtree of maps: what a ``.fk`` file of the quadtree codec holds."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fractalkit.codec import container
+from fractalkit.errors import DataError, UsageError
+
+STEPS_PER_OCTAVE = 128
+FINEST = 1 / 16  # the quantiser's finest step, in sample values
+# a plane's step relative to luma's: an error of one in Cb or Cr changes R, G and B by 3.26 and 2.48 squares, in luma by 3
+CHROMA_STEPS = ((3 / 3.258) ** 0.5, (3 / 2.475) ** 0.5)
+GRID_CONTRAST = 0.12  # contrasts are multiples of this, at most 0.96
+
+
+@dataclass(frozen=True)
+class QuadtreePlane:
+    """One plane of one tile, arrays as in :mod:`fractalkit.codec.quadtree_syntax`.
+
+    Attributes:
+        logs: ``[h, w]`` uint8, log2 of the side of the leaf over each cell of 4 x 4; 0 where the picture has ended.
+        level: ``[4 h, 4 w]`` int32, quantised cosines.
+        maps: ``[h, w, 4]`` int32, contrast, isometry and offset of the domain, or ``[0, 0, 4]``.
+        height, width: of the samples that count.
+        step: of the quantiser, in sample values.
+        shrink: how far reconstructed magnitudes 1, 2 and more lie below their levels, in steps.
+        grid: distance of domains, in samples.
+    """
+
+    logs: np.ndarray
+    level: np.ndarray
+    maps: np.ndarray
+    height: int
+    width: int
+    step: float
+    shrink: tuple[float, float, float]
+    grid: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the codec needs beside the segments.
+
+    Attributes:
+        step: index of the quantiser's step, ``FINEST * 2^(index / 128)``.
+        half: chroma has half the resolution.
+        deblock: strength of the filter over the borders of leaves, 0 off.
+        top, bottom: log2 of the largest and of the smallest leaf.
+        grid: log2 of the distance of domains, in samples.
+        shrink: for luma, then for chroma, three numbers in 1/256 of a step.
+        tile: side of a tile, in samples.
+        maps: luma leaves may have maps; chroma leaves may.
+        plain: fixed ranges of one size (the plain PIFS of the paper).
+    """
+
+    step: int
+    half: bool = True
+    deblock: int = 0
+    top: int = 5
+    bottom: int = 2
+    grid: int = 2
+    shrink: tuple[int, ...] = (0, 0, 0, 0, 0, 0)
+    tile: int = 1024
+    maps: tuple[bool, bool] = (True, False)
+    plain: bool = False
+
+    def pack(self) -> bytes:
+        """Fifteen bytes."""
+        flags = self.half | self.maps[0] << 1 | self.maps[1] << 2 | self.plain << 3
+        return struct.pack(
+            "<HBBBBB6bH", self.step, flags, self.deblock, self.top, self.bottom, self.grid, *self.shrink, self.tile
+        )
+
+    @classmethod
+    def unpack(cls, data: bytes, name: str) -> Settings:
+        """From those bytes; a DataError where one is out of its range."""
+        if len(data) != 15:
+            raise DataError(f"{name}: settings of {len(data)} bytes, expected 15; the file is damaged")
+        step, flags, deblock, top, bottom, grid, *rest = struct.unpack("<HBBBBB6bH", data)
+        if not (step < 4096 and flags < 16 and deblock < 16 and 2 <= bottom <= top <= 6 and grid <= 6):
+            raise DataError(f"{name}: settings out of range; the file is damaged")
+        if rest[6] < 64 or rest[6] % 64:
+            raise DataError(f"{name}: tiles of {rest[6]} samples; the file is damaged")
+        return cls(
+            step, bool(flags & 1), deblock, top, bottom, grid, tuple(rest[:6]), rest[6],
+            (bool(flags & 2), bool(flags & 4)), bool(flags & 8),
+        )  # fmt: skip
+
+    @property
+    def size(self) -> float:
+        """The quantiser's step for luma, in sample values."""
+        return float(FINEST * 2 ** (self.step / STEPS_PER_OCTAVE))
+
+
+def step_index(step: float) -> int:
+    """Index of the step nearest to ``step`` sample values.
+
+    >>> step_index(1.0)
+    512
+    """
+    import math
+
+    return min(4095, max(0, round(STEPS_PER_OCTAVE * math.log2(max(step, 1e-9) / FINEST))))
+
+
+@dataclass(frozen=True)
+class Tile:
+    """Where a tile lies in the picture, in pixels."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class QuadtreeCode:
+    """A whole picture: settings, and for each tile three segments, tree and means, luma, chroma.
+
+    The segments are entropy coded; :meth:`planes` reads a tile's arrays. The map is in :mod:`fractalkit.maps.quadtree`.
+
+    Attributes:
+        height, width, channels, depth: of the picture.
+        settings: see :class:`Settings`.
+        segments: ``3 * tiles`` byte strings: all trees, then all luma, then all chroma.
+        metadata: "icc" and "exif", as bytes.
+    """
+
+    height: int
+    width: int
+    channels: int
+    depth: int
+    settings: Settings
+    segments: tuple[bytes, ...]
+    metadata: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.segments) != 3 * len(self.tiles):
+            raise DataError(f".fk data: {len(self.segments)} segments for {len(self.tiles)} tiles; the file is damaged")
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """All tiles, row by row, of about equal size."""
+        return tiles(self.height, self.width, self.settings.tile)
+
+    @property
+    def steps(self) -> list[float]:
+        """The quantiser's step of each plane."""
+        return plane_steps(self.settings, self.channels)
+
+    def planes(self, tile: int) -> list[QuadtreePlane]:
+        """The arrays of a tile: luma, then Cb and Cr, then alpha, as far as the picture has them."""
+        from fractalkit.codec.quadtree import read_planes
+
+        return read_planes(self, tile)
+
+    def to_bytes(self) -> bytes:
+        """The ``.fk`` file."""
+        header = container.Header(
+            "quadtree", self.height, self.width, self.channels, self.depth, self.settings.pack(), self.metadata
+        )
+        return container.write(header, list(self.segments))
+
+    @classmethod
+    def from_bytes(
+        cls, data: bytes, name: str = ".fk data", *, max_pixels: int = container.MAX_PIXELS, partial: bool = False
+    ) -> QuadtreeCode:
+        """From a ``.fk`` file; with ``partial`` also from its beginning.
+
+        Raises:
+            DataError: damaged, cut off, of another codec, or larger than ``max_pixels``; it begins with ``name``.
+        """
+        header, segments = container.read(data, name, max_pixels=max_pixels, partial=partial)
+        if header.codec != "quadtree":
+            raise DataError(f"{name}: coded by {header.codec!r}, not by the quadtree codec")
+        settings = Settings.unpack(header.settings, name)
+        if len(segments) != 3 * len(tiles(header.height, header.width, settings.tile)):
+            raise DataError(f"{name}: {len(segments)} segments do not fit its tiles; the file is damaged")
+        return cls(
+            header.height, header.width, header.channels, header.depth, settings, tuple(segments), header.metadata
+        )
+
+    def summary(self) -> dict[str, Any]:
+        """Plain facts: leaves by side and kind, bytes by part, step, and so on."""
+        leaves: dict[str, int] = {}
+        kinds = {"flat": 0, "cosines": 0, "map": 0, "map and cosines": 0}
+        for i in range(len(self.tiles)):
+            for plane in self.planes(i):
+                for log in range(2, 7):
+                    block = _blocks(plane, log)
+                    if block is None:
+                        continue
+                    busy, mapped = block
+                    leaves[str(1 << log)] = leaves.get(str(1 << log), 0) + len(busy)
+                    for key, a, b in (
+                        ("flat", False, False), ("cosines", True, False), ("map", False, True),
+                        ("map and cosines", True, True),
+                    ):  # fmt: skip
+                        kinds[key] += int(((busy == a) & (mapped == b)).sum())
+        n = len(self.tiles)
+        parts = [sum(map(len, self.segments[k * n : (k + 1) * n])) for k in range(3)]
+        return {
+            "step": round(self.settings.size, 4),
+            "chroma": "none" if self.channels == 1 else "half" if self.settings.half else "full",
+            "deblock": self.settings.deblock,
+            "tiles": n,
+            "leaves": leaves,
+            "kinds": kinds,
+            "bytes": {"trees and means": parts[0], "luma": parts[1], "chroma": parts[2]},
+        }
+
+
+def _blocks(plane: QuadtreePlane, log: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Of the leaves of one side: whether they hold cosines beside the mean, and whether they have a map."""
+    side = 1 << log
+    cells = side >> 2
+    if plane.level.shape[0] % side or plane.level.shape[1] % side:
+        return None
+    first = plane.logs[::cells, ::cells] == log
+    if not first.any():
+        return None
+    h, w = first.shape
+    energy = np.abs(plane.level).reshape(h, side, w, side).sum((1, 3))
+    energy = energy - np.abs(plane.level[::side, ::side])
+    busy = (energy > 0)[first]
+    mapped = plane.maps[::cells, ::cells, 0][first] > 0 if plane.maps.size else np.zeros(len(busy), bool)
+    return busy, mapped
+
+
+def tiles(height: int, width: int, side: int) -> list[Tile]:
+    """Tiles of at most ``side``, of about equal size and multiples of 64, row by row.
+
+    >>> [(t.y, t.x, t.height, t.width) for t in tiles(100, 150, 128)]
+    [(0, 0, 100, 128), (0, 128, 100, 22)]
+    """
+    if height < 1 or width < 1:
+        raise UsageError(f"a picture of {width} x {height} pixels has nothing to code")
+    out = []
+
+    def cuts(n: int) -> list[tuple[int, int]]:
+        count = -(-n // side)
+        each = -(-n // count // 64) * 64
+        return [(i, min(each, n - i)) for i in range(0, n, each)]
+
+    for y, h in cuts(height):
+        out += [Tile(y, x, h, w) for x, w in cuts(width)]
+    return out
+
+
+def plane_steps(settings: Settings, channels: int) -> list[float]:
+    """The quantiser's step of luma, Cb, Cr and alpha, as far as there are any, in sample values."""
+    s = settings.size
+    chroma = [s * c * (0.5 if settings.half else 1.0) for c in CHROMA_STEPS] if channels >= 3 else []
+    return [s, *chroma] + ([s] if channels == 4 else [])
