@@ -33,7 +33,7 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 _SQUASH, _STRETCH, _RATE = _tables()
-_LIMIT = 250  # a context's probability moves by at least 1 / (limit + 1.6) of the way
+_LIMIT = 160  # a context's probability moves by at least 1 / (limit + 1.6) of the way
 
 
 def coder(mode: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -120,7 +120,7 @@ def code(state, data, prob, count, weight, context, k, wset, bit):
     x = min(2047, max(-2047, dot >> 16))
     p = _SQUASH[x + 2048]
     bit = _interval(state, data, p, bit)
-    error = ((bit << 16) - p) * 6
+    error = ((bit << 16) - p) * 12
     for i in range(k):
         weight[wset, i] += (s[i] * error + (1 << 17)) >> 18
         c = context[i]

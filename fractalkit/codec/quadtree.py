@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fractalkit.codec import priors
 from fractalkit.codec import quadtree_syntax as syntax
-from fractalkit.codec.entropy import DECODE, ENCODE, coder, finish, models
+from fractalkit.codec.entropy import DECODE, ENCODE, coder, finish
 
 if TYPE_CHECKING:
     from fractalkit.codes.quadtree import QuadtreeCode, QuadtreePlane
@@ -37,14 +39,12 @@ def _code(
     means: list[np.ndarray],
     top: int,
     bottom: int,
+    start: Callable[[str], priors.Models],
 ) -> None:
     """All decisions of one of the three segments; ``means`` are filled by the first and used by the others."""
     luma, chroma = _order(len(planes))
     if which == 0:
-        sets = {
-            False: models(syntax.TREE_CONTEXTS, syntax.TREE_SETS),
-            True: models(syntax.TREE_CONTEXTS, syntax.TREE_SETS),
-        }
+        sets = {False: start("tree"), True: start("chroma tree")}
         for i, p in enumerate(planes):
             guide = _NONE
             if i in chroma:
@@ -53,7 +53,7 @@ def _code(
                 state, data, *sets[i in chroma], p.logs, p.level, means[i], guide, p.height, p.width, top, bottom
             )
         return
-    set_ = models(syntax.COSINE_CONTEXTS, syntax.COSINE_SETS)
+    set_ = start("cosines" if which == 1 else "chroma cosines")
     busy = _NONE
     for i in luma if which == 1 else chroma:
         p = planes[i]
@@ -62,8 +62,10 @@ def _code(
         )
 
 
-def write_planes(planes: list[QuadtreePlane], top: int, bottom: int) -> list[bytes]:
-    """The three segments of a tile."""
+def write_planes(
+    planes: list[QuadtreePlane], top: int, bottom: int, start: Callable[[str], priors.Models] = priors.learned
+) -> list[bytes]:
+    """The three segments of a tile; ``start`` gives the models that each begins with."""
     means = [np.zeros(p.logs.shape, np.int64) for p in planes]
     out = []
     for which in range(3):
@@ -73,7 +75,7 @@ def write_planes(planes: list[QuadtreePlane], top: int, bottom: int) -> list[byt
         room = 1024 + sum(p.level.size for p in planes)
         while True:
             state, data = coder(ENCODE, np.zeros(room, np.uint8))
-            _code(state, data, planes, which, means, top, bottom)
+            _code(state, data, planes, which, means, top, bottom, start)
             n = finish(state, data)
             if n >= 0:
                 break
@@ -116,5 +118,5 @@ def read_planes(code: QuadtreeCode, tile: int) -> list[QuadtreePlane]:
             continue
         data = np.frombuffer(code.segments[which * n + tile], np.uint8).copy()  # compiled code wants it writable
         state, data = coder(DECODE, data)
-        _code(state, data, planes, which, means, s.top, s.bottom)
+        _code(state, data, planes, which, means, s.top, s.bottom, priors.learned)
     return planes

@@ -32,7 +32,7 @@ from fractalkit.fit import quadtree_rd as rd
 from fractalkit.fit.quadtree_search import features, search
 from fractalkit.maps import quadtree as maps
 
-LAMBDA = 0.07  # of the squared step
+LAMBDA = 0.085  # of the squared step
 SHRINK = (0.05, 0.03, 0.02)
 FRACTION = {8: 16, 16: 4}  # samples are integers in these fractions, so that transforms are exact
 MAX_MAP = 16  # side of the largest leaf that may have a map
@@ -65,9 +65,9 @@ EFFORTS = (
     Effort(1, maps=()),
     Effort(1, maps=(3,), grid=4, isometries=1),
     Effort(1, maps=(3,), grid=3),
-    Effort(2, maps=(3, 4), grid=3),
-    Effort(2, maps=(3, 4), grid=3, count=25),
-    Effort(2, maps=(2, 3, 4), grid=3, count=25),
+    Effort(2, top=6, maps=(3, 4), grid=3),
+    Effort(2, top=6, maps=(3, 4), grid=3, count=25),
+    Effort(2, top=6, maps=(2, 3, 4), grid=3, count=25),
     Effort(3, top=6, maps=(2, 3, 4), grid=2, count=25),
     Effort(3, top=6, maps=(2, 3, 4), grid=2, count=33),
     Effort(4, top=6, maps=(2, 3, 4), grid=1, count=33),
