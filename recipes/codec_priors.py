@@ -15,20 +15,20 @@ import numpy as np
 from PIL import Image
 
 from fractalkit.codec import priors
-from fractalkit.codec.quadtree import write_planes
+from fractalkit.codes.quadtree_segments import write_planes
 from fractalkit.fit.quadtree import encode
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif"}
 
 
 def pictures(folders: list[Path], limit: int) -> list[np.ndarray]:
-    """Up to ``limit`` pictures of each folder, evenly, at most 1024 pixels a side; JPEGs are halved, to lose their blocks."""
+    """Up to ``limit`` pictures of each folder, at most 1024 pixels a side; JPEGs are halved, to lose their blocks."""
     out = []
     for folder in folders:
         files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
         for path in files[:: max(1, len(files) // limit)][:limit]:
-            with Image.open(path) as im:
-                im = im if im.mode == "L" else im.convert("RGB")
+            with Image.open(path) as opened:
+                im: Image.Image = opened.convert("L" if opened.mode == "L" else "RGB")
                 if path.suffix.lower() in (".jpg", ".jpeg"):
                     im = im.reduce(2)
                 im.thumbnail((1024, 1024), Image.Resampling.BOX)
@@ -47,7 +47,8 @@ def main() -> None:
     for i, picture in enumerate(pictures(options.folders, options.limit)):
         for quality in (34, 40, 46, 52, 60, 74):
             effort = 6 if (i + quality) % 3 == 0 else 1
-            codes.append(encode(picture, quality=quality, effort=effort, chroma=("full", "half")[i % 4 == 3], deblock=False))
+            chroma = "half" if i % 4 == 3 else "full"
+            codes.append(encode(picture, quality=quality, effort=effort, chroma=chroma, deblock=False))
     states = {name: priors.fresh(name) for name in priors.SHAPES}
     total = 0
     for i in np.random.default_rng(0).permutation(len(codes)):
@@ -55,7 +56,7 @@ def main() -> None:
         for tile in range(len(code.tiles)):
             parts = write_planes(code.planes(tile), code.settings.top, code.settings.bottom, states.__getitem__)
             total += sum(map(len, parts))
-    np.savez_compressed(options.out, **priors.packed(states))
+    np.savez_compressed(options.out, **priors.packed(states))  # type: ignore[arg-type]
     print(f"{options.out}: {options.out.stat().st_size} bytes, from {len(codes)} codes of {total} bytes in all")
 
 

@@ -17,15 +17,20 @@ ALLOWED = {
     "errors": set(),
     "files": {"errors"},
     "core": {"errors"},
-    "codes": BASE,
+    "codec": BASE,
+    "codes": BASE | {"codec"},
+    "jobs": BASE,
     "maps": BASE | {"core", "codes"},
     "orbit": BASE | {"core", "codes", "maps"},
     "fit": BASE | {"core", "codes", "maps", "orbit"},
+    "fk": BASE | {"codec", "codes", "maps", "models"},
+    "pil_plugin": BASE | {"codec", "fk", "fit"},
     "data": BASE,
     "train": BASE | {"data"},  # any network with the right methods; knows none by name
     "models": BASE | {"core", "codes", "maps", "train"},  # a configuration says how it is trained
     "render": BASE | {"core", "codes", "maps", "orbit", "fit"},
-    "cli": BASE | {"core", "codes", "maps", "orbit", "fit", "data", "render", "train", "models"},
+    "cli": BASE
+    | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs", "fk"},
     "__main__": {"cli"},
 }
 

@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 Examples:
   fractalkit info bunny.ifs.json
   fractalkit info bunny.ifs.png --json
+  fractalkit info photo.fk
   fractalkit info runs/a/best.safetensors
   fractalkit info scan.ply"""
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def info(file: Path, as_json: bool) -> None:
-    """Describe FILE: a code (.ifs.json), a picture of ours (.png), weights or a collage (.safetensors), a cloud."""
+    """Describe FILE: a code (.ifs.json), a picture (.png, .fk), weights or a collage (.safetensors), a cloud."""
     suffix = file.suffix.lower()
     if not file.exists():
         raise DataError(f"{file}: there is no such file; check the name")
@@ -34,6 +35,8 @@ def info(file: Path, as_json: bool) -> None:
         result = {"file": str(file), "kind": "code", **describe_code(load_code(file))}
     elif suffix == ".png":
         result = describe_picture(file)
+    elif suffix == ".fk":
+        result = describe_fk(file)
     elif suffix == ".safetensors":
         result = {"file": str(file), **describe_tensors(file)}
     else:
@@ -85,6 +88,23 @@ def describe_picture(path: Path) -> dict[str, Any]:
         result["code"] = describe_code(load_code(path))
     others = {k: v[:200] for k, v in texts.items() if k not in (CODE_KEY, SEED_KEY, COMMAND_KEY)}
     return result | ({"text": others} if others else {})
+
+
+def describe_fk(path: Path) -> dict[str, Any]:
+    """Codec, size, bits by part, leaves by size and kind, and the proof that the map contracts."""
+    from fractalkit import fk
+    from fractalkit.codec.container import read_header
+
+    with path.open("rb") as f:
+        header = read_header(f, str(path))
+    size = path.stat().st_size
+    result: dict[str, Any] = {
+        "file": str(path), "kind": "compressed picture", "codec": header.codec, "width": header.width,
+        "height": header.height, "channels": header.channels, "depth": header.depth, "bytes": size,
+        "bits_per_pixel": 8 * size / (header.width * header.height),
+        "metadata": {k: f"{len(v)} bytes" for k, v in header.metadata.items()},
+    }  # fmt: skip
+    return result | fk.load(path).summary()
 
 
 def describe_tensors(path: Path) -> dict[str, Any]:

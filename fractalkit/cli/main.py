@@ -18,6 +18,8 @@ COMMANDS = {
     "ifs": "fractalkit.cli.ifs:ifs",
     "sample": "fractalkit.cli.sample:sample",
     "evaluate": "fractalkit.cli.evaluate:evaluate",
+    "compress": "fractalkit.cli.compress:compress",
+    "decompress": "fractalkit.cli.decompress:decompress",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
 }
@@ -100,5 +102,7 @@ def main() -> None:
     fractalkit ifs bunny.ply --maps 16      a cloud in, its fractal out
     fractalkit ifs barnsley-fern            a preset, drawn
     fractalkit sample --model vdvae_mnist --res 1440        a digit at any size
+    fractalkit compress photo.png --bpp 0.5                 photo.fk
+    fractalkit decompress photo.fk --res 4x                 and back, larger
     fractalkit info bunny.ifs.json          what a file holds
     """

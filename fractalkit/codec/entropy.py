@@ -16,7 +16,7 @@ import math
 import numba as nb
 import numpy as np
 
-# mypy: disable-error-code="no-untyped-def, call-arg"
+# mypy: disable-error-code="no-untyped-def, call-arg, operator"
 
 K = 6  # contexts of a decision, at most
 ENCODE, DECODE = 0, 1

@@ -35,11 +35,11 @@ def _learned() -> dict[str, Models]:
         data = np.load(f, allow_pickle=False)
         out = {}
         for name in SHAPES:
-            prob, count, weight = fresh(name)
+            prob, count, _ = fresh(name)
             used = data[f"{name} used"]
             prob[used] = data[f"{name} prob"]
             count[used] = data[f"{name} count"]
-            out[name] = (prob, count, data[f"{name} weight"].astype(np.int64))
+            out[name] = prob, count, data[f"{name} weight"].astype(np.int64)
     return out
 
 

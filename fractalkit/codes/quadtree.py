@@ -13,7 +13,7 @@ from fractalkit.errors import DataError, UsageError
 
 STEPS_PER_OCTAVE = 128
 FINEST = 1 / 16  # the quantiser's finest step, in sample values
-# a plane's step relative to luma's: an error of one in Cb or Cr changes R, G and B by 3.26 and 2.48 squares, in luma by 3
+# a plane's step relative to luma's: an error of one in Cb or Cr is 3.26 or 2.48 squares in R, G and B, in luma 3
 CHROMA_STEPS = ((3 / 3.258) ** 0.5, (3 / 2.475) ** 0.5)
 GRID_CONTRAST = 0.12  # contrasts are multiples of this, at most 0.96
 
@@ -155,7 +155,7 @@ class QuadtreeCode:
 
     def planes(self, tile: int) -> list[QuadtreePlane]:
         """The arrays of a tile: luma, then Cb and Cr, then alpha, as far as the picture has them."""
-        from fractalkit.codec.quadtree import read_planes
+        from fractalkit.codes.quadtree_segments import read_planes
 
         return read_planes(self, tile)
 
@@ -211,7 +211,7 @@ class QuadtreeCode:
             "tiles": n,
             "leaves": leaves,
             "kinds": kinds,
-            "bytes": {"trees and means": parts[0], "luma": parts[1], "chroma": parts[2]},
+            "bytes by part": {"trees and means": parts[0], "luma": parts[1], "chroma": parts[2]},
         }
 
 

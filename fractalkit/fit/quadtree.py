@@ -1,9 +1,10 @@
 """A picture to a quadtree code: the encoder.
 
-For each tile: cosines of all blocks of all sizes; for promising blocks the domain that explains most (a matrix product, see
-:mod:`.quadtree_search`); then rate against distortion, bottom up (:mod:`.quadtree_rd`); then bytes. Rates are learned from
-pass to pass, and domains are taken from the picture as the pass before decodes it, so that the fixed point is near what
-the encoder reckoned with. One number, the quantiser's step, trades size for quality; a target is met by bisection.
+For each tile: cosines of all blocks of all sizes; for promising blocks the domain that explains most (a matrix product,
+see :mod:`.quadtree_search`); then rate against distortion, bottom up (:mod:`.quadtree_rd`); then bytes. Rates are
+learned from pass to pass, and domains are taken from the picture as the pass before decodes it, so that the fixed point
+is near what the encoder reckoned with. One number, the quantiser's step, trades size for quality; a target is met by
+bisection.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from fractalkit.codec.quadtree import write_planes
 from fractalkit.codes.quadtree import (
     GRID_CONTRAST,
     QuadtreeCode,
@@ -27,6 +27,7 @@ from fractalkit.codes.quadtree import (
     step_index,
     tiles,
 )
+from fractalkit.codes.quadtree_segments import write_planes
 from fractalkit.errors import DataError, UsageError
 from fractalkit.fit import quadtree_rd as rd
 from fractalkit.fit.quadtree_search import features, search
@@ -198,8 +199,8 @@ class _TileEncoder:
             code = self._plane(p, steps[i], settings, seen[i] if seen else None)
             c = counts[p.chroma]
             rd.count(
-                code.logs, code.level, code.maps, p.height, p.width, self.effort.top, self.effort.bottom, c.level, c.last,
-                c.mean, c.split, c.fractal, c.address,
+                code.logs, code.level, code.maps, p.height, p.width, self.effort.top, self.effort.bottom, c.level,
+                c.last, c.mean, c.split, c.fractal, c.address,
             )  # fmt: skip
             p.code = code
             out.append(code)
@@ -269,7 +270,7 @@ class _TileEncoder:
     # ---- what came out
 
     def centroids(self, planes: list[QuadtreePlane]) -> list[tuple[float, float]]:
-        """For luma and chroma, and magnitudes 1, 2 and more: how far cosines lie below their levels in all, and how many."""
+        """For luma and chroma, and magnitudes 1, 2 and more: how far cosines lie below their levels, and how many."""
         out = []
         for chroma in (False, True):
             total, n = np.zeros(3), np.zeros(3)
@@ -345,8 +346,8 @@ class _Encoder:
     """The whole picture at any step."""
 
     def __init__(
-        self, picture: np.ndarray, depth: int, half: bool, effort: Effort, deblock: bool | None, metadata: dict[str, bytes],
-        threads: int, device: str, plain: bool, callback: Callable[[float], None] | None,
+        self, picture: np.ndarray, depth: int, half: bool, effort: Effort, deblock: bool | None,
+        metadata: dict[str, bytes], threads: int, device: str, plain: bool, callback: Callable[[float], None] | None,
     ) -> None:  # fmt: skip
         self.picture, self.depth, self.effort, self.metadata = picture, depth, effort, metadata
         self.channels = 1 if picture.ndim == 2 else picture.shape[2]
@@ -355,7 +356,7 @@ class _Encoder:
         self.settings = Settings(
             512, half, 0, effort.top, effort.bottom, effort.grid, shrink, 1024, (bool(effort.maps), False), plain
         )
-        self.tiles = tiles(*picture.shape[:2], self.settings.tile)
+        self.tiles = tiles(picture.shape[0], picture.shape[1], self.settings.tile)
         self.threads = threads
         self.callback = callback or (lambda _: None)
         self.kept: dict[int, _TileEncoder] = {}

@@ -15,7 +15,7 @@ import numpy as np
 
 from fractalkit.codec.quadtree_syntax import _FLAT, _MQ, _START, HIGHEST, length
 
-# mypy: disable-error-code="no-untyped-def, call-arg"
+# mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
 LEVELS = 18  # magnitudes with a count of their own
 SIZES = HIGHEST - 1  # of leaves, 4 to 64
@@ -50,7 +50,8 @@ class Rates:
         mean = np.array([[1.5 + 1.2 * n + max(0, n - 1) + (n > 0) for n in range(24)]] * SIZES)
         return cls(
             np.repeat(level[None], SIZES, 0).copy(), last, mean, np.ones((HIGHEST + 1, 2)),
-            np.repeat([[0.3, 3.0]], SIZES, 0), np.full(SIZES, 7.0), np.array([[1 + 1.8 * n for n in range(17)]] * SIZES),
+            np.repeat([[0.3, 3.0]], SIZES, 0), np.full(SIZES, 7.0),
+            np.array([[1 + 1.8 * n for n in range(17)]] * SIZES),
         )  # fmt: skip
 
     @classmethod
@@ -153,7 +154,7 @@ def quantise(c, side, log, step, lam, r_level, r_last, shrink, out):
         choice = 0
         cost = zero
         if l > 0:
-            for q in range(max(1, l - 1), l + 1):
+            for q in range(l - 1 if l > 1 else 1, l + 1):
                 s = shrink[0] if q == 1 else (shrink[1] if q == 2 else shrink[2])
                 e = x - (q - s) * step
                 if q < LEVELS - 1:

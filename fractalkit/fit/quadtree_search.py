@@ -1,9 +1,10 @@
 """Which domain looks most like each range block: a matrix product of their low cosines, in numbers that are exact.
 
-With mean and slopes left out, the error of the best contrast is |r|^2 - <r, d>^2 / |d|^2 (Saupe 1995): the best domain has the
-largest |<r, d / |d|>|. A transform keeps inner products and an isometry only swaps and negates cosines, so ranges are
-turned instead of domains, and few low cosines already rank them. Both sides are scaled and rounded to integers of norm
-below 2^12: all partial sums stay below 2^24, so that float32 products are exact in any order, on any machine.
+With mean and slopes left out, the error of the best contrast is |r|^2 - <r, d>^2 / |d|^2 (Saupe 1995): the best domain
+has the largest |<r, d / |d|>|. A transform keeps inner products and an isometry only swaps and negates cosines, so
+ranges are turned instead of domains, and few low cosines already rank them. Both sides are scaled and rounded to
+integers of norm below 2^12: all partial sums stay below 2^24, so that float32 products are exact in any order, on any
+machine.
 """
 
 from __future__ import annotations

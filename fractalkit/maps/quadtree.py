@@ -4,10 +4,11 @@ On each leaf R of the quadtree (a range block of B x B samples) the map is
 
     (T x)_R = E_R + s_R Q iso_R(pool x_{D_R}),        E_R = sum_uv c_uv phi_uv,
 
-with D_R a domain of 2B x 2B, pool the mean of 2 x 2 samples, phi the orthonormal cosines of the block, and Q what leaves
-out the mean and the two slopes, which E holds (the orthogonal parameterisation of Oien and Lepsoy, 1995). Leaves without
-a map have s = 0. Everything is a function on the square: cosines are those of the block's area, so a finer grid shows the
-same map, and from the fixed point x at one scale that at twice the scale is one step without any pooling.
+with D_R a domain of 2B x 2B, pool the mean of 2 x 2 samples, phi the orthonormal cosines of the block, and Q what
+leaves out the mean and the two slopes, which E holds (the orthogonal parameterisation of Oien and Lepsoy, 1995).
+Leaves without a map have s = 0. Everything is a function on the square: cosines are those of the block's area, so a
+finer grid shows the same map, and from the fixed point x at one scale that at twice the scale is one step without any
+pooling.
 """
 
 from __future__ import annotations
@@ -113,9 +114,9 @@ def explicit(plane: QuadtreePlane, scale: int = 1) -> np.ndarray:
 class QuadtreeMap(IteratedMap):
     """The map of one plane on its own grid, ``[1, H, W]``, as plain torch operations on any device.
 
-    The metric is a weighted maximum norm, d(x, y) = max |x - y| / v. With M the map's matrix, |M| its absolute entries and
-    v = sum_k |M|^k 1 cut off after k terms, |M| v <= l v elementwise proves the Lipschitz constant l; that l < 1 is what
-    the encoder makes sure of.
+    The metric is a weighted maximum norm, d(x, y) = max |x - y| / v. With M the map's matrix, |M| its absolute entries
+    and v = sum_k |M|^k 1 cut off after some terms, |M| v <= l v elementwise proves the Lipschitz constant l; that l < 1
+    is what the encoder makes sure of.
     """
 
     def __init__(self, plane: QuadtreePlane, *, dtype: torch.dtype = torch.float32, device: str = "cpu") -> None:
@@ -274,7 +275,7 @@ def double(x: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def colours(planes: list[np.ndarray], depth: int) -> np.ndarray:
-    """Y, or Y, Cb, Cr (BT.601, full range, luma and chroma about their middles) and alpha, to samples ``[H, W(, C)]``."""
+    """Y, or Y, Cb, Cr (BT.601, full range, about their middles) and alpha, to samples ``[H, W(, C)]``."""
     top = (1 << depth) - 1
     middle = np.float32(1 << (depth - 1))
     y = planes[0] + middle
@@ -378,7 +379,7 @@ def resample(picture: np.ndarray, height: int, width: int, box: tuple[float, flo
 
 
 def trace(code: QuadtreeCode, start: np.ndarray | None = None, steps: int = 12) -> Iterator[np.ndarray]:
-    """The iterates T^n x from any start, ``start`` ``[H, W(, C)]`` (grey where there is none): ``steps + 1`` pictures."""
+    """The iterates T^n x from any ``start`` ``[H, W(, C)]``, grey where there is none: ``steps + 1`` pictures."""
     from fractalkit.maps import quadtree_cpu as cpu
 
     shape = (code.height, code.width) if code.channels == 1 else (code.height, code.width, code.channels)

@@ -1,4 +1,4 @@
-"""Fast loops over the leaves of a quadtree plane: the map's step, its lift to a finer grid, and the deblocking filter."""
+"""Fast loops over the leaves of a quadtree plane: the map's step, its lift to a finer grid, and the deblocking."""
 
 from __future__ import annotations
 
@@ -102,9 +102,9 @@ def lift(x, explicit, leaves, contrast, waves, fine, scale, out):
 
 @nb.njit(cache=True, nogil=True)
 def weights(v, leaves, contrast, waves, out):
-    """The map's matrix with absolute entries, applied to a field v >= 0 (constants left out): for the proof of contraction.
+    """The map's matrix with absolute entries, applied to a field v >= 0, constants left out: for the proof.
 
-    Leaves the mean and slopes out exactly: row (i, j) of Q is delta - (1 + side (wave_i wave_k + wave_j wave_l)) / side^2.
+    Row (i, j) of Q is delta - (1 + side (wave_i wave_k + wave_j wave_l)) / side^2.
     """
     d = np.empty((64, 64), np.float64)
     for n in range(len(leaves)):

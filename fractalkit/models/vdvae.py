@@ -88,7 +88,7 @@ class VDVAEConfig:
     rho: float = 0.7
     cells: int = 2
     likelihood: str = "bernoulli"
-    smooth: float = 0.1
+    smooth: float = 0.03
     warm: int = 1000
     fine: float = 0.125
 

@@ -110,7 +110,7 @@ def read_planes(code: QuadtreeCode, tile: int) -> list[QuadtreePlane]:
                 step,
                 (shrink[0], shrink[1], shrink[2]),
                 1 << s.grid,
-            )  # fmt: skip
+            )
         )
     means = [np.zeros(p.logs.shape, np.int64) for p in planes]
     for which in range(3):
