@@ -43,9 +43,7 @@ class FkImageFile(ImageFile.ImageFile):
         self._wanted: tuple[int, int] | None = None
         self._done = False
 
-    def draft(
-        self, mode: str | None, size: tuple[int, int] | None
-    ) -> tuple[str, tuple[int, int, float, float]] | None:  # type: ignore[override]
+    def draft(self, mode: str | None, size: tuple[int, int] | None) -> tuple[str, tuple[int, int, float, float]] | None:  # type: ignore[override]
         """Decode at ``size`` (width, height), any at all; the mode stays."""
         if size is None or self._done:
             return None

@@ -22,7 +22,7 @@ ALLOWED = {
     "jobs": BASE,
     "maps": BASE | {"core", "codes"},
     "orbit": BASE | {"core", "codes", "maps"},
-    "fit": BASE | {"core", "codes", "maps", "orbit"},
+    "fit": BASE | {"core", "codec", "codes", "maps", "orbit"},
     "fk": BASE | {"codec", "codes", "maps", "models"},
     "pil_plugin": BASE | {"codec", "fk", "fit"},
     "data": BASE,

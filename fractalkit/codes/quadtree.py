@@ -30,6 +30,7 @@ class QuadtreePlane:
         step: of the quantiser, in sample values.
         shrink: how far reconstructed magnitudes 1, 2 and more lie below their levels, in steps.
         grid: distance of domains, in samples.
+        slopes: maps leave out the slopes of their domains as well as the mean.
     """
 
     logs: np.ndarray
@@ -40,6 +41,7 @@ class QuadtreePlane:
     step: float
     shrink: tuple[float, float, float]
     grid: int
+    slopes: bool = True
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def read_planes(code: QuadtreeCode, tile: int) -> list[QuadtreePlane]:
         height, width = where.height, where.width
         if chroma and s.half:
             height, width = (height + 1) // 2, (width + 1) // 2
-        big = 1 << s.top
+        big = 1 << max(5, s.top)
         h, w = -(-height // big) * big, -(-width // big) * big
         maps = np.zeros((h >> 2, w >> 2, 4) if s.maps[chroma] else (0, 0, 4), np.int32)
         shrink = tuple(v / 256 for v in s.shrink[3 * chroma : 3 * chroma + 3])
@@ -110,6 +110,7 @@ def read_planes(code: QuadtreeCode, tile: int) -> list[QuadtreePlane]:
                 step,
                 (shrink[0], shrink[1], shrink[2]),
                 1 << s.grid,
+                not s.plain,
             )
         )
     means = [np.zeros(p.logs.shape, np.int64) for p in planes]

@@ -30,6 +30,7 @@ from fractalkit.codes.quadtree import (
 from fractalkit.codes.quadtree_segments import write_planes
 from fractalkit.errors import DataError, UsageError
 from fractalkit.fit import quadtree_rd as rd
+from fractalkit.fit.pifs import fit_plane, side_of
 from fractalkit.fit.quadtree_search import features, search
 from fractalkit.maps import quadtree as maps
 
@@ -107,7 +108,7 @@ def transform(samples: np.ndarray, log: int, fraction: int) -> np.ndarray:
 
 
 def _pad(v: np.ndarray, top: int) -> np.ndarray:
-    big = 1 << top
+    big = 1 << max(5, top)
     return np.pad(v, ((0, -v.shape[0] % big), (0, -v.shape[1] % big)), mode="edge")
 
 
@@ -203,12 +204,21 @@ class _TileEncoder:
                 c.last, c.mean, c.split, c.fractal, c.address,
             )  # fmt: skip
             p.code = code
-            out.append(code)
+            out.append(contracting(code))
         for chroma in {p.chroma for p in self.planes}:
             self.rates[chroma] = rd.Rates.learn(counts[chroma])
         return out
 
+    def _plain(self, p: _Plane, step: float, settings: Settings) -> QuadtreePlane:
+        log, grid = settings.top, 1 << settings.grid
+        h, w = p.samples.shape
+        ys, xs = np.arange(0, h - (2 << log) + 1, grid), np.arange(0, w - (2 << log) + 1, grid)
+        domains = self._domains(p.samples, ys, xs, log).reshape(len(ys), len(xs), 1 << log, 1 << log)
+        return fit_plane(p.cosines[log], domains, grid, log, step, p.height, p.width, self.device)
+
     def _plane(self, p: _Plane, step: float, settings: Settings, seen: np.ndarray | None) -> QuadtreePlane:
+        if settings.plain:
+            return self._plain(p, step, settings)
         e = self.effort
         h, w = p.samples.shape
         rates = self.rates[p.chroma]
@@ -317,6 +327,20 @@ class _TileEncoder:
         return float((d * d).sum()), d.size
 
 
+def contracting(plane: QuadtreePlane) -> QuadtreePlane:
+    """The plane, its contrasts lowered as far as it takes to prove that the map contracts (they hardly ever need it)."""
+    while True:
+        leaves, contrast = maps.mapped_leaves(plane)
+        if maps.certificate(plane, leaves, contrast, enough=1.0)[1] < 1:
+            return plane
+        code = plane.maps[..., 0]
+        lower = np.where((code - 1) % maps.CONTRASTS > 0, code - 1, np.where(code == 1, 0, code))
+        lower = np.where(code == maps.CONTRASTS + 1, 0, lower)
+        chosen = plane.maps.copy()
+        chosen[..., 0] = lower
+        plane = replace(plane, maps=chosen)
+
+
 def checked(image: np.ndarray) -> tuple[np.ndarray, int]:
     """A picture that can be coded, and its depth.
 
@@ -354,7 +378,7 @@ class _Encoder:
         self.want_deblock, self.device = deblock, device
         shrink = tuple(round(256 * v) for v in SHRINK * 2)
         self.settings = Settings(
-            512, half, 0, effort.top, effort.bottom, effort.grid, shrink, 1024, (bool(effort.maps), False), plain
+            512, half, 0, effort.top, effort.bottom, effort.grid, shrink, 1024, (bool(effort.maps), plain), plain
         )
         self.tiles = tiles(picture.shape[0], picture.shape[1], self.settings.tile)
         self.threads = threads
@@ -382,7 +406,7 @@ class _Encoder:
 
         def first(i: int) -> Any:
             enc = self._encoder(i)
-            if self.effort.maps and not enc.planes[0].candidates:
+            if self.effort.maps and not settings.plain and not enc.planes[0].candidates:
                 enc.look(settings.size)
             seen = None
             s = settings
@@ -433,7 +457,7 @@ class _Encoder:
         return code, error / count
 
     def _choose_deblock(self, done: dict[int, Any], shrink: tuple[int, ...]) -> int:
-        if self.want_deblock is False:
+        if self.want_deblock is False or self.settings.plain:
             return 0
         strengths = (0, 2, 4, 6) if self.want_deblock is None else (2, 4, 6)
         totals = [0.0] * len(strengths)
@@ -499,6 +523,11 @@ def encode(
     if method not in ("quadtree", "pifs") or chroma not in ("auto", "half", "full"):
         raise UsageError(f"unknown method {method!r} or chroma {chroma!r}")
     plan = EFFORTS[effort]
+    if method == "pifs":
+        if given and quality is None:
+            raise UsageError("the plain PIFS has ranges of one size and so three rates; choose one by quality")
+        log = side_of(quality or 50.0)
+        plan = Effort(0, top=log, bottom=log, maps=(log,), grid=2)
     bits = bpp if bpp is not None else 8 * bytes / (a.shape[0] * a.shape[1]) if bytes is not None else None
     if chroma == "auto":
         fine = (

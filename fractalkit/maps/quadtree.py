@@ -142,6 +142,8 @@ class QuadtreeMap(IteratedMap):
         four = source[..., None] + np.array([0, 1, w, w + 1])
         one, wave = np.full(side, side**-0.5), cosines(side)[:, 1]
         low = np.stack([np.outer(one, one), np.outer(wave, one), np.outer(one, wave)]).reshape(3, -1)
+        if not self.plane.slopes:
+            low = low[:1]
         keep = np.eye(side * side) - low.T @ low
         flat = (-1, side * side)
         return (
@@ -180,11 +182,11 @@ class QuadtreeMap(IteratedMap):
 
 
 def certificate(
-    plane: QuadtreePlane, leaves: np.ndarray, contrast: np.ndarray, terms: int = 24
+    plane: QuadtreePlane, leaves: np.ndarray, contrast: np.ndarray, terms: int = 24, enough: float = 0.0
 ) -> tuple[np.ndarray, float]:
     """v ``[H, W]`` >= 1 and l with |M| v <= l v: a proof that the map contracts where l < 1.
 
-    v is the sum of (|M| / r)^k 1 for an r that shrinks where the first tries are good; no more than ``terms`` terms.
+    v is the sum of (|M| / 0.95)^k 1 over at most ``terms`` terms, cut off where the proof is best, or good ``enough``.
     """
     from fractalkit.maps import quadtree_cpu as cpu
 
@@ -197,12 +199,14 @@ def certificate(
     best = (v, np.inf)
     for _ in range(terms):
         out = np.zeros(shape)
-        cpu.weights(v, leaves, contrast, w, out)
+        cpu.weights(v, leaves, contrast, w, float(plane.slopes), out)
         l = float((out / v).max()) * (1 + 1e-9)
         if l < best[1]:
             best = (v, l)
+            if l < enough:
+                break
         nxt = np.zeros(shape)
-        cpu.weights(power, leaves, contrast, w, nxt)
+        cpu.weights(power, leaves, contrast, w, float(plane.slopes), nxt)
         power = nxt / 0.95
         if power.max() < 1e-3:
             break
@@ -226,7 +230,7 @@ def fixed_point(
     if len(leaves):
         w = waves()
         for _ in range(MAX_STEPS):
-            change = cpu.step(x, e, leaves, contrast, w, x)
+            change = cpu.step(x, e, leaves, contrast, w, float(plane.slopes), x)
             if not change >= tol:
                 break
             if not change < 1e6:
@@ -245,7 +249,7 @@ def plane_at(plane: QuadtreePlane, scale: int = 1, *, deblock: int = 0) -> np.nd
         e = explicit(plane, 2 * k)
         out = e.copy()
         if len(leaves):
-            cpu.lift(x, e, leaves, contrast, waves(), waves(2 * k), k, out)
+            cpu.lift(x, e, leaves, contrast, waves(), float(plane.slopes), waves(2 * k), k, out)
         x = out
         k *= 2
     if deblock:
@@ -395,15 +399,15 @@ def trace(code: QuadtreeCode, start: np.ndarray | None = None, steps: int = 12) 
             xs = [_padded(v, p) for v, p in zip(separate(part, code.depth, code.settings.half), planes, strict=True)]
         states.append((t, xs, planes))
     w = waves()
-    fixed = [[(explicit(p), *mapped_leaves(p)) for p in planes] for _, _, planes in states]
+    fixed = [[(explicit(p), *mapped_leaves(p), float(p.slopes)) for p in planes] for _, _, planes in states]
     for n in range(steps + 1):
         out = np.zeros(shape, np.uint8 if code.depth == 8 else np.uint16)
         for (t, xs, planes), given in zip(states, fixed, strict=True):
             if n:
                 for i in range(len(xs)):
-                    e, leaves, contrast = given[i]
+                    e, leaves, contrast, slopes = given[i]
                     new = e.copy()
-                    cpu.step(xs[i], e, leaves, contrast, w, new)
+                    cpu.step(xs[i], e, leaves, contrast, w, slopes, new)
                     xs[i] = new
             shown = [x[: p.height, : p.width] for x, p in zip(xs, planes, strict=True)]
             shown = [

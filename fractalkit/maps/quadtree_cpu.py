@@ -37,10 +37,11 @@ def lowest(d, side, wave):
 
 
 @nb.njit(cache=True, nogil=True)
-def step(x, explicit, leaves, contrast, waves, out):
+def step(x, explicit, leaves, contrast, waves, slopes, out):
     """One application of the map, leaf by leaf; ``out`` may be ``x``, then each leaf sees those before it.
 
-    ``leaves`` ``[n, 6]``: row, column, log2 side, isometry, row and column of the domain. Returns the largest change.
+    ``leaves`` ``[n, 6]``: row, column, log2 side, isometry, row and column of the domain. ``slopes``: 1 to leave out the
+    slopes as well as the mean, 0 the mean only. Returns the largest change.
     """
     change = 0.0
     d = np.empty((64, 64), np.float32)
@@ -50,7 +51,7 @@ def step(x, explicit, leaves, contrast, waves, out):
         wave = waves[log]
         pooled(x, yd, xd, side, iso, d)
         mean, down, across = lowest(d, side, wave)
-        root = 1.0 / np.sqrt(np.float64(side))
+        root = slopes / np.sqrt(np.float64(side))
         s = contrast[n]
         for i in range(side):
             low = mean + down * wave[i] * root
@@ -62,7 +63,7 @@ def step(x, explicit, leaves, contrast, waves, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def lift(x, explicit, leaves, contrast, waves, fine, scale, out):
+def lift(x, explicit, leaves, contrast, waves, slopes, fine, scale, out):
     """Onto a grid twice as fine: ``out`` = explicit + s Q(x) with x the fixed point at ``scale`` samples a sample.
 
     Nothing is averaged but for the mean and slopes to be left out, which are those of the block at scale 1.
@@ -85,7 +86,7 @@ def lift(x, explicit, leaves, contrast, waves, fine, scale, out):
                         total += x[yd * scale + p * k + u, xd * scale + q * k + v]
                 small[i, j] = total / (k * k)
         mean, down, across = lowest(small, side, waves[log])
-        root = 1.0 / np.sqrt(np.float64(side))
+        root = slopes / np.sqrt(np.float64(side))
         s = contrast[n]
         big = side * k
         for i in range(big):
@@ -101,7 +102,7 @@ def lift(x, explicit, leaves, contrast, waves, fine, scale, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def weights(v, leaves, contrast, waves, out):
+def weights(v, leaves, contrast, waves, slopes, out):
     """The map's matrix with absolute entries, applied to a field v >= 0, constants left out: for the proof.
 
     Row (i, j) of Q is delta - (1 + side (wave_i wave_k + wave_j wave_l)) / side^2.
@@ -117,9 +118,9 @@ def weights(v, leaves, contrast, waves, out):
             for j in range(side):
                 total = 0.0
                 for k in range(side):
-                    a = 1.0 + side * wave[i] * wave[k]
+                    a = 1.0 + slopes * side * wave[i] * wave[k]
                     for m in range(side):
-                        w = -(a + side * wave[j] * wave[m]) / (side * side)
+                        w = -(a + slopes * side * wave[j] * wave[m]) / (side * side)
                         if k == i and m == j:
                             w += 1.0
                         total += abs(w) * d[k, m]
