@@ -51,6 +51,7 @@ class Effort:
         grid: log2 of the distance of domains.
         count: cosines compared.
         isometries: tried.
+        reach: last diagonal of cosines that is coded: 128 all, 1 the slopes, 0 the mean only.
     """
 
     passes: int = 1
@@ -60,6 +61,7 @@ class Effort:
     grid: int = 2
     count: int = 18
     isometries: int = 8
+    reach: int = 128
 
 
 EFFORTS = (
@@ -241,6 +243,7 @@ class _TileEncoder:
                 rates.last,
                 rates.mean,
                 shrink,
+                e.reach,
                 level,
                 cost,
             )
@@ -255,7 +258,8 @@ class _TileEncoder:
                 contrasts = GRID_CONTRAST * np.arange(1, maps.CONTRASTS + 1)
                 rd.mapped(
                     rows, columns, d, log, address, p.cosines[log], step, lam, rates.level, rates.last, rates.mean,
-                    rates.fractal, rates.map, rates.address, shrink, contrasts, level, cost, maps_of[log],
+                    rates.fractal, rates.map, rates.address, shrink, e.reach, contrasts, level, cost,
+                    maps_of[log],
                 )  # fmt: skip
             costs.append(cost)
             levels[log] = level
@@ -479,7 +483,7 @@ def encode(
     bpp: float | None = None,
     bytes: int | None = None,
     psnr: float | None = None,
-    effort: int = 5,
+    effort: int | Effort = 5,
     method: str = "quadtree",
     chroma: str = "auto",
     deblock: bool | None = None,
@@ -496,7 +500,7 @@ def encode(
         bpp: bits of the file by pixels,
         bytes: of the file,
         psnr: dB over all channels, from the file as decoded.
-        effort: 0 to 9, time for rate.
+        effort: 0 to 9, time for rate; or what exactly to do.
         method: "quadtree", or "pifs" for the plain one of the literature: ranges of one size, each a map.
         chroma: "half", "full" or "auto".
         deblock: filter the borders of leaves; None where it helps.
@@ -518,11 +522,11 @@ def encode(
         raise UsageError(f"{next(iter(given))}: expected a positive number, got {next(iter(given.values()))}")
     if quality is not None and not 1 <= quality <= 100:
         raise UsageError(f"quality: expected 1 to 100, got {quality}")
-    if not 0 <= effort < len(EFFORTS):
+    if isinstance(effort, int) and not 0 <= effort < len(EFFORTS):
         raise UsageError(f"effort: expected 0 to {len(EFFORTS) - 1}, got {effort}")
     if method not in ("quadtree", "pifs") or chroma not in ("auto", "half", "full"):
         raise UsageError(f"unknown method {method!r} or chroma {chroma!r}")
-    plan = EFFORTS[effort]
+    plan = effort if isinstance(effort, Effort) else EFFORTS[effort]
     if method == "pifs":
         if given and quality is None:
             raise UsageError("the plain PIFS has ranges of one size and so three rates; choose one by quality")

@@ -95,10 +95,10 @@ class Counts:
 
 
 @nb.njit(cache=True, nogil=True)
-def quantise(c, side, log, step, lam, r_level, r_last, shrink, out):
+def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
     """Levels of least cost for the cosines ``c`` ``[side, side]``, the mean left out; returns the cost.
 
-    ``shrink`` [3]: how far a reconstructed magnitude of 1, 2 or more lies below its level, in steps.
+    ``reach``: the last diagonal that may hold any. ``shrink`` [3]: how far a reconstructed magnitude of 1, 2 or more lies below its level, in steps.
     """
     b = log - 2
     first = _START[log]
@@ -114,6 +114,7 @@ def quantise(c, side, log, step, lam, r_level, r_last, shrink, out):
             furthest = u + v
         out[u, v] = 0
     best = energy + lam * r_last[b, 0]
+    furthest = min(furthest, reach)
     if furthest == 0:
         return best
     best_d = 0
@@ -181,7 +182,7 @@ def quantise(c, side, log, step, lam, r_level, r_last, shrink, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def blocks(coefficients, log, height, width, step, lam, r_level, r_last, r_mean, shrink, level, cost):
+def blocks(coefficients, log, height, width, step, lam, r_level, r_last, r_mean, shrink, reach, level, cost):
     """Levels ``[H, W]`` and costs ``[H / side, W / side]`` of all blocks of one side."""
     side = 1 << log
     b = log - 2
@@ -194,7 +195,7 @@ def blocks(coefficients, log, height, width, step, lam, r_level, r_last, r_mean,
                 continue
             c = coefficients[y : y + side, x : x + side]
             out = level[y : y + side, x : x + side]
-            total = quantise(c, side, log, step, lam, r_level, r_last, shrink, out)
+            total = quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out)
             dc = np.float64(c[0, 0])
             q = math.floor(dc / step + 0.5)
             out[0, 0] = q
@@ -213,7 +214,7 @@ def blocks(coefficients, log, height, width, step, lam, r_level, r_last, r_mean,
 @nb.njit(cache=True, nogil=True)
 def mapped(
     rows, columns, domain, log, addresses, coefficients, step, lam, r_level, r_last, r_mean, r_fractal, r_map,
-    r_address, shrink, contrasts, level, cost, maps,
+    r_address, shrink, reach, contrasts, level, cost, maps,
 ):  # fmt: skip
     """Try a map for some blocks: ``domain`` ``[n, side, side]`` are the cosines of what it would bring, the mean and
     the two slopes left out; where that costs less, ``level``, ``cost`` and ``maps`` are changed."""
@@ -244,7 +245,7 @@ def mapped(
         for u in range(side):
             for v in range(side):
                 c[u, v] = block[u, v] - s * domain[t, u, v]
-        j_map = quantise(c, side, log, step, lam, r_level, r_last, shrink, out)
+        j_map = quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out)
         bits = r_fractal[b, 1] - r_fractal[b, 0] + r_map[b]
         bits += r_address[b, length(abs(addresses[t, 1]))] + r_address[b, length(abs(addresses[t, 2]))]
         dc = np.float64(block[0, 0])
