@@ -36,7 +36,9 @@ from fractalkit.maps import quadtree as maps
 
 LAMBDA = 0.085  # of the squared step
 SHRINK = (0.05, 0.03, 0.02)
-FRACTION = {8: 16, 16: 4}  # samples are integers in these fractions, so that transforms are exact
+# samples and cosines are integers in these fractions: all sums stay below 2^53, and float64 is exact in any order
+FRACTION = {8: 16, 16: 2}
+COSINE = {8: 1 << 16, 16: 1 << 14}
 MAX_MAP = 16  # side of the largest leaf that may have a map
 
 
@@ -91,22 +93,22 @@ class _Plane:
     code: QuadtreePlane | None = None
 
 
-def basis(log: int) -> np.ndarray:
-    """The cosines of a block in 2^-13, rounded: ``[side, side]``, row k is the k-th."""
-    return np.asarray(np.rint(maps.cosines(1 << log).T * 8192))
+def basis(log: int, depth: int) -> np.ndarray:
+    """The cosines of a block, rounded to integers: ``[side, side]``, row k is the k-th."""
+    return np.asarray(np.rint(maps.cosines(1 << log).T * COSINE[depth]))
 
 
-def transform(samples: np.ndarray, log: int, fraction: int) -> np.ndarray:
+def transform(samples: np.ndarray, log: int, depth: int) -> np.ndarray:
     """Cosines of all blocks of one side in their own places, ``[H, W]`` float32, by exact integers in float64.
 
-    ``samples`` are rounded to ``1 / fraction``.
+    ``samples`` of ``depth`` bits are rounded to fractions.
     """
     side = 1 << log
     h, w = samples.shape
-    a = basis(log)
+    a, fraction = basis(log, depth), FRACTION[depth]
     t = np.rint(samples * fraction).reshape(h, w // side, side) @ a.T
     t = np.matmul(a, t.reshape(h // side, side, w))
-    return np.asarray((t.reshape(h, w) * (1 / (8192.0**2 * fraction))).astype(np.float32))
+    return np.asarray((t.reshape(h, w) * (1 / (float(COSINE[depth]) ** 2 * fraction))).astype(np.float32))
 
 
 def _pad(v: np.ndarray, top: int) -> np.ndarray:
@@ -126,8 +128,7 @@ class _TileEncoder:
         self.planes = []
         for i, v in enumerate(maps.separate(picture, depth, half)):
             padded = _pad(v, effort.top)
-            f = FRACTION[depth]
-            cosines = {log: transform(padded, log, f) for log in range(effort.bottom, effort.top + 1)}
+            cosines = {log: transform(padded, log, depth) for log in range(effort.bottom, effort.top + 1)}
             self.planes.append(_Plane(padded, v.shape[0], v.shape[1], i in (1, 2), cosines))
         self.error = 0.0
 
@@ -168,10 +169,10 @@ class _TileEncoder:
         f = FRACTION[self.depth]
         whole = np.rint(samples * f)
         four = whole[:-1, :-1] + whole[1:, :-1] + whole[:-1, 1:] + whole[1:, 1:]
-        a = basis(log)
+        a = basis(log, self.depth)
         view = np.lib.stride_tricks.sliding_window_view(four, (2 * side - 1, 2 * side - 1))[ys][:, xs][..., ::2, ::2]
         blocks = np.ascontiguousarray(view).reshape(-1, side, side)
-        return np.asarray((a @ blocks @ a.T * (1 / (8192.0**2 * 4 * f))).astype(np.float32))
+        return np.asarray((a @ blocks @ a.T * (1 / (float(COSINE[self.depth]) ** 2 * 4 * f))).astype(np.float32))
 
     def _brought(self, picture: np.ndarray, log: int, yd: np.ndarray, xd: np.ndarray, iso: np.ndarray) -> np.ndarray:
         """Cosines of what the chosen domains bring, mean and slopes left out: ``[n, side, side]`` float32."""
@@ -181,8 +182,8 @@ class _TileEncoder:
         i, j = np.indices((side, side))
         y, x = yd[:, None, None] + 2 * i, xd[:, None, None] + 2 * j
         blocks = whole[y, x] + whole[y + 1, x] + whole[y, x + 1] + whole[y + 1, x + 1]
-        a = basis(log)
-        c = a @ blocks @ a.T * (1 / (8192.0**2 * 4 * f))
+        a = basis(log, self.depth)
+        c = a @ blocks @ a.T * (1 / (float(COSINE[self.depth]) ** 2 * 4 * f))
         k = np.arange(side)
         odd = np.where(k % 2, -1.0, 1.0)
         c = np.where((iso & 1)[:, None, None] > 0, c * odd[:, None], c)

@@ -14,6 +14,13 @@ from fractalkit.core import IteratedMap, solve
 from fractalkit.maps import AddressedPoints
 from fractalkit.maps.collage import CollageMap
 from fractalkit.maps.nodes import NodeMap, centre_nodes
+from fractalkit.maps.quadtree import QuadtreeMap
+
+
+def quadtree(seed: int, slopes: bool = True) -> QuadtreeMap:
+    from tests.maps.test_quadtree import plane
+
+    return QuadtreeMap(plane(seed, slopes, 4), dtype=torch.float64)
 
 
 def skewed(dim: int, k: int = 3) -> AffineIFS:
@@ -42,6 +49,7 @@ EXAMPLES = {
         lambda: CollageMap(collage((4, 2), WHOLE, Domain(isometry=6)), 8, 6),
         lambda: CollageMap(collage((4, 4), WHOLE, Domain(2, 1, 0, 5), continuous=False), 8, 8),
     ],
+    QuadtreeMap: [lambda: quadtree(0), lambda: quadtree(1, False)],
     NodeMap: [
         lambda: NodeMap(code := collage((3, 3), WHOLE, Domain(2, 0, 1, 3)), centre_nodes(code, 5, 7)),
         lambda: NodeMap(code := collage((3, 2), WHOLE, Domain(isometry=7), continuous=False), centre_nodes(code, 4, 7)),

@@ -1,0 +1,92 @@
+"""Quadtree codes: bytes and back, prefixes, damage."""
+
+import random
+
+import numpy as np
+import pytest
+
+from fractalkit.codec import container
+from fractalkit.codes.quadtree import QuadtreeCode, Settings, tiles
+from fractalkit.errors import DataError, UsageError
+from fractalkit.fit.quadtree import encode
+from fractalkit.maps.quadtree import decode
+from recipes.benchmarks.codec import fuzz_pictures, mutated
+from tests.pictures import psnr, scene
+
+
+def planes_equal(a, b):
+    return all(
+        (x.level == y.level).all() and (x.logs == y.logs).all() and (x.maps == y.maps).all()
+        for i in range(len(a.tiles))
+        for x, y in zip(a.planes(i), b.planes(i), strict=True)
+    )
+
+
+def test_bytes_and_back_with_metadata():
+    code = encode(scene(70, 90), quality=55, metadata={"icc": b"p" * 99, "exif": b"Exif\0\0"})
+    back = QuadtreeCode.from_bytes(code.to_bytes())
+    assert back == code and planes_equal(back, code)
+    assert back.metadata == {"icc": b"p" * 99, "exif": b"Exif\0\0"}
+    assert back.to_bytes() == code.to_bytes()
+
+
+def test_settings_round_trip():
+    s = Settings(700, False, 4, 6, 3, 3, (1, -2, 3, -60, 5, 120), 512, (True, True), True)
+    assert Settings.unpack(s.pack(), "x") == s
+    with pytest.raises(DataError):
+        Settings.unpack(s.pack()[:-1], "x")
+
+
+def test_a_prefix_shows_a_coarser_picture():
+    a = scene(128, 160)
+    data = encode(a, quality=55, effort=6).to_bytes()
+    whole = psnr(a, decode(QuadtreeCode.from_bytes(data)))
+    quality = []
+    for share in (0.3, 0.55, 0.8, 0.95):
+        part = QuadtreeCode.from_bytes(data[: int(share * len(data))], partial=True)
+        quality.append(psnr(a, decode(part)))
+    assert quality == sorted(quality) and 12 < quality[0] < quality[-1] < whole
+    with pytest.raises(DataError, match="--partial"):
+        QuadtreeCode.from_bytes(data[:-1])
+
+
+def test_summary_counts_every_leaf():
+    code = encode(scene(64, 64, 1), quality=50)
+    facts = code.summary()
+    area = sum(int(side) ** 2 * n for side, n in facts["leaves"].items())
+    assert area == 64 * 64 and sum(facts["kinds"].values()) == sum(facts["leaves"].values())
+    assert sum(facts["bytes by part"].values()) == sum(map(len, code.segments))
+
+
+@pytest.mark.parametrize(("h", "w", "side"), [(1, 1, 1024), (1100, 30, 1024), (2049, 1025, 1024), (64, 64, 64)])
+def test_tiles_cover_the_picture_once(h, w, side):
+    seen = np.zeros((h, w), int)
+    for t in tiles(h, w, side):
+        seen[t.y : t.y + t.height, t.x : t.x + t.width] += 1
+        assert t.height <= side and t.width <= side and t.y % 64 == t.x % 64 == 0
+    assert (seen == 1).all()
+    with pytest.raises(UsageError):
+        tiles(0, 4, 64)
+
+
+def test_damaged_files_give_a_sentence_or_a_picture():
+    rng = random.Random(5)
+    files = fuzz_pictures()
+    seen = {"picture": 0, "sentence": 0}
+    for i in range(400):
+        data, _ = mutated(files[i % len(files)], rng, files)
+        try:
+            picture = decode(QuadtreeCode.from_bytes(data, max_pixels=1 << 17, partial=i % 3 == 0))
+            assert picture.dtype in (np.uint8, np.uint16)
+            seen["picture"] += 1
+        except DataError as error:
+            assert str(error).startswith(".fk data: ")
+            seen["sentence"] += 1
+    assert min(seen.values()) > 20
+
+
+def test_another_codec_is_named():
+    code = encode(scene(8, 8, 1))
+    h = container.Header("coin", 8, 8, 1, 8, code.settings.pack())
+    with pytest.raises(DataError, match="coded by 'coin'"):
+        QuadtreeCode.from_bytes(container.write(h, list(code.segments)))

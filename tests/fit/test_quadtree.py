@@ -1,0 +1,167 @@
+"""The encoder: every kind of picture, targets, determinism, and that what it does pays."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fractalkit.codec.quadtree_syntax import scan
+from fractalkit.codes.quadtree import QuadtreeCode
+from fractalkit.errors import UsageError
+from fractalkit.fit import quadtree as fit
+from fractalkit.fit.quadtree import EFFORTS, encode
+from fractalkit.fit.quadtree_search import features, search, turned
+from fractalkit.maps.quadtree import certificate, decode, mapped_leaves
+from tests.pictures import psnr, scene
+
+CASES = [
+    (scene(1, 1), 20), (scene(1, 50, 1), 26), (scene(50, 1), 26), (scene(3, 5, 4), 24), (scene(65, 33, 1), 30),
+    (scene(40, 70), 30), (scene(40, 70, 4), 30), (scene(33, 47, 1, deep=True), 30), (scene(48, 40, 3, deep=True), 30),
+    (scene(48, 40, 4, deep=True), 30),
+    (np.full((64, 64), 7, np.uint8), 60), (np.zeros((20, 20, 3), np.uint8), 60),
+    (np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8), 12),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("a", "least"), CASES, ids=lambda v: "x".join(map(str, v.shape)) if hasattr(v, "shape") else ""
+)
+@pytest.mark.parametrize("effort", [1, 6])
+def test_every_kind_of_picture(a, least, effort):
+    code = encode(a, quality=55, effort=effort)
+    b = decode(QuadtreeCode.from_bytes(code.to_bytes()))
+    assert b.shape == a.shape and b.dtype == a.dtype
+    assert psnr(a, b) > least
+
+
+def test_better_quality_costs_more_and_shows_it():
+    a = scene(96, 128)
+    sizes, quality = [], []
+    for q in (20, 35, 50, 65, 80, 95):
+        code = encode(a, quality=q, effort=1)
+        sizes.append(len(code.to_bytes()))
+        quality.append(psnr(a, decode(code)))
+    assert sizes == sorted(sizes) and quality == sorted(quality) and quality[-1] > 45
+
+
+@pytest.mark.parametrize("target", [{"bpp": 0.4}, {"bpp": 1.5}, {"bytes": 3000}, {"psnr": 33.0}, {"psnr": 42.0}])
+def test_targets_are_met_within_two_per_cent(target):
+    a = scene(160, 192)
+    code = encode(a, **target)
+    size = len(code.to_bytes())
+    if "psnr" in target:
+        assert abs(psnr(a, decode(code)) - target["psnr"]) < 0.02 * target["psnr"] * 0.3
+    else:
+        want = target.get("bytes", target.get("bpp", 0) * a.shape[0] * a.shape[1] / 8)
+        assert abs(size / want - 1) < 0.02
+
+
+def test_the_same_bytes_whatever_the_threads():
+    a = scene(150, 170)
+    made = [encode(a, bpp=0.5, threads=n).to_bytes() for n in (1, 2)]
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        made.append(encode(a, bpp=0.5, threads=1).to_bytes())
+    finally:
+        torch.set_num_threads(before)
+    assert made[0] == made[1] == made[2]
+
+
+def test_tiles_are_coded_alone_and_fit_together(monkeypatch):
+    a = scene(200, 150)
+    whole = encode(a, quality=50)
+    settings = fit.Settings
+    monkeypatch.setattr(fit, "Settings", lambda *v: replace(settings(*v), tile=64))
+    tiled = encode(a, quality=50)
+    assert len(tiled.tiles) == 12 and len(whole.tiles) == 1
+    b = decode(QuadtreeCode.from_bytes(tiled.to_bytes()))
+    assert psnr(a, b) > psnr(a, decode(whole)) - 0.6
+    assert len(tiled.to_bytes()) < 1.35 * len(whole.to_bytes())
+
+
+def test_maps_pay_where_there_are_no_cosines():
+    a = scene(128, 128, 1)
+    base = replace(EFFORTS[5], reach=1, maps=(2, 3, 4), grid=2)
+    with_maps, without = encode(a, bpp=0.8, effort=base), encode(a, bpp=0.8, effort=replace(base, maps=()))
+    assert sum(len(mapped_leaves(p)[0]) for p in with_maps.planes(0)) > 10
+    assert psnr(a, decode(with_maps)) > psnr(a, decode(without)) + 0.3
+
+
+def test_every_map_is_proved_to_contract():
+    for options in ({"effort": 6}, {"method": "pifs", "quality": 30}):
+        for p in encode(scene(96, 96), **options).planes(0):
+            assert certificate(p, *mapped_leaves(p))[1] < 1
+
+
+def test_the_plain_pifs_is_maps_only():
+    code = encode(scene(64, 96), method="pifs", quality=50)
+    for p in code.planes(0):
+        inside = p.logs > 0
+        assert (p.logs[inside] == 3).all()
+        level = p.level.copy()
+        level[::8, ::8] = 0
+        assert not level.any()
+    assert psnr(scene(64, 96), decode(code)) > 22
+    with pytest.raises(UsageError, match="quality"):
+        encode(scene(64, 96), method="pifs", bpp=0.5)
+
+
+def test_the_search_finds_turned_copies():
+    rng = np.random.default_rng(0)
+    for log in (2, 3, 4):
+        order = features(log, 12)
+        side = 1 << log
+        d = rng.normal(size=(50, side, side))
+        k = np.arange(side)
+        odd = np.where(k % 2, -1.0, 1.0)
+        keep = np.zeros((side, side), bool)
+        keep[order[:, 0], order[:, 1]] = True
+        d *= keep
+        want, iso = rng.integers(0, 50, 40), rng.integers(0, 8, 40)
+        r = d[want].copy()
+        r = np.where((iso & 1)[:, None, None] > 0, r * odd[:, None], r)
+        r = np.where((iso & 2)[:, None, None] > 0, r * odd[None, :], r)
+        r = np.where((iso & 4)[:, None, None] > 0, r.transpose(0, 2, 1), r) * -0.7
+        flat = d[:, order[:, 0], order[:, 1]]
+        found, turn = search(r[:, order[:, 0], order[:, 1]], flat, np.sqrt((flat**2).sum(1)), order, 8, "cpu")
+        assert (found == want).all() and (turn == iso).all()
+
+
+def test_turning_twice_by_a_flip_is_nothing():
+    order = features(3, 10)
+    f = np.random.default_rng(1).normal(size=(5, len(order)))
+    for iso in (0, 1, 2, 3, 4):
+        assert np.allclose(turned(turned(f, order, iso), order, iso), f)
+
+
+def test_the_transform_is_exact_and_orthonormal():
+    a = scene(64, 64, 1).astype(np.float64)
+    for log in range(2, 7):
+        c = fit.transform(a, log, 8).astype(np.float64)
+        side = 1 << log
+        m = fit.maps.cosines(side)
+        back = m @ c.reshape(64 // side, side, 64 // side, side).transpose(0, 2, 1, 3) @ m.T
+        assert np.abs(back.transpose(0, 2, 1, 3).reshape(64, 64) - a).max() < 0.02
+        assert len(scan(log)) == side * side
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"quality": 0}, {"quality": 101}, {"bpp": -1}, {"bpp": float("nan")}, {"bpp": 1, "psnr": 30}, {"effort": 10},
+        {"method": "jpeg"}, {"chroma": "quarter"}, {"metadata": {"xmp": b""}}, {"bytes": 20}, {"psnr": 90},
+    ],
+)  # fmt: skip
+def test_bad_options(options):
+    with pytest.raises(UsageError):
+        encode(scene(40, 40), **options)
+
+
+@pytest.mark.parametrize(
+    "a", [np.zeros((4, 4)), np.zeros((0, 4), np.uint8), np.zeros((4, 4, 2), np.uint8), np.zeros(4, np.uint8)]
+)
+def test_bad_pictures(a):
+    with pytest.raises(UsageError):
+        encode(a)

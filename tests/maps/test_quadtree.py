@@ -1,0 +1,139 @@
+"""The quadtree's map: twin against kernel, its fixed point at every scale, windows and sizes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fractalkit.codes.quadtree import QuadtreePlane
+from fractalkit.core import solve
+from fractalkit.errors import UsageError
+from fractalkit.fit.quadtree import encode
+from fractalkit.maps import quadtree as maps
+from fractalkit.maps import quadtree_cpu as cpu
+from tests.pictures import psnr, scene
+
+
+def plane(seed: int = 0, slopes: bool = True, contrast: int = 6) -> QuadtreePlane:
+    """A plane of 64 x 64 with leaves of all sizes, maps of all isometries on most of the small ones."""
+    rng = np.random.default_rng(seed)
+    logs = np.full((16, 16), 5, np.uint8)
+    logs[:8, :8] = 4
+    logs[:8, 8:] = 3
+    logs[8:12, 8:12] = 2
+    logs[12:, 8:] = 4
+    logs[8:12, 12:] = 4
+    level = np.zeros((64, 64), np.int32)
+    chosen = np.zeros((16, 16, 4), np.int32)
+    for cy in range(16):
+        for cx in range(16):
+            cells = 1 << (int(logs[cy, cx]) - 2)
+            if cy % cells or cx % cells:
+                continue
+            side = 4 * cells
+            level[4 * cy : 4 * cy + side, 4 * cx : 4 * cx + side][:3, :3] = rng.integers(-3, 4, (3, 3))
+            if side <= 16 and rng.random() < 0.8:
+                chosen[cy, cx] = (
+                    1 + rng.integers(contrast) + 8 * rng.integers(2),
+                    rng.integers(8),
+                    *rng.integers(-9, 9, 2),
+                )
+    return QuadtreePlane(logs, level, chosen, 61, 64, 9.0, (0.05, 0.03, 0.0), 4, slopes)
+
+
+@pytest.mark.parametrize("slopes", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_kernel_is_the_twin(slopes, dtype):
+    p = plane(1, slopes)
+    m = maps.QuadtreeMap(p, dtype=dtype)
+    x = torch.randn(1, 64, 64, dtype=dtype) * 50
+    e = maps.explicit(p)
+    out = e.copy()
+    leaves, contrast = maps.mapped_leaves(p)
+    assert set(leaves[:, 3]) == set(range(8)) and len(set(leaves[:, 2])) == 3
+    cpu.step(x[0].float().numpy(), e, leaves, contrast, maps.waves(), float(slopes), out)
+    assert np.abs(m.step(x)[0].numpy() - out).max() < 2e-3
+
+
+def test_the_fixed_point_is_that_of_solve():
+    p = plane(2)
+    s = solve(maps.QuadtreeMap(p, dtype=torch.float64), tol=1e-6)
+    assert s.converged
+    assert np.abs(s.value[0].numpy() - maps.fixed_point(p, tol=1e-3)).max() < 0.02
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("slopes", [True, False])
+def test_the_proof_holds(seed, slopes):
+    m = maps.QuadtreeMap(plane(seed, slopes), dtype=torch.float64)
+    l = m.lipschitz()
+    g = torch.Generator().manual_seed(seed)
+    for _ in range(5):
+        x, y = (100 * torch.randn(1, 64, 64, generator=g, dtype=torch.float64) for _ in range(2))
+        assert (m.distance(m.step(x), m.step(y)) <= l * m.distance(x, y) * (1 + 1e-9)).all()
+
+
+def test_every_scale_shows_the_same_picture():
+    p = plane(3)
+    x = maps.fixed_point(p, tol=1e-4)[:61]
+    for scale in (2, 4):
+        fine = maps.plane_at(p, scale)
+        assert fine.shape == (61 * scale, 64 * scale)
+        assert np.abs(fine.reshape(61, scale, 64, scale).mean((1, 3)) - x).max() < 0.02
+
+
+def test_deblocking_smooths_steps_and_leaves_edges_alone():
+    logs = np.full((4, 8), 4, np.uint8)
+    x = np.zeros((16, 32), np.float32)
+    x[:, 16:] = 4
+    soft, hard = x.copy(), 40 * x
+    cpu.deblock(soft, logs, 1, 6.0, 16, 32)
+    cpu.deblock(hard, logs, 1, 6.0, 16, 32)
+    assert np.abs(np.diff(soft, axis=1)).max() < 1 and abs(soft.mean() - x.mean()) < 1e-5
+    assert (hard == 40 * x).all()
+
+
+def test_sizes_and_windows():
+    a = scene(60, 84)
+    code = encode(a, quality=60)
+    plain = maps.decode(code)
+    assert plain.shape == a.shape
+    for h, w in ((1, 1), (30, 42), (59, 85), (240, 336), (7, 300)):
+        assert maps.decode(code, h, w).shape == (h, w, 3)
+    assert maps.decode(code, width=42).shape == (30, 42, 3)
+    small = maps.decode(code, 30, 42).astype(float)
+    means = plain.reshape(30, 2, 42, 2, 3).mean((1, 3))
+    assert np.abs(small - means).max() < 1.01
+    big = maps.decode(code, 240, 336)
+    part = maps.decode(code, 120, 168, window=(0.25, 0.5, 0.75, 1.0))
+    assert np.abs(big[120:, 84:252].astype(int) - part).max() <= 1
+    for bad in ({"height": 0}, {"window": (0.5, 0, 0.4, 1)}, {"height": 1 << 20, "width": 1 << 20}):
+        with pytest.raises(UsageError):
+            maps.decode(code, **bad)
+
+
+def test_a_code_that_does_not_contract_still_gives_a_picture():
+    p = plane(4, contrast=8)
+    wild = p.maps.copy()
+    wild[..., 0] = np.where(wild[..., 0] > 0, 8, 0)
+    x = maps.fixed_point(replace(p, maps=wild, slopes=False))
+    assert np.isfinite(x).all()
+
+
+def test_trace_runs_from_any_start_to_the_picture():
+    a = scene(64, 64)
+    code = encode(a, quality=45, effort=6, method="pifs")
+    end = maps.decode(code)
+    for start in (None, scene(64, 64, seed=9)[::-1].copy()):
+        frames = list(maps.trace(code, start, 20))
+        assert len(frames) == 21 and psnr(end, frames[-1]) > 38 > psnr(end, frames[0]) + 5
+    with pytest.raises(UsageError):
+        next(maps.trace(code, a[:32]))
+
+
+def test_the_middle_grid_of_chroma_keeps_means():
+    x = np.random.default_rng(0).normal(size=(9, 7)).astype(np.float32)
+    big = maps.double(x, 18, 14)
+    assert np.abs(big.reshape(9, 2, 7, 2).mean((1, 3)) - x).max() < 1e-6
+    assert maps.double(x, 17, 13).shape == (17, 13)
