@@ -85,7 +85,7 @@ def _over_cluster(function: Callable[[Any], Any], items: Sequence[Any], address:
         raise UsageError(
             f"--cluster {address}: no scheduler answers there ({error}); start one with `dask scheduler`"
         ) from None
-    with client:
+    with client, client.as_current():
         futures = {}
         for i, item in enumerate(items):
             futures[client.submit(attempt, function, item, pure=False, retries=TRIES)] = i

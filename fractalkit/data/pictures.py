@@ -46,7 +46,7 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     Raises:
         DataError: missing, empty, cut off, no picture, or more pixels than ``max_pixels``.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     path = Path(path)
     _check(path)
@@ -62,14 +62,13 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
                             f"{max_pixels:,}; raise --max-pixels if you trust the file"
                         )
                     notes = _notes(path, image)
+                    turn = image.getexif().get(_ORIENTATION, 1)  # before it is set to 1 in what is kept
                     metadata = _metadata(image)
-                    turn = image.getexif().get(_ORIENTATION, 1)
                     deep = _deep_png(path) if image.format == "PNG" else None
                     samples = deep if deep is not None else _samples(path, image)
             finally:
                 Image.MAX_IMAGE_PIXELS = limit
             samples = _upright(samples, turn)
-            del ImageOps
     except DataError:
         raise
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, TypeError, KeyError) as error:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fractalkit.codes.quadtree import GRID_CONTRAST, QuadtreePlane
 from fractalkit.codec.quadtree_syntax import scan
+from fractalkit.codes.quadtree import GRID_CONTRAST, QuadtreePlane
 from fractalkit.fit.quadtree_search import search
 from fractalkit.maps import quadtree as maps
 

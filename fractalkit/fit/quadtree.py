@@ -333,7 +333,7 @@ class _TileEncoder:
 
 
 def contracting(plane: QuadtreePlane) -> QuadtreePlane:
-    """The plane, its contrasts lowered as far as it takes to prove that the map contracts (they hardly ever need it)."""
+    """The plane, its contrasts lowered as far as it takes to prove that the map contracts (they hardly ever must)."""
     while True:
         leaves, contrast = maps.mapped_leaves(plane)
         if maps.certificate(plane, leaves, contrast, enough=1.0)[1] < 1:
@@ -414,9 +414,10 @@ class _Encoder:
             if self.effort.maps and not settings.plain and not enc.planes[0].candidates:
                 enc.look(settings.size)
             seen = None
-            s = settings
+            # what was learned at another step would pull this one its way, and a target could then not be aimed at
+            enc.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
             for n in range(passes):
-                planes = enc.encode(s, seen)
+                planes = enc.encode(settings, seen)
                 if self.effort.maps and n + 1 < passes:
                     seen = enc.decoded(planes)
             return enc, planes
@@ -588,15 +589,17 @@ def _aim(
         x = step_index(3.0 * top / 10 ** (psnr / 20))
     f = miss(x, plan.passes + 1)
     slope = -0.9 / 128  # octaves of size, or 6 dB, by step
-    for _ in range(7):
+    low, high = -1, 4096  # steps known to give too much, and too little
+    for n in range(12):
         if abs(f) < 0.004:
             break
-        nx = int(np.clip(round(x - f / slope), 0, 4095))
-        if nx == x:
-            nx = x + (1 if f > 0 else -1)
-        if nx in tried or not 0 <= nx <= 4095:
+        low, high = (max(low, x), high) if f > 0 else (low, min(high, x))
+        nx = round(x - f / slope)
+        if not low < nx < high or n > 7:
+            nx = (low + high) // 2 if low >= 0 and high <= 4095 else min(4095, max(0, nx))
+        if nx in tried:
             break
-        nf = miss(nx, 1 if not plan.maps else 2)
+        nf = miss(nx, plan.passes + 1)
         if (nf - f) * (nx - x) < 0:
             slope = float(np.clip((nf - f) / (nx - x), -3 / 128, -0.2 / 128))
         x, f = nx, nf

@@ -98,7 +98,8 @@ class Counts:
 def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
     """Levels of least cost for the cosines ``c`` ``[side, side]``, the mean left out; returns the cost.
 
-    ``reach``: the last diagonal that may hold any. ``shrink`` [3]: how far a reconstructed magnitude of 1, 2 or more lies below its level, in steps.
+    ``reach``: the last diagonal that may hold any. ``shrink`` [3]: how far a reconstructed magnitude of 1, 2 or more
+    lies below its level, in steps.
     """
     b = log - 2
     first = _START[log]

@@ -40,8 +40,8 @@ def lowest(d, side, wave):
 def step(x, explicit, leaves, contrast, waves, slopes, out):
     """One application of the map, leaf by leaf; ``out`` may be ``x``, then each leaf sees those before it.
 
-    ``leaves`` ``[n, 6]``: row, column, log2 side, isometry, row and column of the domain. ``slopes``: 1 to leave out the
-    slopes as well as the mean, 0 the mean only. Returns the largest change.
+    ``leaves`` ``[n, 6]``: row, column, log2 side, isometry, row and column of the domain. ``slopes``: 1 to leave out
+    the slopes as well as the mean, 0 the mean only. Returns the largest change.
     """
     change = 0.0
     d = np.empty((64, 64), np.float32)

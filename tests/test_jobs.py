@@ -1,0 +1,63 @@
+"""Items over processes and over a Dask cluster, workers that die included."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from fractalkit.errors import DataError, UsageError
+from fractalkit.jobs import map_items
+
+
+def square(n: int) -> int:
+    if n == 7:
+        raise DataError("seven: not liked")
+    return n * n
+
+
+def die_once(path: str) -> str:
+    """The first worker that gets this item is killed; the second does it."""
+    mark = Path(path)
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return "done"
+    if mark.name.startswith("deadly"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"
+
+
+def die(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_all_are_done_and_ours_are_results(jobs):
+    got = dict(map_items(square, list(range(10)), jobs=jobs))
+    assert isinstance(got.pop(7), DataError)
+    assert got == {n: n * n for n in range(10) if n != 7}
+
+
+def test_a_killed_process_loses_nothing(tmp_path):
+    names = [str(tmp_path / n) for n in ("a", "deadly", "b", "c")]
+    assert dict(map_items(die_once, names, jobs=2)) == dict.fromkeys(range(4), "done")
+
+
+def test_an_item_that_always_kills_is_named():
+    with pytest.raises(DataError, match="its process died"):
+        list(map_items(die, [0, 1], jobs=2))
+
+
+def test_no_cluster_there():
+    with pytest.raises(UsageError, match="no scheduler answers"):
+        list(map_items(square, [1], cluster="tcp://127.0.0.1:9"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_with_a_killed_worker(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        names = [str(tmp_path / n) for n in ("a", "deadly", "b", "c", "d")]
+        got = dict(map_items(die_once, names, cluster=cluster.scheduler_address))
+    assert got == dict.fromkeys(range(5), "done")
