@@ -417,6 +417,54 @@ def trace(code: QuadtreeCode, start: np.ndarray | None = None, steps: int = 12) 
         yield out
 
 
+def mix(a: QuadtreeCode, b: QuadtreeCode, weight: float | np.ndarray = 0.5, *, steps: int = 24) -> np.ndarray:
+    """The fixed point of (1 - w) T_a + w T_b, two pictures mixed by mixing their maps: ``[H, W(, C)]``.
+
+    Not the mean of the two fixed points: domains of either map see the mixed picture. Where both contract, so does this.
+
+    Args:
+        weight: w, one number or ``[H, W]`` in [0, 1], of luma's grid.
+
+    Raises:
+        UsageError: codes of different size or colour, or a weight out of range.
+    """
+    from fractalkit.maps import quadtree_cpu as cpu
+
+    if (a.height, a.width, a.channels, a.depth) != (b.height, b.width, b.channels, b.depth):
+        raise UsageError("mix: the two codes must have one size, one number of channels and one depth")
+    if (a.settings.half, a.settings.tile) != (b.settings.half, b.settings.tile):
+        raise UsageError("mix: both codes must have chroma at the same resolution")
+    field = np.broadcast_to(np.asarray(weight, np.float64), (a.height, a.width))
+    if not ((field >= 0) & (field <= 1)).all():
+        raise UsageError("mix: weights must lie between 0 and 1")
+    out = np.zeros((a.height, a.width) if a.channels == 1 else (a.height, a.width, a.channels), np.uint8)
+    if a.depth == 16:
+        out = out.astype(np.uint16)
+    wave = waves()
+    for index, t in enumerate(a.tiles):
+        shown = []
+        for i, (p, q) in enumerate(zip(a.planes(index), b.planes(index), strict=True)):
+            w = field[t.y : t.y + t.height, t.x : t.x + t.width]
+            if i in (1, 2) and a.settings.half:
+                w = halved(w)
+            h, width = (max(m, n) for m, n in zip(p.level.shape, q.level.shape, strict=True))
+            w = np.pad(w, ((0, h - w.shape[0]), (0, width - w.shape[1])), mode="edge").astype(np.float32)
+            given = [(explicit(c), *mapped_leaves(c), float(c.slopes)) for c in (p, q)]
+            x = np.zeros((h, width), np.float32)
+            for _ in range(steps):
+                new = []
+                for e, leaves, contrast, slopes in given:
+                    part = np.ascontiguousarray(x[: e.shape[0], : e.shape[1]])
+                    made = e.copy()
+                    cpu.step(part, e, leaves, contrast, wave, slopes, made)
+                    new.append(np.pad(made, ((0, h - made.shape[0]), (0, width - made.shape[1])), mode="edge"))
+                x = (1 - w) * new[0] + w * new[1]
+            x = x[: p.height, : p.width]
+            shown.append(double(x, t.height, t.width) if i in (1, 2) and a.settings.half else x)
+        out[t.y : t.y + t.height, t.x : t.x + t.width] = colours(shown, a.depth)
+    return out
+
+
 def _padded(v: np.ndarray, plane: QuadtreePlane) -> np.ndarray:
     h, w = plane.level.shape
     return np.pad(v, ((0, h - v.shape[0]), (0, w - v.shape[1])), mode="edge").astype(np.float32)
