@@ -23,8 +23,12 @@ from fractalkit.render.palette import encode
 from fractalkit.render.preview import INK, font
 from fractalkit.render.splat import backdrop
 
-Image = npt.NDArray[np.uint8]
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from photographs import PHOTOGRAPHS  # noqa: E402  # a file beside this one
+
+Image = npt.NDArray[np.uint8]
 SEED = 1
 
 
@@ -111,6 +115,8 @@ def make(name: str, folder: Path) -> Path:
         text["presets"] = json.dumps(list(PRESETS))
     elif name == "digits":
         image = digits()
+    elif name in PHOTOGRAPHS:
+        image = PHOTOGRAPHS[name][0]()
     else:
         image = one(name)
         text["code"] = preset(name).to_json()
@@ -134,6 +140,8 @@ def index() -> str:
             source = (
                 "Sixteen samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 259 pixels a side."
             )
+        elif name in PHOTOGRAPHS:
+            _, title, source = PHOTOGRAPHS[name]
         else:
             title, source = PRESETS[name].title, PRESETS[name].source
         lines += [
@@ -149,7 +157,7 @@ def index() -> str:
     return "\n".join(lines)
 
 
-JOBS = [*PICTURES, "digits", "presets"]
+JOBS = [*PICTURES, *PHOTOGRAPHS, "digits", "presets"]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -325,7 +325,8 @@ class _TileEncoder:
         for i, (p, x) in enumerate(zip(planes, seen, strict=True)):
             x = x.copy()
             if deblock:
-                cpu.deblock(x, p.logs, 1, maps.deblock_limit(p.step, deblock), p.height, p.width)
+                limit = maps.deblock_limit(p.step, deblock)
+                cpu.deblock(x, p.logs, 1, limit, maps.DEBLOCK_REACH, p.height, p.width)
             x = x[: p.height, : p.width]
             shown.append(maps.double(x, *picture.shape[:2]) if i in (1, 2) and self.half else x)
         d = maps.colours(shown, self.depth).astype(np.float64) - picture

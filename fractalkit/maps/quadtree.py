@@ -24,6 +24,8 @@ from fractalkit.core import IteratedMap
 from fractalkit.errors import UsageError
 
 MAX_STEPS = 40
+ENLARGED = 6  # strength of the filter in enlargements
+DEBLOCK_REACH = 8.0  # samples on either side of a border
 CONTRASTS = 8
 MAX_OUTPUT = 1 << 29  # samples of a picture in memory
 
@@ -253,7 +255,10 @@ def plane_at(plane: QuadtreePlane, scale: int = 1, *, deblock: int = 0) -> np.nd
         x = out
         k *= 2
     if deblock:
-        cpu.deblock(x, plane.logs, scale, deblock_limit(plane.step, deblock), plane.height, plane.width)
+        cpu.deblock(x, plane.logs, scale, deblock_limit(plane.step, deblock), DEBLOCK_REACH, plane.height, plane.width)
+    if deblock and scale > 1:
+        # between samples nothing says where a step lies: it is spread over the one sample's width that it could be in
+        cpu.deblock(x, plane.logs, scale, np.inf, 0.5, plane.height, plane.width)
     return x[: plane.height * scale, : plane.width * scale]
 
 
@@ -338,10 +343,12 @@ def decode(
     if height * width * code.channels > MAX_OUTPUT:
         gib = height * width * code.channels * code.depth / 8 / 2**30
         raise UsageError(f"size {width} x {height} would take {gib:.1f} GiB and more; decode windows of it instead")
-    strength = code.settings.deblock if deblock is None else (max(1, code.settings.deblock) if deblock else 0)
     scale = 1
     while scale < 64 and (scale * part_h < height or scale * part_w < width):
         scale *= 2
+    strength = code.settings.deblock if deblock is None else (max(1, code.settings.deblock) if deblock else 0)
+    if scale > 1 and deblock is None:
+        strength = max(strength, ENLARGED)  # steps that pixels hid are seen
     rows = (max(0, int(np.floor(y0 * code.height)) - 2), min(code.height, int(np.ceil(y1 * code.height)) + 2))
     columns = (max(0, int(np.floor(x0 * code.width)) - 2), min(code.width, int(np.ceil(x1 * code.width)) + 2))
     shape = ((rows[1] - rows[0]) * scale, (columns[1] - columns[0]) * scale)
@@ -420,7 +427,7 @@ def trace(code: QuadtreeCode, start: np.ndarray | None = None, steps: int = 12) 
 def mix(a: QuadtreeCode, b: QuadtreeCode, weight: float | np.ndarray = 0.5, *, steps: int = 24) -> np.ndarray:
     """The fixed point of (1 - w) T_a + w T_b, two pictures mixed by mixing their maps: ``[H, W(, C)]``.
 
-    Not the mean of the two fixed points: domains of either map see the mixed picture. Where both contract, so does this.
+    Not the mean of the two fixed points: domains of either map see the mixed picture. Where both contract, it does.
 
     Args:
         weight: w, one number or ``[H, W]`` in [0, 1], of luma's grid.

@@ -128,10 +128,11 @@ def weights(v, leaves, contrast, waves, slopes, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def deblock(x, logs, scale, limit, height, width):
+def deblock(x, logs, scale, limit, most, height, width):
     """Smooth the steps between leaves, in place: what the slopes beside a border do not explain, up to ``limit``.
 
-    Down the columns of the picture first, then along its rows; the reach is half the smaller leaf, at most 8 samples.
+    Down the columns of the picture first, then along its rows; the reach is half the smaller leaf, at most ``most``
+    samples of scale 1.
     """
     rows, columns = logs.shape
     h, w = height * scale, width * scale
@@ -151,8 +152,8 @@ def deblock(x, logs, scale, limit, height, width):
                     continue
                 at = 4 * k * scale
                 end = w if across else h
-                reach = min(1 << (min(here, before) - 1), 8) * scale
-                if at + reach > end:
+                reach = int(min(np.float64(1 << (min(here, before) - 1)), most) * scale)
+                if reach < 1 or at + max(reach, 2) > end:
                     continue
                 if across:
                     p0, p1, q0, q1 = x[line, at - 1], x[line, at - 2], x[line, at], x[line, at + 1]

@@ -88,8 +88,8 @@ def test_deblocking_smooths_steps_and_leaves_edges_alone():
     x = np.zeros((16, 32), np.float32)
     x[:, 16:] = 4
     soft, hard = x.copy(), 40 * x
-    cpu.deblock(soft, logs, 1, 6.0, 16, 32)
-    cpu.deblock(hard, logs, 1, 6.0, 16, 32)
+    cpu.deblock(soft, logs, 1, 6.0, 8.0, 16, 32)
+    cpu.deblock(hard, logs, 1, 6.0, 8.0, 16, 32)
     assert np.abs(np.diff(soft, axis=1)).max() < 1 and abs(soft.mean() - x.mean()) < 1e-5
     assert (hard == 40 * x).all()
 

@@ -1,0 +1,96 @@
+"""Gallery pictures made from a photograph that matplotlib brings along: Grace Hopper, U.S. Navy, public domain."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib import cbook
+from PIL import Image as Pillow
+from PIL import ImageDraw
+
+from fractalkit.fit.quadtree import encode
+from fractalkit.fit.restore import denoise, inpaint
+from fractalkit.maps.quadtree import decode, trace
+from fractalkit.render.preview import font
+
+Image = npt.NDArray[np.uint8]
+PAPER, INK = (250, 249, 246), (40, 40, 44)
+
+
+def photograph() -> Image:
+    """``[600, 512, 3]``."""
+    with cbook.get_sample_data("grace_hopper.jpg") as f, Pillow.open(f) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def side_by_side(panels: list[tuple[str, Image]], gap: int = 14, foot: int = 34) -> Image:
+    """Panels of one height in a row on paper, each with a line below."""
+    height = max(p.shape[0] for _, p in panels)
+    width = sum(p.shape[1] for _, p in panels) + gap * (len(panels) + 1)
+    sheet = Pillow.new("RGB", (width, height + gap + foot), PAPER)
+    pen = ImageDraw.Draw(sheet)
+    x = gap
+    for words, p in panels:
+        sheet.paste(Pillow.fromarray(p), (x, gap))
+        pen.text((x + p.shape[1] / 2, gap + height + foot / 2), words, fill=INK, font=font(13), anchor="mm")
+        x += p.shape[1] + gap
+    return np.array(sheet)
+
+
+def zoom() -> Image:
+    """Eight times: the fixed point of a compressed photograph beside its pixels, enlarged by bicubic interpolation."""
+    a = photograph()
+    code = encode(a, bpp=0.8)
+    y, x, n = 36, 236, 56
+    window = (x / 512, y / 600, (x + n) / 512, (y + n) / 600)
+    fine = decode(code, 8 * n, 8 * n, window=window)
+    pixels = Pillow.fromarray(decode(code)[y : y + n, x : x + n])
+    bicubic = np.asarray(pixels.resize((8 * n, 8 * n), Pillow.Resampling.BICUBIC))
+    return side_by_side([("8 x, bicubic, of the 0.8 bit a pixel picture", bicubic), ("8 x, the fixed point", fine)])
+
+
+def rates() -> Image:
+    """One photograph at three rates."""
+    a = photograph()
+    panels = []
+    for rate in (0.1, 0.25, 0.75):
+        code = encode(a, bpp=rate, effort=7)
+        panels.append((f"{rate:g} bits a pixel, {len(code.to_bytes()) / 1000:.1f} kB", decode(code)[40:360, 110:430]))
+    return side_by_side(panels)
+
+
+def iterates() -> Image:
+    """The plain PIFS from a checkerboard to the photograph: 0, 1, 2, 3 and 8 steps."""
+    a = photograph()[40:360, 110:430]
+    code = encode(a, quality=70, method="pifs")
+    y, x = np.indices(a.shape[:2])
+    start = np.repeat((255 * ((y // 40 + x // 40) % 2))[..., None], 3, -1).astype(np.uint8)
+    frames = dict(enumerate(trace(code, start, 8)))
+    panels = []
+    for n in (0, 1, 2, 3, 8):
+        small = Pillow.fromarray(frames[n]).resize((224, 224), Pillow.Resampling.LANCZOS)
+        panels.append((f"{n} steps", np.asarray(small)))
+    return side_by_side(panels)
+
+
+def restored() -> Image:
+    """A photograph with noise, and with three quarters of its pixels gone; each with what a short code makes of it."""
+    a = photograph()[40:296, 120:376]
+    rng = np.random.default_rng(1)
+    noisy = (a + rng.normal(0, 25, a.shape)).clip(0, 255).astype(np.uint8)
+    known = rng.random(a.shape[:2]) < 0.25
+    hole = np.where(known[..., None], a, 0).astype(np.uint8)
+    return side_by_side(
+        [
+            ("noise of 25 levels", noisy), ("denoised", denoise(noisy)), ("one pixel in four", hole),
+            ("inpainted", inpaint(hole, known, rounds=40, finest=4)),
+        ]
+    )  # fmt: skip
+
+
+PHOTOGRAPHS = {
+    "zoom": (zoom, "Eight times", "A compressed photograph has no pixels: its fixed point, and a bicubic enlargement."),
+    "rates": (rates, "Rates", "A photograph in 3.8, 9.6 and 28.8 kilobytes."),
+    "iterates": (iterates, "Iterates", "The plain partitioned IFS from a checkerboard to its fixed point."),
+    "restored": (restored, "Restored", "Denoising and inpainting: the short code that fits what is known."),
+}
