@@ -326,7 +326,7 @@ class _TileEncoder:
             x = x.copy()
             if deblock:
                 limit = maps.deblock_limit(p.step, deblock)
-                cpu.deblock(x, p.logs, 1, limit, maps.DEBLOCK_REACH, p.height, p.width)
+                cpu.deblock(x, p.logs, 1, limit, maps.DEBLOCK_REACH, p.height, p.width, 0, 0)
             x = x[: p.height, : p.width]
             shown.append(maps.double(x, *picture.shape[:2]) if i in (1, 2) and self.half else x)
         d = maps.colours(shown, self.depth).astype(np.float64) - picture

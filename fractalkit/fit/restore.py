@@ -60,8 +60,8 @@ def denoise(
     """Without white noise: minimum description length.
 
     For noise of variance sigma^2 the length of picture and noise together is |x - y|^2 / (2 sigma^2) + R ln 2, so
-    lambda = 2 ln 2 sigma^2; that fixes the quantiser's step. Averaging over the places of the grid takes away what single
-    codes add, and asks for less: 0.3 of that lambda does best on photographs.
+    lambda = 2 ln 2 sigma^2; that fixes the quantiser's step. Averaging over the places of the grid takes away what
+    single codes add, and asks for less: 0.3 of that lambda does best on photographs.
 
     Args:
         image: as :func:`~fractalkit.fit.quadtree.encode` takes it.

@@ -23,6 +23,7 @@ from fractalkit.codes.quadtree import GRID_CONTRAST, QuadtreeCode, QuadtreePlane
 from fractalkit.core import IteratedMap
 from fractalkit.errors import UsageError
 
+Box = tuple[int, int, int, int]
 MAX_STEPS = 40
 ENLARGED = 6  # strength of the filter in enlargements
 DEBLOCK_REACH = 8.0  # samples on either side of a border
@@ -240,26 +241,48 @@ def fixed_point(
     return x
 
 
-def plane_at(plane: QuadtreePlane, scale: int = 1, *, deblock: int = 0) -> np.ndarray:
-    """The fixed point with ``scale`` (a power of two) samples a sample: ``[height * scale, width * scale]`` float32."""
-    from fractalkit.maps import quadtree_cpu as cpu
+def plane_at(plane: QuadtreePlane, scale: int = 1, *, deblock: int = 0, box: Box | None = None) -> np.ndarray:
+    """The fixed point with ``scale`` (a power of two) samples a sample.
 
+    Args:
+        deblock: strength of the filter, 0 for none.
+        box: y0, x0, y1, x1 in samples of scale 1, to show a part; None for all of it.
+
+    Returns:
+        ``[(y1 - y0) * scale, (x1 - x0) * scale]`` float32.
+    """
+    from fractalkit.maps import quadtree_cpu as cpu
+    from fractalkit.maps.quadtree_window import Window
+
+    y0, x0, y1, x1 = box or (0, 0, plane.height, plane.width)
     x = fixed_point(plane)
     leaves, contrast = mapped_leaves(plane)
-    k = 1
-    while k < scale:
-        e = explicit(plane, 2 * k)
-        out = e.copy()
-        if len(leaves):
-            cpu.lift(x, e, leaves, contrast, waves(), float(plane.slopes), waves(2 * k), k, out)
-        x = out
-        k *= 2
+    # with a margin that the filter sees, which goes over rows and columns in turn; on whole cells
+    margin = 2 * int(DEBLOCK_REACH) + 4 if deblock else 0
+    top, left = max(0, y0 - margin) // 4 * 4, max(0, x0 - margin) // 4 * 4
+    bottom, right = min(plane.level.shape[0], y1 + margin + 3), min(plane.level.shape[1], x1 + margin + 3)
+    if 4 * (bottom - top) * (right - left) > plane.level.size:
+        k = 1
+        while k < scale:
+            e = explicit(plane, 2 * k)
+            out = e.copy()
+            if len(leaves):
+                cpu.lift(x, e, leaves, contrast, waves(), float(plane.slopes), waves(2 * k), k, out)
+            x = out
+            k *= 2
+        part = np.ascontiguousarray(x[top * scale : bottom * scale, left * scale : right * scale])
+    else:
+        window = Window(plane, x, dequantised(plane), leaves, contrast)
+        part = np.ascontiguousarray(window.at(top, left, bottom, right, scale))
     if deblock:
-        cpu.deblock(x, plane.logs, scale, deblock_limit(plane.step, deblock), DEBLOCK_REACH, plane.height, plane.width)
-    if deblock and scale > 1:
-        # between samples nothing says where a step lies: it is spread over the one sample's width that it could be in
-        cpu.deblock(x, plane.logs, scale, np.inf, 0.5, plane.height, plane.width)
-    return x[: plane.height * scale, : plane.width * scale]
+        height, width = min(bottom, plane.height) - top, min(right, plane.width) - left
+        logs = plane.logs[top // 4 : (bottom + 3) // 4, left // 4 : (right + 3) // 4]
+        limit = deblock_limit(plane.step, deblock)
+        cpu.deblock(part, logs, scale, limit, DEBLOCK_REACH, height, width, top // 4, left // 4)
+        if scale > 1:
+            # nothing says where between two samples a step lies: it is spread over the one sample that it could be in
+            cpu.deblock(part, logs, scale, np.inf, 0.5, height, width, top // 4, left // 4)
+    return part[(y0 - top) * scale : (y1 - top) * scale, (x0 - left) * scale : (x1 - left) * scale]
 
 
 def deblock_limit(step: float, strength: int) -> float:
@@ -299,14 +322,21 @@ def colours(planes: list[np.ndarray], depth: int) -> np.ndarray:
     return out.astype(np.uint8 if depth == 8 else np.uint16)
 
 
-def _tile(code: QuadtreeCode, index: int, scale: int, deblock: int) -> np.ndarray:
-    where = code.tiles[index]
+def _tile(code: QuadtreeCode, index: int, scale: int, deblock: int, box: Box) -> np.ndarray:
+    """A part of a tile, ``box`` in its own pixels."""
     made = []
+    y0, x0, y1, x1 = box
     for i, p in enumerate(code.planes(index)):
-        x = plane_at(p, scale, deblock=deblock)
         if i in (1, 2) and code.settings.half:
-            x = double(x, where.height * scale, where.width * scale)
-        made.append(x)
+            # two samples more than are shown, for the interpolation
+            a, b = max(0, y0 // 2 - 2), max(0, x0 // 2 - 2)
+            c, d = min(p.height, (y1 + 1) // 2 + 2), min(p.width, (x1 + 1) // 2 + 2)
+            x = plane_at(p, scale, deblock=deblock, box=(a, b, c, d))
+            x = double(x, 2 * x.shape[0], 2 * x.shape[1])
+            dy, dx = (y0 - 2 * a) * scale, (x0 - 2 * b) * scale
+            made.append(x[dy : dy + (y1 - y0) * scale, dx : dx + (x1 - x0) * scale])
+        else:
+            made.append(plane_at(p, scale, deblock=deblock, box=box))
     return colours(made, code.depth)
 
 
@@ -359,11 +389,9 @@ def decode(
         left, right = max(columns[0], t.x), min(columns[1], t.x + t.width)
         if top >= bottom or left >= right:
             continue
-        made = _tile(code, index, scale, strength)
-        out[
-            (top - rows[0]) * scale : (bottom - rows[0]) * scale,
-            (left - columns[0]) * scale : (right - columns[0]) * scale,
-        ] = made[(top - t.y) * scale : (bottom - t.y) * scale, (left - t.x) * scale : (right - t.x) * scale]
+        made = _tile(code, index, scale, strength, (top - t.y, left - t.x, bottom - t.y, right - t.x))
+        at = slice((top - rows[0]) * scale, (bottom - rows[0]) * scale)
+        out[at, (left - columns[0]) * scale : (right - columns[0]) * scale] = made
     box = (
         (x0 * code.width - columns[0]) * scale, (y0 * code.height - rows[0]) * scale,
         (x1 * code.width - columns[0]) * scale, (y1 * code.height - rows[0]) * scale,
@@ -374,18 +402,28 @@ def decode(
 
 
 def resample(picture: np.ndarray, height: int, width: int, box: tuple[float, float, float, float]) -> np.ndarray:
-    """Means over the areas of the result's pixels; ``box`` x0, y0, x1, y1 in pixels of ``picture``."""
+    """Means over the areas of the result's pixels; linear between samples where those are larger than pixels.
+
+    ``box``: x0, y0, x1, y1 in samples of ``picture``.
+    """
     out = picture.astype(np.float32)
     for axis, (n, a, b) in enumerate(((height, box[1], box[3]), (width, box[0], box[2]))):
+        shape = [-1 if k == axis else 1 for k in range(out.ndim)]
+        if b - a < n:
+            where = np.clip(a + (b - a) * (np.arange(n) + 0.5) / n - 0.5, 0, out.shape[axis] - 1)
+            low = np.minimum(where.astype(np.int64), max(0, out.shape[axis] - 2))
+            part = (where - low).reshape(shape).astype(np.float32)
+            high = np.minimum(low + 1, out.shape[axis] - 1)
+            out = np.take(out, low, axis) * (1 - part) + np.take(out, high, axis) * part
+            continue
         total = np.concatenate(
             [np.zeros_like(np.take(out, [0], axis), np.float64), np.cumsum(out, axis, np.float64)], axis
         )
         edges = np.clip(a + (b - a) * np.arange(n + 1) / n, 0, out.shape[axis])
         low = np.minimum(edges.astype(np.int64), out.shape[axis] - 1)
-        part = (edges - low).reshape([-1 if k == axis else 1 for k in range(out.ndim)])
-        at = np.take(total, low, axis) * (1 - part) + np.take(total, low + 1, axis) * part
-        widths = np.maximum(np.diff(edges), 1e-9).reshape([-1 if k == axis else 1 for k in range(out.ndim)])
-        out = (np.diff(at, axis=axis) / widths).astype(np.float32)
+        inside = (edges - low).reshape(shape)
+        at = np.take(total, low, axis) * (1 - inside) + np.take(total, low + 1, axis) * inside
+        out = (np.diff(at, axis=axis) / np.maximum(np.diff(edges), 1e-9).reshape(shape)).astype(np.float32)
     return np.rint(out).clip(0, np.iinfo(picture.dtype).max).astype(picture.dtype)
 
 

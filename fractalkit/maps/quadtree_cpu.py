@@ -128,11 +128,11 @@ def weights(v, leaves, contrast, waves, slopes, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def deblock(x, logs, scale, limit, most, height, width):
+def deblock(x, logs, scale, limit, most, height, width, row, column):
     """Smooth the steps between leaves, in place: what the slopes beside a border do not explain, up to ``limit``.
 
     Down the columns of the picture first, then along its rows; the reach is half the smaller leaf, at most ``most``
-    samples of scale 1.
+    samples of scale 1. ``row`` and ``column`` are those of the plane's cell that ``logs`` begins with.
     """
     rows, columns = logs.shape
     h, w = height * scale, width * scale
@@ -147,13 +147,12 @@ def deblock(x, logs, scale, limit, most, height, width):
                 before = logs[cell, k - 1] if across else logs[k - 1, cell]
                 if here == 0 or before == 0:
                     continue
-                first = k & ~((1 << (here - 2)) - 1)
-                if first != k:
+                if (k + (column if across else row)) & ((1 << (here - 2)) - 1):
                     continue
                 at = 4 * k * scale
                 end = w if across else h
                 reach = int(min(np.float64(1 << (min(here, before) - 1)), most) * scale)
-                if reach < 1 or at + max(reach, 2) > end:
+                if reach < 1 or at + max(reach, 2) > end or at < max(reach, 2):
                     continue
                 if across:
                     p0, p1, q0, q1 = x[line, at - 1], x[line, at - 2], x[line, at], x[line, at + 1]

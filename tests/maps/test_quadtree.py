@@ -88,8 +88,8 @@ def test_deblocking_smooths_steps_and_leaves_edges_alone():
     x = np.zeros((16, 32), np.float32)
     x[:, 16:] = 4
     soft, hard = x.copy(), 40 * x
-    cpu.deblock(soft, logs, 1, 6.0, 8.0, 16, 32)
-    cpu.deblock(hard, logs, 1, 6.0, 8.0, 16, 32)
+    cpu.deblock(soft, logs, 1, 6.0, 8.0, 16, 32, 0, 0)
+    cpu.deblock(hard, logs, 1, 6.0, 8.0, 16, 32, 0, 0)
     assert np.abs(np.diff(soft, axis=1)).max() < 1 and abs(soft.mean() - x.mean()) < 1e-5
     assert (hard == 40 * x).all()
 
@@ -111,6 +111,29 @@ def test_sizes_and_windows():
     for bad in ({"height": 0}, {"window": (0.5, 0, 0.4, 1)}, {"height": 1 << 20, "width": 1 << 20}):
         with pytest.raises(UsageError):
             maps.decode(code, **bad)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_a_window_is_a_part_of_the_whole(scale):
+    p = plane(5)
+    for deblock in (0, 4):
+        whole = maps.plane_at(p, scale, deblock=deblock)
+        for box in ((20, 30, 37, 41), (0, 0, 9, 3), (50, 60, 61, 64), (33, 1, 34, 2)):
+            y0, x0, y1, x1 = box
+            part = maps.plane_at(p, scale, deblock=deblock, box=box)
+            assert np.abs(part - whole[y0 * scale : y1 * scale, x0 * scale : x1 * scale]).max() < 2e-3
+
+
+def test_a_deep_window_takes_little_memory():
+    import tracemalloc
+
+    code = encode(scene(256, 256), quality=60)
+    tracemalloc.start()
+    deep = maps.decode(code, 300, 300, window=(0.5, 0.5, 0.51, 0.51))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert deep.shape == (300, 300, 3) and peak < 200e6
+    assert np.abs(np.diff(deep.astype(int), axis=0)).max() < 40
 
 
 def test_a_code_that_does_not_contract_still_gives_a_picture():
