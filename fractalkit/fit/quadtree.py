@@ -200,17 +200,34 @@ class _TileEncoder:
         counts = {False: rd.Counts.empty(), True: rd.Counts.empty()}
         out = []
         for i, p in enumerate(self.planes):
-            code = self._plane(p, steps[i], settings, seen[i] if seen else None)
+            code = self._proved(p, steps[i], settings, seen[i] if seen else None)
             c = counts[p.chroma]
             rd.count(
                 code.logs, code.level, code.maps, p.height, p.width, self.effort.top, self.effort.bottom, c.level,
                 c.last, c.mean, c.split, c.fractal, c.address,
             )  # fmt: skip
             p.code = code
-            out.append(contracting(code))
+            out.append(code)
         for chroma in {p.chroma for p in self.planes}:
             self.rates[chroma] = rd.Rates.learn(counts[chroma])
         return out
+
+    def _proved(self, p: _Plane, step: float, settings: Settings, seen: np.ndarray | None) -> QuadtreePlane:
+        """A plane whose map is proved to contract: leaves that stand in the way of the proof lose their candidates."""
+        for _ in range(4):
+            code = self._plane(p, step, settings, seen)
+            leaves, contrast = maps.mapped_leaves(code)
+            v, l = maps.certificate(code, leaves, contrast, enough=1.0)
+            if l < 1:
+                return code
+            if settings.plain:
+                break
+            for k in maps.expanding(code, leaves, contrast, v):
+                y, x, log = leaves[k, :3]
+                rows, columns, *rest = p.candidates[int(log)]
+                keep = (rows != y >> log) | (columns != x >> log)
+                p.candidates[int(log)] = (rows[keep], columns[keep], *(r[keep] for r in rest))
+        return contracting(code)
 
     def _plain(self, p: _Plane, step: float, settings: Settings) -> QuadtreePlane:
         log, grid = settings.top, 1 << settings.grid

@@ -217,6 +217,18 @@ def certificate(
     return best
 
 
+def expanding(plane: QuadtreePlane, leaves: np.ndarray, contrast: np.ndarray, v: np.ndarray) -> list[int]:
+    """Which of the leaves have |M| v >= v somewhere: those that keep v from proving a contraction."""
+    from fractalkit.maps import quadtree_cpu as cpu
+
+    out = np.zeros_like(v)
+    cpu.weights(v, leaves, contrast, waves(), float(plane.slopes), out)
+    ratio = out / v
+    return [
+        n for n, (y, x, log, *_) in enumerate(leaves) if ratio[y : y + (1 << log), x : x + (1 << log)].max() > 0.999
+    ]
+
+
 def fixed_point(
     plane: QuadtreePlane, *, tol: float = 0.02, start: np.ndarray | None = None, x0: np.ndarray | None = None
 ) -> np.ndarray:
