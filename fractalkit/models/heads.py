@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from fractalkit.codes.collage import CollageCode
 from fractalkit.errors import UsageError
-from fractalkit.maps.dense import decode_dense
+from fractalkit.maps.collage import decode
+from fractalkit.maps.dense import decode_dense, is_dense
 from fractalkit.models.blocks import Block, conv, full
 
 
@@ -24,14 +25,25 @@ class CollageHead(nn.Module):
 
     Args:
         rho: bound on the contrasts, so on the Lipschitz constant of each map.
+        continuous: fields are splines; else each range has its own number, as in the paper, and seams.
         patches, order: number of auxiliary patches, and of cosines along each side that a patch is made of.
     """
 
     def __init__(
-        self, width: int, grid: int, *, features: int, hidden: int, outputs: int, patches: int, order: int, rho: float
+        self,
+        width: int,
+        grid: int,
+        *,
+        features: int,
+        hidden: int,
+        outputs: int,
+        patches: int,
+        order: int,
+        rho: float,
+        continuous: bool = True,
     ) -> None:
         super().__init__()
-        self.grid, self.features, self.rho, self.count = grid, features, rho, patches
+        self.grid, self.features, self.rho, self.count, self.continuous = grid, features, rho, patches, continuous
         self.emit = conv(width, features * (2 + patches), 1)
         with torch.no_grad():
             # at first no self-reference, and brightness dominates: what a plain decoder would begin with
@@ -55,12 +67,15 @@ class CollageHead(nn.Module):
             brightness=raw[:, :, 1],
             mixing=raw[:, :, 2:].permute(0, 1, 3, 4, 2),
             patches=self.patches,
+            continuous=self.continuous,
         )
 
     def fixed_point(
         self, code: CollageCode, height: int, width: int, window: tuple[int, int, int, int] | None = None
     ) -> Tensor:
-        """The collage ``[B, features, height, width]`` by matrix products, the form for training."""
+        """The collage ``[B, features, height, width]``, by matrix products where it can be, the form to train."""
+        if not is_dense(code, height, width):
+            return decode(code, height, width, window=window)
         return decode_dense(code, height, width, window=window, rho=self.rho)
 
     def pixels(self, f: Tensor) -> Tensor:

@@ -66,6 +66,7 @@ class VDVAEConfig:
         features, hidden: channels of the collage, and of the network at each point.
         patches, order, rho: see :class:`CollageHead`.
         cells: a training pixel is the mean over cells x cells points of the fixed point.
+        continuous: the collage's fields are splines, without seams; else one number a range, as in the paper.
         likelihood: "bernoulli" or "logistic-mixture".
         smooth: weight of the penalty on variation that a training pixel cannot show, nats per pixel length.
         warm: steps over which the KL's weight grows to one.
@@ -87,6 +88,7 @@ class VDVAEConfig:
     order: int = 4
     rho: float = 0.7
     cells: int = 2
+    continuous: bool = True
     likelihood: str = "bernoulli"
     smooth: float = 0.03
     warm: int = 1000
@@ -102,7 +104,8 @@ class VDVAEConfig:
             if key not in known:
                 raise DataError(f"config: unknown field {key!r}; a newer FractalKit may know it")
             want = type(known[key].default)
-            if isinstance(value, bool) or not isinstance(value, (int, float) if want is float else want):
+            fits = isinstance(value, (int, float) if want is float else want)
+            if not fits or (isinstance(value, bool) and want is not bool):
                 raise DataError(f"config: {key} is {value!r}, expected {want.__name__}")
         made = cls(**data)
         limits = {
@@ -256,6 +259,7 @@ class VDVAE(nn.Module):
             self.head: CollageHead | ConvHead = CollageHead(
                 config.width, grid, features=config.features, hidden=config.hidden, outputs=outputs,
                 patches=config.patches, order=config.order, rho=config.rho,
+                continuous=config.continuous,
             )  # fmt: skip
         else:
             self.head = ConvHead(config.width, grid, config.size, features=config.features, outputs=outputs)
