@@ -423,8 +423,16 @@ class _Encoder:
             self.kept[i] = made
         return self.kept[i]
 
-    def run(self, step: int, passes: int) -> tuple[QuadtreeCode, float]:
-        """Encode at a step index; the code, and the mean squared error of its picture."""
+    def sample(self) -> list[int]:
+        """Some tiles that stand for all, where there are many."""
+        n = len(self.tiles)
+        return list(range(n)) if n <= 8 else [round((i + 0.5) * n / 6) for i in range(6)]
+
+    def run(self, step: int, passes: int, only: list[int] | None = None) -> tuple[QuadtreeCode | None, float, float]:
+        """Encode at a step index; the code, its bytes, and the mean squared error of its picture.
+
+        With ``only`` some tiles there is no code, and the bytes are what all would take at the rate of these.
+        """
         settings = replace(self.settings, step=step)
 
         def first(i: int) -> Any:
@@ -443,7 +451,8 @@ class _Encoder:
         n = len(self.tiles)
         segments: list[list[bytes]] = [[], [], []]
         # the reconstruction's shrinkage and the filter are the picture's, chosen on its first few tiles
-        few = [0] if n <= 2 else [0, n // 2]
+        which = list(range(n)) if only is None else only
+        few = which[:1] if n <= 2 else [which[0], which[len(which) // 2]]
         done = {i: first(i) for i in few}
         sums = [(0.0, 0.0)] * 6
         for enc, planes in done.values():
@@ -469,16 +478,19 @@ class _Encoder:
 
         error = count = 0.0
         with ThreadPoolExecutor(max(1, self.threads)) as pool:
-            for written, e, c in pool.map(work, range(n)):
-                for k in range(3):
-                    segments[k].append(written[k])
+            for k, (written, e, c) in enumerate(pool.map(work, which)):
+                for part, data in zip(segments, written, strict=True):
+                    part.append(data)
                 error += e
                 count += c
+                self.callback((k + 1) / len(which))
+        flat = tuple(segments[0] + segments[1] + segments[2])
+        if only is not None:
+            return None, sum(map(len, flat)) * self.picture.size / count, error / count
         code = QuadtreeCode(
-            self.picture.shape[0], self.picture.shape[1], self.channels, self.depth, settings,
-            tuple(segments[0] + segments[1] + segments[2]), self.metadata,
-        )  # fmt: skip
-        return code, error / count
+            self.picture.shape[0], self.picture.shape[1], self.channels, self.depth, settings, flat, self.metadata
+        )
+        return code, float(len(code.to_bytes())), error / count
 
     def _choose_deblock(self, done: dict[int, Any], shrink: tuple[int, ...]) -> int:
         if self.want_deblock is False or self.settings.plain:
@@ -578,7 +590,8 @@ def encode(
         callback,
     )
     if not given or quality is not None:
-        code, _ = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
+        code, _, _ = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
+        assert code is not None
         return code
     return _aim(encoder, plan, a, depth, bits, psnr)
 
@@ -589,39 +602,49 @@ def _aim(
     """Meet a target of bits a pixel or decibels: regula falsi on the step's logarithm, then the nearest step."""
     pixels = a.shape[0] * a.shape[1]
     top = float((1 << depth) - 1)
-    tried: dict[int, tuple[QuadtreeCode, float]] = {}
+    sample = encoder.sample()
+    slope = -0.9 / 128  # octaves of size, or 6 dB, by step
 
-    def miss(index: int, passes: int) -> float:
-        """Negative where the file is too small, or too poor."""
-        code, error = encoder.run(index, passes)
+    def miss(index: int, only: list[int] | None) -> tuple[QuadtreeCode | None, float]:
+        """The code, and by how many octaves of size, or 6 dB, it is above the target."""
+        code, size, error = encoder.run(index, plan.passes + 1, only)
         if bits is not None:
-            value = math.log2(8 * len(code.to_bytes()) / pixels / bits)
-        else:
-            assert psnr is not None
-            value = (10 * math.log10(top**2 / max(error, 1e-12)) - psnr) / 6.02
-        tried[index] = (code, value)
-        return value
+            return code, math.log2(8 * size / pixels / bits)
+        assert psnr is not None
+        return code, (10 * math.log10(top**2 / max(error, 1e-12)) - psnr) / 6.02
+
+    def search(x: int, only: list[int] | None, rounds: int) -> tuple[int, QuadtreeCode | None, float]:
+        """The step whose miss is least: regula falsi, then halves of what is left."""
+        nonlocal slope
+        tried: dict[int, tuple[QuadtreeCode | None, float]] = {x: miss(x, only)}
+        f = tried[x][1]
+        low, high = -1, 4096  # steps known to give too much, and too little
+        for n in range(rounds):
+            if abs(f) < 0.004:
+                break
+            low, high = (max(low, x), high) if f > 0 else (low, min(high, x))
+            nx = round(x - f / slope)
+            if not low < nx < high or n > 7:
+                nx = (low + high) // 2 if low >= 0 and high <= 4095 else min(4095, max(0, nx))
+            if nx in tried:
+                break
+            tried[nx] = miss(nx, only)
+            nf = tried[nx][1]
+            if (nf - f) * (nx - x) < 0:
+                slope = float(np.clip((nf - f) / (nx - x), -3 / 128, -0.2 / 128))
+            x, f = nx, nf
+        best = min(tried, key=lambda k: abs(tried[k][1]))
+        return best, *tried[best]
 
     x = step_index((20.0 if bits is None else 18.0 / max(bits, 0.01) ** 0.75) * (1 if depth == 8 else 257))
     if psnr is not None:
         x = step_index(3.0 * top / 10 ** (psnr / 20))
-    f = miss(x, plan.passes + 1)
-    slope = -0.9 / 128  # octaves of size, or 6 dB, by step
-    low, high = -1, 4096  # steps known to give too much, and too little
-    for n in range(12):
-        if abs(f) < 0.004:
-            break
-        low, high = (max(low, x), high) if f > 0 else (low, min(high, x))
-        nx = round(x - f / slope)
-        if not low < nx < high or n > 7:
-            nx = (low + high) // 2 if low >= 0 and high <= 4095 else min(4095, max(0, nx))
-        if nx in tried:
-            break
-        nf = miss(nx, plan.passes + 1)
-        if (nf - f) * (nx - x) < 0:
-            slope = float(np.clip((nf - f) / (nx - x), -3 / 128, -0.2 / 128))
-        x, f = nx, nf
-    code, value = min(tried.values(), key=lambda t: abs(t[1]))
+    if len(sample) < len(encoder.tiles):
+        x, _, _ = search(x, sample, 8)
+        _, code, value = search(x, None, 2)
+    else:
+        _, code, value = search(x, None, 12)
+    assert code is not None
     if value > 0.03 and bits is not None:
         raise UsageError(f"this picture needs at least {len(code.to_bytes())} bytes; ask for more")
     if value < -0.03 and psnr is not None:

@@ -79,6 +79,10 @@ def test_tiles_are_coded_alone_and_fit_together(monkeypatch):
     b = decode(QuadtreeCode.from_bytes(tiled.to_bytes()))
     assert psnr(a, b) > psnr(a, decode(whole)) - 0.6
     assert len(tiled.to_bytes()) < 1.35 * len(whole.to_bytes())
+    told = []
+    aimed = encode(a, bpp=1.0, effort=1, callback=told.append)  # on some tiles first
+    assert abs(len(aimed.to_bytes()) * 8 / (200 * 150) - 1) < 0.02
+    assert told[-1] == 1.0 and all(0 < v <= 1 for v in told)
 
 
 def test_maps_pay_where_there_are_no_cosines():
