@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "fractalkit.cli.evaluate:evaluate",
     "compress": "fractalkit.cli.compress:compress",
     "decompress": "fractalkit.cli.decompress:decompress",
+    "fractalize": "fractalkit.cli.fractalize:fractalize",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
 }
@@ -104,5 +105,6 @@ def main() -> None:
     fractalkit sample --model vdvae_mnist --res 1440        a digit at any size
     fractalkit compress photo.png --bpp 0.5                 photo.fk
     fractalkit decompress photo.fk --res 4x                 and back, larger
+    fractalkit fractalize photo.jpg                         a photograph made of itself
     fractalkit info bunny.ifs.json          what a file holds
     """
