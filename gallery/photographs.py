@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from matplotlib import cbook
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from fractalkit.codes import preset
+from fractalkit.codes.collage import CollageCode
+from fractalkit.fit.fractalize import Style, draw, fractalize
 from fractalkit.fit.quadtree import encode
 from fractalkit.fit.restore import denoise, inpaint
 from fractalkit.maps.quadtree import decode, trace
+from fractalkit.render import draw_ifs
 from fractalkit.render.preview import font
 
 Image = npt.NDArray[np.uint8]
@@ -88,7 +93,38 @@ def restored() -> Image:
     )  # fmt: skip
 
 
+def fractal() -> Image:
+    """The photograph made of itself, with a part four times larger."""
+    x = torch.from_numpy(photograph()[20:480, 56:456].copy()).permute(2, 0, 1) / 255
+    code = fractalize(x, 40, texture=0.55, blend=0.6)
+    whole = drawn(code, 552, 480)
+    part = drawn(code, 6 * 552, 6 * 480)[1200 : 1200 + 552, 1000 : 1000 + 480]
+    return side_by_side([("a photograph made of 1,600 of itself", whole), ("a part, six times larger", part)])
+
+
+def styled() -> Image:
+    """A face of romanesco: the tiles show a fractal."""
+    x = torch.from_numpy(photograph()[20:480, 56:456].copy()).permute(2, 0, 1) / 255
+    render = draw_ifs(preset("romanesco"), size=(480, 480), background="light", seed=1)
+    y = torch.from_numpy(render[..., :3].copy()).permute(2, 0, 1) / 255
+    code = fractalize(x, 32, texture=0.7, blend=0.9, style=Style(y), self_weight=0.0)
+    whole = drawn(code, 552, 480)
+    part = drawn(code, 6 * 552, 6 * 480)[1200 : 1200 + 552, 1000 : 1000 + 480]
+    return side_by_side([("a photograph made of romanesco", whole), ("a part, six times larger", part)])
+
+
+def drawn(code: CollageCode, height: int, width: int) -> Image:
+    """``[H, W, 3]``."""
+    return np.asarray((255 * draw(code, height, width)).round().byte().permute(1, 2, 0).numpy())
+
+
 PHOTOGRAPHS = {
+    "fractal": (
+        fractal,
+        "A photograph made of itself",
+        "Every tile shows the whole, at every depth: one collage code.",
+    ),
+    "styled": (styled, "A face of romanesco", "The same with tiles that show a fractal of the presets."),
     "zoom": (zoom, "Eight times", "A compressed photograph has no pixels: its fixed point, and a bicubic enlargement."),
     "rates": (rates, "Rates", "A photograph in 3.8, 9.6 and 28.8 kilobytes."),
     "iterates": (iterates, "Iterates", "The plain partitioned IFS from a checkerboard to its fixed point."),
