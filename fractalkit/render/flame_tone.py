@@ -131,7 +131,11 @@ def develop(histogram: npt.ArrayLike, look: Look, *, threads: int | None = None)
             table = kernel_table(look)
             out = np.zeros_like(b)
             side = look.oversample // 2
-            shrink = (look.oversample / (look.oversample + 1)) ** 2 if look.oversample > 1 and look.oversample % 2 == 0 else 1.0
+            shrink = (
+                (look.oversample / (look.oversample + 1)) ** 2
+                if look.oversample > 1 and look.oversample % 2 == 0
+                else 1.0
+            )
             kernels.estimate(
                 b, log, table.start, table.reach, table.weights, table.last, look.estimator_curve, side, shrink, out
             )
@@ -200,11 +204,14 @@ def kernel_table(look: Look) -> KernelTable:
     edge = math.ceil(look.estimator_radius * look.oversample + 1) - 1
     for index in range(10_000_000):
         h = kernel_radius(index, look)
-        r = min(int(h), max(edge, 0))
-        at = np.arange(-r, r + 1)
+        # of sum one with the cells at distance h itself, of which those in the row and the column are then left out
+        at = np.arange(-int(h), int(h) + 1)
         d2 = (at[:, None] ** 2 + at[None] ** 2) / (h * h)
-        k = np.where(d2 < 1, np.exp(-2 * 2.25 * d2), 0.0)
-        weights.append((k / k.sum()).astype(np.float32).ravel())
+        k = np.where(d2 <= 1, np.exp(-2 * 2.25 * d2), 0.0)
+        r = min(math.ceil(h) - 1, max(edge, 0))
+        cut = int(h) - r
+        inner = k[cut : len(k) - cut, cut : len(k) - cut]
+        weights.append((inner / k.sum()).astype(np.float32).ravel())
         reach.append(r)
         start.append(start[-1] + len(weights[-1]))
         # beyond this nothing is spread to be seen: a radius of one cell reaches its neighbours with weight e^-4.5
