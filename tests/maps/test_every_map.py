@@ -13,6 +13,7 @@ from fractalkit.codes.collage import WHOLE, CollageCode, Domain
 from fractalkit.core import IteratedMap, solve
 from fractalkit.maps import AddressedPoints
 from fractalkit.maps.collage import CollageMap
+from fractalkit.maps.measure import MeasureMap
 from fractalkit.maps.nodes import NodeMap, centre_nodes
 from fractalkit.maps.quadtree import QuadtreeMap
 
@@ -48,6 +49,11 @@ EXAMPLES = {
         lambda: CollageMap(collage((3, 3), WHOLE), 9, 9),
         lambda: CollageMap(collage((4, 2), WHOLE, Domain(isometry=6)), 8, 6),
         lambda: CollageMap(collage((4, 4), WHOLE, Domain(2, 1, 0, 5), continuous=False), 8, 8),
+    ],
+    MeasureMap: [
+        lambda: MeasureMap(skewed(2), (6, 4)),
+        lambda: MeasureMap(skewed(2), (8, 8)),
+        lambda: MeasureMap(skewed(2, 1), (2, 3), torch.tensor([-1.0, 0.0]), torch.tensor([1.0, 0.5])),
     ],
     QuadtreeMap: [lambda: quadtree(0), lambda: quadtree(1, False)],
     NodeMap: [
