@@ -23,6 +23,10 @@ ENCODE, DECODE = 0, 1
 MODE, LOW, HIGH, VALUE, POSITION, END, SPENT = range(7)  # places in the state
 _STEPS = 4096
 
+# argument types, said once: otherwise each mixture of plain numbers at a call would be compiled anew
+STATE = "int64[::1], uint8[::1]"
+MODELS = "int64[::1], uint8[::1], int64[:, ::1]"
+
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # rounding to integers hides the last digit in which mathematical libraries differ
@@ -56,14 +60,6 @@ def models(contexts: int, sets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     )
 
 
-@nb.njit(cache=True)
-def _begin(state, data):
-    value = 0
-    for _ in range(4):
-        value = (value << 8) | _next(state, data)
-    state[VALUE] = value
-
-
 @nb.njit(cache=True, inline="always")
 def _next(state, data):
     at = state[POSITION]
@@ -75,7 +71,15 @@ def _next(state, data):
     return np.int64(0)
 
 
-@nb.njit(cache=True)
+@nb.njit(f"void({STATE})", cache=True)
+def _begin(state, data):
+    value = 0
+    for _ in range(4):
+        value = (value << 8) | _next(state, data)
+    state[VALUE] = value
+
+
+@nb.njit(f"void({STATE})", cache=True)
 def _shift(state, data):
     """Move out, or in, the bytes on which both ends of the interval agree."""
     low, high = state[LOW], state[HIGH]
@@ -93,7 +97,7 @@ def _shift(state, data):
     state[LOW], state[HIGH] = low, high
 
 
-@nb.njit(cache=True)
+@nb.njit(f"int64({STATE}, int64, int64)", cache=True)
 def _interval(state, data, p, bit):
     """Narrow the interval by a bit whose probability of being one is p / 65536; returns the bit."""
     low, high = state[LOW], state[HIGH]
@@ -109,7 +113,7 @@ def _interval(state, data, p, bit):
     return bit
 
 
-@nb.njit(cache=True)
+@nb.njit(f"int64({STATE}, {MODELS}, int64[::1], int64, int64, int64)", cache=True)
 def code(state, data, prob, count, weight, context, k, wset, bit):
     """Encode ``bit`` or decode and return it, in the first ``k`` contexts of ``context``, mixed by weights ``wset``."""
     s = np.empty(6, np.int64)
@@ -134,7 +138,7 @@ def code(state, data, prob, count, weight, context, k, wset, bit):
     return bit
 
 
-@nb.njit(cache=True)
+@nb.njit(f"int64({STATE}, int64, int64)", cache=True)
 def raw(state, data, bits, value):
     """``bits`` bits of an integer as they are, most significant first."""
     out = np.int64(0)
@@ -143,7 +147,7 @@ def raw(state, data, bits, value):
     return out
 
 
-@nb.njit(cache=True)
+@nb.njit(f"int64({STATE})", cache=True)
 def finish(state, data):
     """End encoding; returns the number of bytes, or -1 where there was no room for them."""
     # one byte that, followed by zeros, lies within the interval is found where there is one

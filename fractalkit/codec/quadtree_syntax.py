@@ -19,7 +19,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from fractalkit.codec.entropy import SPENT, code, raw
+from fractalkit.codec.entropy import MODELS, SPENT, STATE, code, raw
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
@@ -73,7 +73,7 @@ def length(v):
     return n + _LENGTH[v]
 
 
-@nb.njit(cache=True)
+@nb.njit(f"int64({STATE}, {MODELS}, int64, int64, int64, int64, int64)", cache=True)
 def _number(state, data, prob, count, weight, a, b, c, wset, value):
     """A number from 0: its length in unary, in the contexts from a, b and c on, then its bits."""
     ctx = np.empty(6, np.int64)
@@ -181,7 +181,7 @@ def code_tree(state, data, prob, count, weight, logs, level, mean, guide, height
                         mean[cy + i, cx + j] = value
 
 
-@nb.njit(cache=True)
+@nb.njit("int64(int64[:, ::1], int64, int64, int64, int64, int64)", cache=True)
 def _beside(mean, y, x, cells, dy, dx):
     """Mean over the cells on one side of a leaf, or of the leaf itself at the border of the plane."""
     h, w = mean.shape
@@ -201,6 +201,32 @@ def _class(p):
     a = abs(p)
     k = 0 if a < 5 else (1 if a < 11 else (2 if a < 22 else (3 if a < 45 else 4)))
     return k if p >= 0 or k == 0 else k + 4
+
+
+@nb.njit(f"void({STATE}, {MODELS}, int32[::1], int64)", cache=True)
+def _code_map(state, data, prob, count, weight, one, b):
+    """Contrast, isometry and place of the domain of a leaf; ``one`` ``[4]`` int32."""
+    ctx = np.empty(6, np.int64)
+    writing = state[0] == 0
+    s = one[0] - 1 if writing else 0
+    got = np.int64(1)
+    for i in range(3, -1, -1):
+        ctx[0] = _CONTRAST + b * 32 + got
+        got = (got << 1) | code(state, data, prob, count, weight, ctx, 1, 151, (s >> i) & 1)
+    s = got & 15
+    got = np.int64(1)
+    for i in range(2, -1, -1):
+        ctx[0] = _CONTRAST + 1024 + b * 16 + got
+        got = (got << 1) | code(state, data, prob, count, weight, ctx, 1, 152, (one[1] >> i) & 1)
+    one[0], one[1] = s + 1, got & 7
+    for axis in range(2):
+        v = np.int64(one[2 + axis])
+        base = _ADDRESS + (b * 2 + axis) * 80
+        m = _number(state, data, prob, count, weight, base, base, base, 153, abs(v))
+        m = min(m, 1 << 15)
+        if m > 0 and raw(state, data, 1, 1 if v < 0 else 0):
+            m = -m
+        one[2 + axis] = m
 
 
 @nb.njit(cache=True)
@@ -316,32 +342,6 @@ def code_cosines(state, data, prob, count, weight, logs, level, maps, mean, guid
                             elif k > 0:
                                 act[cy + i, cx + j, k] = act[cy + i, cx + j, k - 1]
     return last
-
-
-@nb.njit(cache=True)
-def _code_map(state, data, prob, count, weight, one, b):
-    """Contrast, isometry and place of the domain of a leaf; ``one`` ``[4]`` int32."""
-    ctx = np.empty(6, np.int64)
-    writing = state[0] == 0
-    s = one[0] - 1 if writing else 0
-    got = np.int64(1)
-    for i in range(3, -1, -1):
-        ctx[0] = _CONTRAST + b * 32 + got
-        got = (got << 1) | code(state, data, prob, count, weight, ctx, 1, 151, (s >> i) & 1)
-    s = got & 15
-    got = np.int64(1)
-    for i in range(2, -1, -1):
-        ctx[0] = _CONTRAST + 1024 + b * 16 + got
-        got = (got << 1) | code(state, data, prob, count, weight, ctx, 1, 152, (one[1] >> i) & 1)
-    one[0], one[1] = s + 1, got & 7
-    for axis in range(2):
-        v = np.int64(one[2 + axis])
-        base = _ADDRESS + (b * 2 + axis) * 80
-        m = _number(state, data, prob, count, weight, base, base, base, 153, abs(v))
-        m = min(m, 1 << 15)
-        if m > 0 and raw(state, data, 1, 1 if v < 0 else 0):
-            m = -m
-        one[2 + axis] = m
 
 
 @nb.njit(cache=True)

@@ -221,7 +221,7 @@ def mapped(
     the two slopes left out; where that costs less, ``level``, ``cost`` and ``maps`` are changed."""
     side = 1 << log
     b = log - 2
-    c = np.empty((side, side), np.float64)
+    c = np.empty((side, side), np.float32)
     out = np.empty((side, side), np.int32)
     taken = 0
     for t in range(len(rows)):
@@ -245,7 +245,7 @@ def mapped(
         s = contrasts[k] if ideal >= 0 else -contrasts[k]
         for u in range(side):
             for v in range(side):
-                c[u, v] = block[u, v] - s * domain[t, u, v]
+                c[u, v] = np.float32(np.float64(block[u, v]) - s * domain[t, u, v])
         j_map = quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out)
         bits = r_fractal[b, 1] - r_fractal[b, 0] + r_map[b]
         bits += r_address[b, length(abs(addresses[t, 1]))] + r_address[b, length(abs(addresses[t, 2]))]
@@ -265,7 +265,9 @@ def mapped(
         if j_map < cost[i, j]:
             cost[i, j] = j_map
             out[0, 0] = q0
-            level[y : y + side, x : x + side] = out
+            for u in range(side):
+                for v in range(side):
+                    level[y + u, x + v] = out[u, v]
             maps[i, j, 0] = 1 + k + (len(contrasts) if s < 0 else 0)
             maps[i, j, 1] = addresses[t, 0]
             maps[i, j, 2] = addresses[t, 1]
