@@ -431,7 +431,7 @@ def memory(side: int, effort: int, inside: bool) -> None:
                 "megapixels": side * side / 1e6,
                 "effort": effort,
                 "input MiB": a.nbytes / 2**20,
-                "peak MiB": peak_memory() / 2**20,
+                "peak MiB": peak_memory(),
                 "seconds": round(wall, 1),
                 "CPU seconds": round(cpu, 1),
                 "bytes": len(data),
