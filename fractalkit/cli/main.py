@@ -21,6 +21,7 @@ COMMANDS = {
     "compress": "fractalkit.cli.compress:compress",
     "decompress": "fractalkit.cli.decompress:decompress",
     "fractalize": "fractalkit.cli.fractalize:fractalize",
+    "render": "fractalkit.cli.render:render",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
 }
