@@ -1,0 +1,85 @@
+"""The chaos game of a flame: what it adds up to, by seed and threads."""
+
+import numpy as np
+import pytest
+
+from fractalkit.codes.flame import Flame, Xform
+from fractalkit.errors import DataError, UsageError
+from fractalkit.orbit.flame import accumulate
+
+HALF = (0.5, 0.0, 0.0, 0.5)
+
+
+def triangle(**options) -> Flame:
+    maps = tuple(
+        Xform(1.0, i / 2, coefs=(*HALF, x, y), variations={"linear": 1.0})
+        for i, (x, y) in enumerate([(0, 0), (0.5, 0), (0, 0.5)])
+    )
+    palette = np.ones((256, 4))
+    palette[:, 0] = np.arange(256) / 255
+    return Flame(size=(64, 64), center=(0.5, 0.5), scale=64.0, palette=palette, xforms=maps, **options)
+
+
+def test_every_sample_is_counted_and_lies_on_the_attractor():
+    h = accumulate(triangle(), 40_000, seed=3, threads=1)
+    assert h.shape == (64, 64, 4) and h[..., 3].sum() == 40_000
+    y, x = np.nonzero(h[..., 3])
+    assert ((x & y) == 0).all()  # Sierpinski's triangle at powers of two
+    share = h[:32, 32:, 3].sum() / 40_000
+    assert abs(share - 1 / 3) < 0.02
+
+
+def test_seed_and_threads_fix_it():
+    f = triangle()
+    a, b = (accumulate(f, 5000, seed=1, threads=2) for _ in range(2))
+    assert (a == b).all() and a[..., 3].sum() == 5000
+    assert (a != accumulate(f, 5000, seed=2, threads=2)).any()
+    again = accumulate(f, 5000, seed=9, threads=1, out=a.copy())
+    assert again[..., 3].sum() == 10_000
+
+
+def test_camera_gutter_and_oversample():
+    f = triangle(oversample=2, zoom=1.0, rotate=90.0)
+    h = accumulate(f, 20_000, gutter=5, threads=1)
+    assert h.shape == (138, 138, 4) and 0 < h[..., 3].sum() < 20_000
+    small = accumulate(triangle(rotate=90.0), 20_000, threads=1)[..., 3]
+    plain = accumulate(triangle(), 20_000, threads=1)[..., 3]
+    # a quarter turn about the centre, one way or the other
+    off = [np.abs((np.rot90(plain, k) > 0).astype(int) - (small > 0)).mean() for k in (1, 3)]
+    assert min(off) < 0.1
+
+
+def test_opacity_xaos_post_final_and_colour():
+    f = triangle()
+    hidden = Flame(**{**f.__dict__, "xforms": (Xform(**{**f.xforms[0].__dict__, "opacity": 0.0}), *f.xforms[1:])})
+    assert abs(accumulate(hidden, 30_000, threads=1)[..., 3].sum() / 30_000 - 2 / 3) < 0.02
+    never = Flame(
+        **{**f.__dict__, "xforms": tuple(Xform(**{**x.__dict__, "chaos": (1.0, 1.0, 0.0)}) for x in f.xforms)}
+    )
+    h = accumulate(never, 30_000, threads=1)[..., 3]
+    assert h[32:, :32].sum() < 100
+    moved = Flame(**{**f.__dict__, "final": Xform(coefs=(1, 0, 0, 1, 10, 0), variations={"linear": 1.0})})
+    assert accumulate(moved, 1000, threads=1).sum() == 0
+    pushed = Flame(
+        **{**f.__dict__, "xforms": tuple(Xform(**{**x.__dict__, "post": (1, 0, 0, 1, 10, 0)}) for x in f.xforms)}
+    )
+    assert accumulate(pushed, 1000, threads=1).sum() == 0
+    red = accumulate(f, 40_000, threads=1)
+    assert red[..., 0].sum() / red[..., 3].sum() == pytest.approx(0.5, abs=0.02)
+
+
+def test_an_orbit_that_escapes_is_caught():
+    f = Flame(size=(32, 32), xforms=(Xform(1.0, coefs=(3, 0, 0, 3, 1, 1), variations={"linear": 1.0}),))
+    h = accumulate(f, 20_000, threads=1)
+    assert np.isfinite(h).all()
+
+
+def test_bad_arguments():
+    with pytest.raises(DataError):
+        accumulate(Flame(), 10)
+    with pytest.raises(UsageError):
+        accumulate(triangle(), -1)
+    with pytest.raises(UsageError):
+        accumulate(triangle(), 10, out=np.zeros((3, 3, 4), np.float32))
+    with pytest.raises(UsageError):
+        accumulate(triangle(), 10, device="cuda")
