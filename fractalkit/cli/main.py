@@ -22,6 +22,7 @@ COMMANDS = {
     "decompress": "fractalkit.cli.decompress:decompress",
     "fractalize": "fractalkit.cli.fractalize:fractalize",
     "render": "fractalkit.cli.render:render",
+    "zoom": "fractalkit.cli.zoom:zoom",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
 }

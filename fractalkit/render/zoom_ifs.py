@@ -1,0 +1,181 @@
+"""A window of the invariant measure of an affine code, at any depth, in constant time: only the pieces that it shows.
+
+The measure is the sum over any complete set of words of p_w times its image under f_w. Words are grown until their
+pieces are small beside the window, and dropped where their pieces miss it; orbit points of the whole, mapped by the
+words that are left, then all fall in or near the window, however small it is.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.bounds import bounding_ball
+from fractalkit.errors import UsageError
+from fractalkit.orbit import sample
+from fractalkit.render.attractor import plane_window
+from fractalkit.render.flame_tone import Look, develop
+
+# mypy: disable-error-code="no-untyped-def"
+
+_POINTS = 1 << 18  # of the whole measure, which every piece is a copy of
+_WORDS = 6000  # at most, of one window
+_FINE = 0.2  # pieces of this share of the window are small enough
+_DEPTH = 4000
+
+
+class IFSWindows:
+    """Pictures of windows of a planar code's measure, exposed by what each window holds.
+
+    Args:
+        ifs: a contractive code of the plane.
+        palette: ``[256, 3]`` sRGB along the order of maps; None takes the code's colours, or a green.
+        quality: samples a pixel.
+        seed: fixes the points.
+
+    Raises:
+        UsageError: a code in space.
+        DataError: a map does not contract.
+    """
+
+    aspect = 1.0  # height over width of the whole
+
+    def __init__(
+        self, ifs: AffineIFS, *, palette: npt.NDArray[np.float64] | None = None, quality: float = 20.0, seed: int = 0,
+        oversample: int = 1,
+    ) -> None:  # fmt: skip
+        if ifs.dim != 2:
+            raise UsageError("zoom: expected a code of the plane; one in space has no window")
+        ifs = ifs.to(device="cpu", dtype=torch.float64).check_contractive()
+        self.quality, self.oversample = quality, oversample
+        low, high = plane_window(ifs, (1000, 1000))
+        self.corner, self.side = low.numpy(), float(high[0] - low[0])
+        centre, radius = bounding_ball(ifs)
+        self.centre, self.radius = centre.double().numpy(), float(radius)
+        self.a, self.t = ifs.matrices.detach().numpy(), ifs.offsets.detach().numpy()
+        self.p = ifs.probabilities.detach().numpy()
+        k = len(ifs)
+        if palette is not None:
+            tints = palette[np.linspace(0, 255, k).astype(int)] if k > 1 else palette[[128]]
+        elif ifs.colours is not None:
+            tints = ifs.colours.detach().numpy()
+        else:
+            ramp = np.linspace(0.35, 1, k)[:, None]
+            tints = np.array([[0.55, 0.85, 0.45]]) * ramp + (1 - ramp) * np.array([[0.1, 0.3, 0.35]])
+        self.tints, self.speed = np.ascontiguousarray(tints, dtype=np.float64), ifs.colour_speed
+        orbit = sample(ifs, _POINTS, seed=seed, dtype=torch.float64, depth=24)
+        assert orbit.addresses is not None
+        self.points = orbit.points.numpy()
+        self.blend = AffineIFS(
+            ifs.matrices, ifs.offsets, ifs.probabilities, torch.from_numpy(self.tints.clip(0, 1)), self.speed
+        ).colour_of(orbit.addresses).numpy()  # fmt: skip
+
+    def focus(self) -> tuple[float, float]:
+        """A point of the attractor about which it resembles itself: the fixed point of two maps in turn.
+
+        Of all pairs that whose piece is heavy and turns or shrinks slowly, so that there is much to see on the way.
+        """
+        best, at = -1.0, self.centre
+        for i in range(len(self.p)):
+            for j in range(len(self.p)):
+                if i == j and len(self.p) > 1:
+                    continue
+                a = self.a[i] @ self.a[j]
+                worth = float(self.p[i] * self.p[j]) * abs(float(np.linalg.det(a))) ** 0.25
+                if worth > best:
+                    best, at = worth, np.linalg.solve(np.eye(2) - a, self.a[i] @ self.t[j] + self.t[i])
+        x, y = (at - self.corner) / self.side
+        return float(x), float(1 - y)
+
+    def words(
+        self, x0: float, y0: float, x1: float, y1: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Maps (linear part and offset ``[N, 2, 3]``), masses ``[N]``, colours ``[N, 3]`` and what those leave ``[N]``.
+
+        The maps are relative to the window's middle: x - middle = A y + t, so that no digits are lost at depth.
+        """
+        middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
+        half = np.array([x1 - x0, y1 - y0]) / 2
+        fine = _FINE * float(half.max()) * 2
+        # a word's map, mass, colour, and weight of what lies below it
+        todo = [(np.eye(2), np.zeros(2) - middle, 1.0, np.zeros(3), 1.0)]
+        done = []
+        s = self.speed
+        for _ in range(_DEPTH):
+            grown = []
+            for a, t, p, c, rest in todo:
+                reach = float(np.linalg.norm(a, 2)) * self.radius
+                at = a @ self.centre + t
+                if (np.abs(at) > half + reach).any():
+                    continue
+                if reach <= fine:
+                    done.append((a, t, p, c, rest))
+                else:
+                    grown.append((a, t, p, c, rest))
+            if not grown:
+                break
+            if len(done) + len(grown) * len(self.p) > _WORDS:
+                done += grown
+                break
+            todo = [
+                (a @ self.a[k], a @ self.t[k] + t, p * self.p[k], c + rest * s * self.tints[k], rest * (1 - s))
+                for a, t, p, c, rest in grown
+                for k in range(len(self.p))
+                if self.p[k] > 0
+            ]  # fmt: skip
+        if not done:
+            return np.zeros((0, 2, 3)), np.zeros(0), np.zeros((0, 3)), np.zeros(0)
+        maps = np.stack([np.concatenate([w[0], w[1][:, None]], axis=1) for w in done])
+        return maps, *(np.array([w[i] for w in done]) for i in (2, 3, 4))  # type: ignore[return-value]
+
+    def window(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> npt.NDArray[np.uint8]:
+        """The picture of x0 … x1, y0 … y1 (shares of the whole's width, y down), uint8 ``[height, width, 3]``.
+
+        Raises:
+            UsageError: an empty window, or one so small that float64 cannot tell its edges apart.
+        """
+        if not (x1 > x0 and y1 > y0 and x1 - x0 > 1e-13 * max(1.0, abs(x0), abs(y0))):
+            raise UsageError(f"window: {x0:g},{y0:g},{x1:g},{y1:g} is empty, or deeper than float64 can tell (1e-13)")
+        left, right = self.corner[0] + self.side * x0, self.corner[0] + self.side * x1
+        top, bottom = self.corner[1] + self.side * (1 - y0), self.corner[1] + self.side * (1 - y1)
+        maps, mass, tint, rest = self.words(left, bottom, right, top)
+        s = self.oversample
+        h, w = height, width
+        n = int(self.quality * h * w)
+        look = Look(
+            size=(h, w), pixels_per_unit=float(np.sqrt(h * w)), quality=self.quality, oversample=s,
+            estimator_radius=0.0, brightness=6.0, gamma=2.6, highlight_power=1.0,
+        )  # fmt: skip
+        hist = np.zeros((*look.cells, 4), np.float32)
+        if len(mass):
+            # each word its share of the samples; fractions by a fixed dither, so that no piece is lost on the whole
+            share = np.cumsum(mass / mass.sum()) * n
+            counts = np.diff(np.floor(np.concatenate([[0.0], share]) + 0.5)).astype(np.int64)
+            scale = w * s / (right - left)
+            _scatter(maps, counts, tint, rest, self.points, self.blend, scale, h * s, w * s, look.gutter, hist)
+        return (develop(hist, look) * 255 + 0.5).astype(np.uint8)
+
+
+@nb.njit(cache=True, nogil=True)
+def _scatter(maps, counts, tint, rest, points, blend, scale, rows, columns, gutter, hist):
+    """Points of the whole, mapped by each word in turn, into ``hist``; y up in the plane, down in the picture."""
+    start = np.int64(0)
+    total = len(points)
+    h, w = hist.shape[0], hist.shape[1]
+    for k in range(len(counts)):
+        a, b, e = maps[k, 0, 0] * scale, maps[k, 0, 1] * scale, maps[k, 0, 2] * scale + columns / 2 + gutter
+        c, d, f = -maps[k, 1, 0] * scale, -maps[k, 1, 1] * scale, rows / 2 + gutter - maps[k, 1, 2] * scale
+        for i in range(start, start + counts[k]):
+            j = i % total
+            x, y = points[j, 0], points[j, 1]
+            px, py = a * x + b * y + e, c * x + d * y + f
+            if px >= 0 and py >= 0 and px < w and py < h:
+                q, r = int(py), int(px)
+                hist[q, r, 0] += tint[k, 0] + rest[k] * blend[j, 0]
+                hist[q, r, 1] += tint[k, 1] + rest[k] * blend[j, 1]
+                hist[q, r, 2] += tint[k, 2] + rest[k] * blend[j, 2]
+                hist[q, r, 3] += 1
+        start += counts[k]
