@@ -17,7 +17,7 @@ _BAND = 32  # rows of the picture that one task owns: the sums do not depend on 
 def limited(threads: int | None) -> Iterator[None]:
     """Run the loops on so many threads (None: all)."""
     before = nb.get_num_threads()
-    nb.set_num_threads(max(1, min(threads or before, nb.config.NUMBA_NUM_THREADS)))
+    nb.set_num_threads(max(1, min(threads or before, nb.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
     try:
         yield
     finally:
