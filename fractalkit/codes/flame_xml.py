@@ -19,6 +19,7 @@ from xml.parsers import expat
 import numpy as np
 
 from fractalkit.codes.flame import IDENTITY, MAX_SIZE, MAX_XFORMS, PARAMETERS, VARIATIONS, Flame, Xform
+from fractalkit.codes.flame_palettes import numbered
 from fractalkit.errors import DataError
 from fractalkit.files import atomic_path
 
@@ -295,7 +296,10 @@ def _legacy(key: str, text: str, where: str) -> dict[str, float]:
 
 
 def _palette(e: Element, where: str) -> tuple[np.ndarray, list[Element]]:
-    """RGBA ``[256, 4]`` and the elements that it was made of; grey ramps where only a number names a palette."""
+    """RGBA ``[256, 4]`` and the elements that it was made of.
+
+    A mere number is looked up in the user's copy of flam3's list; without one it becomes a grey ramp.
+    """
     own = [c for c in e if c.tag in ("color", "palette", "colors")]
     out = np.full((256, 4), np.nan)
     out[:, 3] = 1
@@ -328,6 +332,10 @@ def _palette(e: Element, where: str) -> tuple[np.ndarray, list[Element]]:
             out[index] = r / 255 * alpha, g / 255 * alpha, b / 255 * alpha, alpha
     known = np.nonzero(~np.isnan(out[:, 0]))[0]
     if not own:
+        if e.get("palette", "").strip().isdecimal():
+            found = numbered(int(e.get("palette", "")), _number(e.get("hue", "0"), f"{where}: hue"))
+            if found is not None:
+                return np.concatenate([found, np.ones((256, 1))], 1), own
         ramp = np.linspace(0, 1, 256)[:, None]
         return np.concatenate([np.repeat(ramp, 3, 1), np.ones((256, 1))], 1), own
     if len(known) < 256:

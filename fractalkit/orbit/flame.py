@@ -1,7 +1,7 @@
 """The chaos game of a flame: samples into a histogram, never stored.
 
 The loop is written out for each flame's structure (which maps have which variations) with all numbers as arguments,
-and compiled once for that structure; compiled loops are kept on disk. Several chains run side by side in one thread, so that
+and compiled once for that structure; compiled loops are kept on disk. Several chains run side by side in one thread, so
 their long latencies overlap; each thread has a histogram of its own. Samples depend on the seed and on the number of
 threads, on nothing else.
 """
@@ -29,6 +29,7 @@ from fractalkit.maps.variations_cpu import arguments
 
 CHAINS = 16
 FUSE = 20
+RESTART = 10_000  # steps of a chain, as in flam3: where maps do not contract, the picture depends on its starts
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
 _LARGE = 1e10
 
@@ -203,7 +204,7 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
                 m += 1
             last[k] = m
 {maps}
-            if not (abs(x) < LARGE and abs(y) < LARGE):
+            if not (abs(x) < LARGE and abs(y) < LARGE) or age[k] >= RESTART:
 {reset}
                 last[k] = cumulative.shape[0] - 1
                 age[k] = -FUSE
@@ -282,7 +283,7 @@ def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
     formulas = "\n\n".join(
         '@nb.njit(error_model="numpy")\n' + inspect.getsource(getattr(variations, f"v_{n}")) for n in w.used
     )
-    text = HEAD + f"FUSE, LARGE = {FUSE}, {_LARGE}\n\n\n" + formulas + "\n" + loop
+    text = HEAD + f"FUSE, LARGE, RESTART = {FUSE}, {_LARGE}, {RESTART}\n\n\n" + formulas + "\n" + loop
     return text, np.array(w.numbers or [0.0])
 
 

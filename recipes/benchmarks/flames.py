@@ -1,6 +1,6 @@
 """Our pictures of flames beside those of flam3, flame by flame.
 
-    python -m recipes.benchmarks.flames /work/shared/data/flames --out flames.json --sheet flames.png
+    python -m recipes.benchmarks.flames DIR --out flames.json --sheet flames.png
 
 Every flame whose variations both programs know is drawn at the same size and quality, by flam3-render with two seeds
 and by us. Reported is our RMSE against flam3's pictures over the RMSE between the two of them (1: no farther from flam3
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -25,10 +26,12 @@ from xml.etree.ElementTree import Element, tostring
 import numpy as np
 
 from fractalkit.codes import flame_xml
-from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame import PARAMETERS, VARIATIONS, Flame
 from fractalkit.errors import FractalKitError
 from fractalkit.render.flame import render_flame, to_8_bit
 
+# attributes of maps that are neither variations nor parameters of some
+KEPT = {"weight", "color", "color_speed", "symmetry", "opacity", "animate", "coefs", "post", "chaos", "plotmode"}
 TIMEOUT = 120  # seconds for one picture of flam3's
 
 
@@ -51,11 +54,13 @@ def unknown(flame: Flame) -> list[str]:
 
 def fitted(e: Element, side: int, quality: float) -> Element:
     """The same flame, at most ``side`` pixels a side, still, at this quality."""
-    e = flame_xml._parse(tostring(e), "flame")
+    e = copy.deepcopy(e)
     w, h = (float(v) for v in e.get("size", "100 100").split())
     ratio = side / max(w, h)
     e.set("size", f"{max(8, round(w * ratio))} {max(8, round(h * ratio))}")
-    e.set("scale", repr(float(e.get("scale", "50")) * ratio))
+    # the zoom as a scale, so that the quality is that of the picture
+    e.set("scale", repr(float(e.get("scale", "50")) * 2 ** float(e.get("zoom", "0")) * ratio))
+    e.set("zoom", "0")
     e.set("quality", repr(quality))
     e.set("temporal_samples", "1")
     e.set("passes", "1")
@@ -80,10 +85,24 @@ def by_flam3(text: bytes, seed: str, folder: Path) -> tuple[np.ndarray, float]:
         return np.asarray(image.convert("RGB"), dtype=np.float64), spent
 
 
-def compare(e: Element, name: str, side: int, quality: float, folder: Path) -> tuple[dict[str, Any], np.ndarray | None]:
+def stripped(e: Element) -> Element:
+    """Without what one of the two programs does not know, so that both see the same flame."""
+    for x in [*e.iter("xform"), *e.iter("finalxform")]:
+        for key in list(x.attrib):
+            if flame_xml.ALIASES.get(key) == "linear":
+                x.set("linear", repr(float(x.get("linear", "0")) + float(x.attrib.pop(key))))
+            elif key not in KEPT and key not in VARIATIONS and key not in PARAMETERS and key not in flame_xml.ALIASES:
+                del x.attrib[key]
+    return e
+
+
+def compare(
+    e: Element, name: str, side: int, quality: float, folder: Path, strip: bool = False
+) -> tuple[dict[str, Any], np.ndarray | None]:
     """One row of the table, and the pictures: flam3's, flam3's again, ours."""
     row: dict[str, Any] = {"flame": name}
-    text = tostring(fitted(e, side, quality))
+    e = fitted(e, side, quality)
+    text = tostring(stripped(e) if strip else e)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -160,6 +179,7 @@ def main() -> None:
     parser.add_argument("--quality", type=float, default=40)
     parser.add_argument("--most", type=int, default=1000, help="flames of one file at most")
     parser.add_argument("--only", help="files whose name holds this")
+    parser.add_argument("--strip", action="store_true", help="leave out of flames what one does not know, not flames")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
@@ -171,7 +191,9 @@ def main() -> None:
             if options.only and options.only not in path.name:
                 continue
             for k, e in enumerate(elements(path)[: options.most], 1):
-                row, picture = compare(e, f"{path.stem}:{k}", options.side, options.quality, Path(folder))
+                row, picture = compare(
+                    e, f"{path.stem}:{k}", options.side, options.quality, Path(folder), options.strip
+                )
                 rows.append(row)
                 if picture is not None:
                     pictures.append(picture)
