@@ -32,7 +32,7 @@ def read_rows(path: str | Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tenso
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: no text of comma-separated numbers ({error})") from error
-    rows = []
+    rows: list[list[float]] = []
     for n, row in lines:
         try:
             numbers = [float(c) for c in row]
