@@ -23,6 +23,7 @@ COMMANDS = {
     "fractalize": "fractalkit.cli.fractalize:fractalize",
     "render": "fractalkit.cli.render:render",
     "zoom": "fractalkit.cli.zoom:zoom",
+    "animate": "fractalkit.cli.animate:animate",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
 }

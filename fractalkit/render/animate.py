@@ -1,0 +1,104 @@
+"""Frames of moving flames: keyframes, loops, motion blur. A frame depends on nothing but its number."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame_blend import between, turned
+from fractalkit.errors import UsageError
+from fractalkit.render.flame import Exposure, resized, to_8_bit
+
+
+@dataclass(frozen=True)
+class Motion:
+    """A way through flames in so many frames.
+
+    Args:
+        flames: keyframes; their sizes are brought to that of the first.
+        times: one for each, rising; None: evenly, from 0.
+        frames: of the film.
+        loop: the last flame goes over into the first, and animated maps turn once about between two flames, so that the
+            film may be repeated for ever; for a single flame, that turn is all that moves.
+        blur: samples in time of each frame, 1 for none; ``shutter``: how much of a frame's time they cover.
+    """
+
+    flames: tuple[Flame, ...]
+    frames: int
+    times: tuple[float, ...] | None = None
+    loop: bool = False
+    blur: int = 1
+    shutter: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not self.flames or self.frames < 1 or self.blur < 1 or not 0 <= self.shutter <= 10:
+            raise UsageError(
+                "animate: expected a flame, a frame and a sample in time or more, and a shutter of 0 to 10"
+            )
+        if len(self.flames) == 1 and not self.loop:
+            raise UsageError("animate: one flame does not move; give another, or --loop to turn its maps")
+
+    def at(self, share: float) -> Flame:
+        """The flame at a share of the film, 0 to 1."""
+        flames = [resized(f, self.flames[0].size) for f in self.flames]
+        if not self.loop:
+            times = list(self.times) if self.times is not None else list(range(len(flames)))
+            return between(flames, times, times[0] + share * (times[-1] - times[0]))
+        n = len(flames)
+        place = (share % 1) * n
+        angle = 360 * (place % 1)
+        a, b = flames[int(place) % n], flames[(int(place) + 1) % n]
+        if n == 1:
+            return turned(a, angle)
+        return between([turned(a, angle), turned(b, angle)], [0.0, 1.0], place % 1)
+
+    def share(self, frame: float) -> float:
+        """Of a frame's number."""
+        return frame / self.frames if self.loop else frame / max(self.frames - 1, 1)
+
+
+def draw_frame(
+    motion: Motion,
+    frame: int,
+    *,
+    size: tuple[int, int] | None = None,
+    quality: float | None = None,
+    seed: int = 0,
+    threads: int | None = None,
+) -> npt.NDArray[np.uint8]:
+    """A frame, ``[H, W, 3]``; the seed gives each frame samples of its own, the same each time.
+
+    With blur, the samples in time share one histogram, tone-mapped once, as flam3 does it.
+    """
+    steps = [(k + 0.5) / motion.blur - 0.5 for k in range(motion.blur)]
+    flames = [motion.at(motion.share(frame + motion.shutter * s)) for s in steps]
+    if size is not None:
+        flames = [resized(f, size) for f in flames]
+    middle = flames[len(flames) // 2]
+    wish = middle.quality if quality is None else quality
+    exposure = Exposure.empty(middle, int(np.random.SeedSequence([seed, frame]).generate_state(1)[0]))
+    for f in flames:
+        same = {n: getattr(middle, n) for n in ("oversample", "filter", "filter_shape", "estimator_radius")}
+        exposure.flame = replace(f.expanded(), **same)
+        exposure.expose(wish / len(flames) * 4 ** (middle.zoom - f.zoom), batches=1, threads=threads)
+    exposure.flame = middle.expanded()
+    exposure.quality = wish
+    return to_8_bit(exposure.develop(threads=threads))
+
+
+def frame_job(item: dict[str, object]) -> int:
+    """A frame into its file: the work of one process, or of a machine of a cluster, which makes the flames anew."""
+    from fractalkit.codes.flame_xml import read_flames
+    from fractalkit.render.film import save_frame
+
+    flames = tuple(read_flames(str(item["flames"]).encode()))
+    frame, options = item["frame"], item["options"]
+    assert isinstance(frame, int) and isinstance(options, dict)
+    motion = Motion(flames, **options["motion"])
+    pixels = draw_frame(motion, frame, **options["draw"])
+    save_frame(pixels, Path(str(item["folder"])), frame)
+    return frame
