@@ -57,6 +57,11 @@ def _gaussian(x: Array) -> Array:
     return np.exp(-2 * x * x)
 
 
+def _within(window: Array, x: Array) -> Array:
+    """A window function ends at one."""
+    return np.where(np.abs(x) < 1, window, 0.0)
+
+
 KERNELS: dict[str, tuple[float, Callable[[Array], Array]]] = {  # name: (support, kernel)
     "gaussian": (1.5, _gaussian),
     "hermite": (1.0, _hermite),
@@ -67,10 +72,10 @@ KERNELS: dict[str, tuple[float, Callable[[Array], Array]]] = {  # name: (support
     "lanczos3": (3.0, lambda x: _lanczos(x, 3)),
     "lanczos2": (2.0, lambda x: _lanczos(x, 2)),
     "mitchell": (2.0, lambda x: _cubic(x, 1 / 3, 1 / 3)),
-    "blackman": (1.0, lambda x: 0.42 + 0.5 * np.cos(np.pi * x) + 0.08 * np.cos(2 * np.pi * x)),
+    "blackman": (1.0, lambda x: _within(0.42 + 0.5 * np.cos(np.pi * x) + 0.08 * np.cos(2 * np.pi * x), x)),
     "catrom": (2.0, lambda x: _cubic(x, 0.0, 0.5)),
-    "hamming": (1.0, lambda x: 0.54 + 0.46 * np.cos(np.pi * x)),
-    "hanning": (1.0, lambda x: 0.5 + 0.5 * np.cos(np.pi * x)),
+    "hamming": (1.0, lambda x: _within(0.54 + 0.46 * np.cos(np.pi * x), x)),
+    "hanning": (1.0, lambda x: _within(0.5 + 0.5 * np.cos(np.pi * x), x)),
     "quadratic": (1.5, _bell),
 }
 
