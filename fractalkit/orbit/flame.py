@@ -189,7 +189,7 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
     rows, columns = out.shape[0], out.shape[1]
     xs, ys, cs = np.zeros(chains), np.zeros(chains), np.zeros(chains)
     last = np.full(chains, cumulative.shape[0] - 1)
-    age = np.zeros(chains, np.int64)
+    age, bad = np.zeros(chains, np.int64), np.zeros(chains, np.int64)
     for k in range(chains):
 {start}
     done = 0
@@ -204,7 +204,15 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
                 m += 1
             last[k] = m
 {maps}
-            if not (abs(x) < LARGE and abs(y) < LARGE) or age[k] >= RESTART:
+            if not (abs(x) < LARGE and abs(y) < LARGE):
+                # as in flam3: it goes on from a random point, and is no sample unless it happens again and again
+{reset}
+                bad[k] += 1
+                if bad[k] < 5:
+                    xs[k], ys[k], cs[k] = x, y, c
+                    continue
+            bad[k] = 0
+            if age[k] >= RESTART:
 {reset}
                 last[k] = cumulative.shape[0] - 1
                 age[k] = -FUSE
