@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
-import numpy as np
 
 from fractalkit.cli.common import COMMAND_KEY, SEED_KEY, Progress, command_line, emit
 from fractalkit.cli.render import Size
@@ -97,7 +97,7 @@ def zoom(
             way = Approach(centre, depth, frames, height / width, thing.aspect)
             spent: list[float] = []
 
-            def drawn(which: Any) -> Iterator[np.ndarray]:
+            def drawn(which: Any) -> Iterator[Any]:
                 for k in which:
                     before = time.process_time()
                     pixels = rgb(thing.window(*way.box(k), width, height))
@@ -113,8 +113,8 @@ def zoom(
             result |= {"frames": frames, "width": width, "height": height, "drawn": len(spent)}
             if spent:
                 result["cpu_seconds_a_frame"] = {
-                    "first_tenth": float(np.mean(spent[: max(1, len(spent) // 10)])),
-                    "last_tenth": float(np.mean(spent[-max(1, len(spent) // 10) :])),
+                    "first_tenth": statistics.fmean(spent[: max(1, len(spent) // 10)]),
+                    "last_tenth": statistics.fmean(spent[-max(1, len(spent) // 10) :]),
                     "most": max(spent),
                 }
     finally:
