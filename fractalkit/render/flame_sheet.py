@@ -59,7 +59,7 @@ def frame(flame: Flame, *, seed: int = 0) -> Flame | None:
 def interest(flame: Flame, *, seed: int = 0) -> float:
     """How much there is to see, 0 to 1, by a trial picture: neither bare nor full, many levels, structure, hues.
 
-    The product of four numbers in [0, 1]: the share of pixels that are lit (best between a tenth and two thirds), the
+    The product of four numbers in [0, 1]: the share of pixels that are lit (best between a fifth and two thirds), the
     entropy of the levels, the contrast between neighbours against that between strangers (smoke has little, noise as
     much as strangers), and the spread of colours.
     """
@@ -70,7 +70,7 @@ def interest(flame: Flame, *, seed: int = 0) -> float:
         return 0.0
     level = picture.max(axis=2).astype(np.float64)
     lit = float((level > 0.08).mean())
-    filled = np.clip(lit / 0.1, 0, 1) * np.clip((1 - lit) / 0.35, 0, 1)
+    filled = np.clip(lit / 0.2, 0, 1) * np.clip((1 - lit) / 0.35, 0, 1)
     counts = np.histogram(level[level > 0.03], bins=24, range=(0, 1))[0].astype(np.float64)
     if counts.sum() < 40:
         return 0.0
@@ -103,7 +103,7 @@ def worth_seeing(
     *,
     seed: int = 0,
     tries: int = 12,
-    least: float = 0.25,
+    least: float = 0.3,
     refit: bool = True,
     progress: Callable[[str, float], None] | None = None,
 ) -> list[Flame]:
