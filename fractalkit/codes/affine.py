@@ -78,7 +78,7 @@ class AffineIFS:
         for label, value in (("matrices", a), ("offsets", t), ("weights", p), ("colours", c)):
             if value is not None and not bool(torch.isfinite(value).all()):
                 raise DataError(f"{label}: holds a value that is not finite")
-        if bool((p < 0).any()) or not float(p.sum()) > 0:
+        if bool((p < 0).any()) or not float(p.detach().sum()) > 0:
             raise DataError("weights: expected non-negative numbers with a positive sum")
         if c is not None and bool(((c < 0) | (c > 1)).any()):
             raise DataError("colours: expected values from 0 to 1")

@@ -149,7 +149,7 @@ def fixed_measure(m: MeasureMap, steps: int | None = None) -> Tensor:
     n = steps if steps is not None else max(8, math.ceil(math.log(1e-3) / math.log(max(m.rate, 1e-3))))
     for _ in range(n):
         x = m.step(x)
-    return x
+    return x.clamp_min(0)  # rounding may leave -1e-20 somewhere
 
 
 def window_of(ifs: AffineIFS, margin: float = 0.02) -> tuple[Tensor, Tensor]:
