@@ -26,7 +26,10 @@ from fractalkit.render.splat import backdrop
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from photographs import PHOTOGRAPHS  # noqa: E402  # a file beside this one
+from flames import FLAMES  # noqa: E402  # files beside this one
+from photographs import PHOTOGRAPHS  # noqa: E402
+
+DRAWN = PHOTOGRAPHS | FLAMES
 
 Image = npt.NDArray[np.uint8]
 SEED = 1
@@ -115,8 +118,8 @@ def make(name: str, folder: Path) -> Path:
         text["presets"] = json.dumps(list(PRESETS))
     elif name == "digits":
         image = digits()
-    elif name in PHOTOGRAPHS:
-        image = PHOTOGRAPHS[name][0]()
+    elif name in DRAWN:
+        image = DRAWN[name][0]()
     else:
         image = one(name)
         text["code"] = preset(name).to_json()
@@ -140,8 +143,8 @@ def index() -> str:
             source = (
                 "Sixteen samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 259 pixels a side."
             )
-        elif name in PHOTOGRAPHS:
-            _, title, source = PHOTOGRAPHS[name]
+        elif name in DRAWN:
+            _, title, source = DRAWN[name]
         else:
             title, source = PRESETS[name].title, PRESETS[name].source
         lines += [
@@ -157,7 +160,7 @@ def index() -> str:
     return "\n".join(lines)
 
 
-JOBS = [*PICTURES, *PHOTOGRAPHS, "digits", "presets"]
+JOBS = [*PICTURES, *DRAWN, "digits", "presets"]
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -102,7 +102,12 @@ def compare(
     """One row of the table, and the pictures: flam3's, flam3's again, ours."""
     row: dict[str, Any] = {"flame": name}
     e = fitted(e, side, quality)
-    text = tostring(stripped(e) if strip else e)
+    if strip:
+        with warnings.catch_warnings(), contextlib.suppress(FractalKitError):
+            warnings.simplefilter("ignore")
+            row["stripped"] = unknown(flame_xml.read_flames(tostring(e))[0])
+        e = stripped(e)
+    text = tostring(e)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -127,10 +132,10 @@ def compare(
     if ours.shape != a.shape:
         return row | {"failed": f"sizes differ: {ours.shape} and {a.shape}"}, None
     floor = rmse(a, b)
-    error = float(np.sqrt((rmse(ours, a) ** 2 + rmse(ours, b) ** 2) / 2))
+    off = float(np.sqrt((rmse(ours, a) ** 2 + rmse(ours, b) ** 2) / 2))
     mean = float((a.mean() + b.mean()) / 2)
     row |= {
-        "floor": floor, "rmse": error, "ratio": error / floor if floor > 0 else (1.0 if error == 0 else None),
+        "floor": floor, "rmse": off, "ratio": off / floor if floor > 0 else (1.0 if off == 0 else None),
         "mean_flam3": mean, "mean_ratio": float(ours.mean()) / mean if mean > 0 else (1.0 if ours.max() == 0 else None),
         "mean_seeds": float(a.mean() / b.mean()) if b.mean() > 0 else None,
     }  # fmt: skip
@@ -203,8 +208,12 @@ def main() -> None:
                     + (said[:60] if said else f"{row['ratio'] or -1:7.3f} {row['mean_ratio'] or -1:7.4f}"),
                     flush=True,
                 )
-    result = {"side": options.side, "quality": options.quality, "summary": summary(rows), "rows": rows}
-    print(json.dumps(result["summary"], indent=1))
+    whole = [r for r in rows if not r.get("stripped")]
+    result = {
+        "side": options.side, "quality": options.quality, "summary": summary(whole),
+        "summary_stripped": summary([r for r in rows if r.get("stripped")]), "rows": rows,
+    }  # fmt: skip
+    print(json.dumps({k: v for k, v in result.items() if k.startswith("summary")}, indent=1))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     if options.sheet and pictures:
