@@ -509,8 +509,8 @@ def v_lazysusan(x, y, w, spin, space, twist, p_x, p_y):
 
 
 def v_loonie(x, y, w):
-    """Turned inside out within radius w."""
-    r2 = x * x + y * y + 1e-300
+    """Turned inside out within radius w; the middle goes to infinity, so that an orbit there begins anew."""
+    r2 = x * x + y * y
     t = w * w / r2 - 1
     k = where(t > 0, w * sqrt(where(t > 0, t, 0.0 * t)), w + 0.0 * t)
     return k * x, k * y
