@@ -205,11 +205,12 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
             last[k] = m
 {maps}
             if not (abs(x) < LARGE and abs(y) < LARGE):
-                # as in flam3: it goes on from a random point, and is no sample unless it happens again and again
+                # as in flam3: it goes on from a random point, counted but not drawn unless it happens again and again
 {reset}
                 bad[k] += 1
                 if bad[k] < 5:
                     xs[k], ys[k], cs[k] = x, y, c
+                    done += turn == 0
                     continue
             bad[k] = 0
             if age[k] >= RESTART:
