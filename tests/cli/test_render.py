@@ -1,0 +1,68 @@
+"""``fractalkit render``, ``zoom`` and ``animate`` as they are called."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fractalkit.cli.main import main
+
+X = '<xform weight="1" color="{c}" linear="1" coefs="0.5 0 0 0.5 {x} {y}"/>'
+FLAME = '<flame name="a" size="32 24" scale="12" quality="5" estimator_radius="0">{}</flame>'.format(
+    "".join(X.format(c=c, x=x, y=y) for c, x, y in ((0, 0.5, 0.5), (0.5, -0.5, 0.5), (1, 0, -0.5)))
+    + '<color index="0" rgb="255 0 0"/><color index="255" rgb="0 128 255"/>'
+)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.flame").write_text(FLAME)
+    return tmp_path
+
+
+def run(*words):
+    with pytest.raises(SystemExit) as left:
+        main.main(list(words))
+    return left.value.code
+
+
+def test_a_flame_its_buffer_and_its_picture_again(folder, capsys):
+    assert run("render", "a.flame", "--buffer", "b.safetensors", "--preview", "p.png", "--threads", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["quality"] == 5
+    assert run("render", "b.safetensors", "--add-quality", "5", "-o", "b.npy") == 0
+    assert np.load("b.npy").shape == (24, 32, 3)
+    assert run("render", "a.png", "-o", "again.png", "--threads", "1") == 0  # the picture carries its flame
+    with Image.open("a.png") as a, Image.open("again.png") as b:
+        assert np.array_equal(np.asarray(a), np.asarray(b))
+    (folder / "g.csv").write_text("0.5,0,0,0.5,0,0,0.5\n0.5,0,0,0.5,0.5,0.5,0.5\n")
+    assert run("render", "g.csv", "--size", "20x16", "--quality", "2", "--palette", "magma") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["render"], 2, "SOURCE"),
+        (["render", "a.flame", "--size", "0"], 2, "size"),
+        (["render", "a.flame", "--quality", "-1"], 2, "quality"),
+        (["render", "a.flame", "--index", "7"], 2, "index"),
+        (["render", "a.flame", "--palette", "nil"], 2, "palette"),
+        (["render", "none.flame"], 1, "none.flame"),
+        (["render", "a.flame", "-o", "a.bmp"], 2, "tiff"),
+        (["zoom", "a.flame", "--depth", "0.5"], 2, "depth"),
+        (["animate", "a.flame", "-o", "x.gif"], 2, "loop"),
+    ],
+)
+def test_bad_calls(folder, capsys, words, code, said):
+    assert run(*words) == code
+    assert said in capsys.readouterr().err
+
+
+def test_films(folder):
+    assert run("zoom", "sierpinski-triangle", "-o", "z.gif", "--frames", "2", "--size", "24x16", "--quality", "3") == 0
+    words = ["animate", "a.flame", "--loop", "-o", "f", "--frames", "2", "--quality", "2", "--jobs", "1"]
+    assert run(*words) == 0
+    (folder / "f" / "frame-000001.png").unlink()
+    assert run(*words) == 0
+    assert len(list((folder / "f").glob("frame-*.png"))) == 2
