@@ -27,7 +27,7 @@ ALLOWED = {
     "pil_plugin": BASE | {"codec", "fk", "fit"},
     "data": BASE,
     "train": BASE | {"data"},  # any network with the right methods; knows none by name
-    "models": BASE | {"core", "codes", "maps", "train"},  # a configuration says how it is trained
+    "models": BASE | {"codec", "core", "codes", "maps", "train"},  # a configuration says how it is trained
     "render": BASE | {"core", "codes", "maps", "orbit", "fit"},
     "cli": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs", "fk"},
     "__main__": {"cli"},
