@@ -138,7 +138,7 @@ class _Fit:
         budget, restarts = self.budget(k), restarts or self.restarts(k)
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
-        steps = restarts * (budget.rounds + budget.hops // STRIDE + 1)
+        steps = restarts * (2 * budget.rounds + budget.hops // STRIDE + 1)
         done = 0
 
         def tick() -> None:
@@ -147,13 +147,20 @@ class _Fit:
             self.say(f"{k} maps", start + (end - start) * min(done / steps, 1.0))
 
         for _ in range(restarts):
-            grow_pool(searcher, k, rounds=budget.rounds, count=budget.proposals, keep=budget.keep, progress=tick)
             # Two chains, one afresh and one with the best so far: side by side, in step, so that neither the number of
             # cores nor their speed has a say in the result.
             chains = [Hopper(searcher, self.refiner(workers=1), budget) for _ in range(2)]
+            for _ in grow_pool(searcher, k, rounds=budget.rounds, count=budget.proposals, keep=budget.keep):
+                tick()
+                # what is easy is found in the first proposals: then no more need be made
+                chains[0].begin(k, first=True)
+                if chains[0].best.score.total <= chains[0].enough:
+                    chains = chains[:1]
+                    break
             with ThreadPoolExecutor(2) as pool:
-                known = chains[1].without_least(more) if more is not None and best is None else best
-                list(pool.map(lambda h, c: h.begin(k, c), chains, (None, known)))
+                if len(chains) > 1:
+                    known = chains[1].without_least(more) if more is not None and best is None else best
+                    list(pool.map(lambda h, c: h.begin(k, c), chains, (None, known)))
                 tick()
                 for i in range(0, budget.hops, STRIDE):
                     if any(h.best.score.total <= h.enough for h in chains):

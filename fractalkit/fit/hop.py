@@ -76,11 +76,11 @@ class Hopper:
 
     # ---- starts
 
-    def starts(self, k: int) -> list[Candidate]:
+    def starts(self, k: int, count: int) -> list[Candidate]:
         """Distinct codes from the pool, briefly refined, best first."""
         found: list[Candidate] = []
         seen: set[tuple[int, ...]] = set()
-        for s in range(self.budget.starts):
+        for s in range(count):
             chosen = self.searcher.pick(k, self.rng, shake=s > 0)
             key = tuple(sorted(chosen.tolist()))
             if key in seen:
@@ -203,9 +203,10 @@ class Hopper:
 
     # ---- the search
 
-    def begin(self, k: int, so_far: Candidate | None = None) -> None:
-        """Fill the front: the best codes that the pool offers, and ``so_far``."""
-        self.front = [self.refined(c, 12, (4.0, 2.0)) for c in self.starts(k)[:3]]
+    def begin(self, k: int, so_far: Candidate | None = None, *, first: bool = False) -> None:
+        """Fill the front: the best codes that the pool offers (or its ``first`` choice only), and ``so_far``."""
+        starts = self.starts(k, 1 if first else self.budget.starts)
+        self.front = [self.refined(c, 12, (4.0, 2.0)) for c in starts[:3]]
         if so_far is not None:
             self.front[-1:] = [self.rate(so_far.maps)]
 

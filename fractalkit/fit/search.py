@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba as nb
@@ -459,15 +459,18 @@ BANDS = [
 ]  # fmt: skip
 
 
-def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int, progress: Callable[[], None]) -> None:
-    """Fill the pool: over the whole cloud, and every second time aimed at what the pool's best K leave bare."""
+def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int) -> Iterator[None]:
+    """Fill the pool: over the whole cloud, and every second time aimed at what the pool's best K leave bare.
+
+    Stops after the proposals of each round, and again after what is made of them, for a look at what is there.
+    """
     for r in range(rounds):
         aims = searcher.evens
         if r % 2:
             missing = searcher.uncovered(searcher.pick(k, searcher.rng, shake=False))
             aims = missing if len(missing) >= 3 else aims
         searcher.explore(aims, count, keep)
-        progress()
+        yield
         for _ in range(2):
             searcher.root(searcher.several(k))
             by = np.union1d(searcher.divisors(8), searcher.choose(k, starts=1)[:8])
@@ -475,3 +478,4 @@ def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int,
             several = searcher.several(k)
             searcher.mutate(several, max(500 // len(several), 8))
             searcher.turn(several, 150)
+        yield

@@ -88,7 +88,7 @@ def test_clipping_keeps_norms_and_shape_within_bounds():
 def test_the_pool_holds_the_true_maps():
     target = target_of("sierpinski-triangle", 3000)
     searcher = Searcher(target, np.random.default_rng(0), cap=0.95)
-    grow_pool(searcher, 3, rounds=1, count=4000, keep=40, progress=lambda: None)
+    assert len(list(grow_pool(searcher, 3, rounds=1, count=4000, keep=40))) == 2  # two looks a round
     truth = searcher.frames(true_maps(target, preset("sierpinski-triangle")))
     gap = np.linalg.norm(truth[:, None] - searcher.frames(searcher.pool.maps)[None], axis=2).min(axis=1)
     assert (gap < 3 * searcher.spacing).all()
