@@ -73,11 +73,13 @@ class FkImageFile(ImageFile.ImageFile):
 def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     import numpy as np
 
-    from fractalkit.fit.quadtree import encode
+    from fractalkit import fk
 
     info = image.encoderinfo
     options = {
-        k: info[k] for k in ("quality", "bpp", "bytes", "psnr", "effort", "chroma", "deblock", "method") if k in info
+        k: info[k]
+        for k in ("quality", "bpp", "bytes", "psnr", "effort", "chroma", "deblock", "method", "model", "iterations")
+        if k in info
     }
     if image.mode.startswith("I"):
         samples = np.asarray(image).clip(0, 65535).astype(np.uint16)
@@ -90,7 +92,7 @@ def _save(image: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         metadata["icc"] = icc
     if exif:
         metadata["exif"] = exif.tobytes() if isinstance(exif, Image.Exif) else exif
-    fp.write(encode(samples, metadata=metadata, **options).to_bytes())
+    fp.write(fk.encode(samples, metadata=metadata, **options).to_bytes())
 
 
 Image.register_open(FkImageFile.format, FkImageFile, lambda prefix: prefix[:4] == container.MAGIC)

@@ -23,12 +23,12 @@ ALLOWED = {
     "maps": BASE | {"core", "codes"},
     "orbit": BASE | {"core", "codes", "maps"},
     "fit": BASE | {"core", "codec", "codes", "maps", "orbit"},
-    "fk": BASE | {"codec", "codes", "maps", "models"},
+    "fk": BASE | {"codec", "codes", "maps", "models", "fit"},
     "pil_plugin": BASE | {"codec", "fk", "fit"},
     "data": BASE,
     "train": BASE | {"data"},  # any network with the right methods; knows none by name
     "models": BASE | {"codec", "core", "codes", "maps", "train"},  # a configuration says how it is trained
-    "render": BASE | {"core", "codes", "maps", "orbit", "fit"},
+    "render": BASE | {"core", "codes", "maps", "orbit", "fit", "fk"},
     "cli": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs", "fk"},
     "__main__": {"cli"},
 }

@@ -69,11 +69,20 @@ def _images(folder: Path, split: str, size: int | None, fetch: bool) -> ImageSet
     return load_folder(folder, split, size=size)
 
 
+def _crops(folder: Path, split: str, size: int | None, fetch: bool) -> ImageSet:
+    from fractalkit.data.crops import SIDE, load_crops
+
+    if fetch:
+        raise UsageError("the data set crops is a folder of your own; name it with --data-dir")
+    return load_crops(folder, split, size=size or SIDE)
+
+
 DATA_SETS: dict[str, Callable[[Path, str, int | None, bool], ImageSet]] = {
     "mnist-static": _static,
     "mnist": _mnist,
     "cifar10": _cifar,
     "images": _images,
+    "crops": _crops,
 }
 
 
@@ -83,11 +92,12 @@ def load_images(
     """A split of a data set.
 
     Args:
-        name: mnist-static (binarised by Larochelle), mnist, cifar10, or images (a folder of your own).
+        name: mnist-static (binarised by Larochelle), mnist, cifar10, or images or crops (a folder of your own: the
+            middle square of each picture, or many squares at full resolution).
         split: train, valid or test.
         folder: where its files lie, or a folder that holds them in one named mnist or cifar10. None: the environment
             variable FRACTALKIT_DATA, else the cache, into which they are downloaded.
-        size: side of the pictures, in pixels; for images only.
+        size: side of the pictures, in pixels; for images and crops only.
 
     Raises:
         UsageError: another name or split.

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
 from fractalkit.models.vdvae import VDVAE, VDVAEConfig
 from fractalkit.train.config import TrainConfig
 
@@ -23,6 +24,15 @@ class Config:
 
 def _vdvae(name: str, dataset: str, config: VDVAEConfig, train: TrainConfig) -> Config:
     return Config(name, dataset, lambda: VDVAE(config), train)
+
+
+def _collage(name: str, weight: float) -> Config:
+    config = NeuralCollageConfig(weight=weight)
+    train = TrainConfig(
+        steps=10_000, batch=8, lr=1e-3, warmup=200, decay=0.0, clip=1.0, ema=0.998, bf16=False, valid_every=1000,
+        valid_items=90, valid_batch=30,
+    )  # fmt: skip
+    return Config(name, "crops", lambda: NeuralCollage(config), train)
 
 
 _MNIST = VDVAEConfig()
@@ -43,5 +53,9 @@ CONFIGS: dict[str, Config] = {
         _vdvae(
             "vdvae_cifar10", "cifar10", _CIFAR, TrainConfig(steps=400_000, batch=32, lr=3e-4, clip=200.0, skip=4000.0)
         ),
+        # three rates; see the weights' cards for how each was begun from another
+        _collage("nc_aerial_low", 0.0015),
+        _collage("nc_aerial_mid", 0.005),
+        _collage("nc_aerial_high", 0.016),
     )
 }

@@ -11,13 +11,17 @@ from torch import nn
 
 from fractalkit.errors import DataError, UsageError
 from fractalkit.files import atomic_path
+from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
 from fractalkit.models.vdvae import VDVAE, VDVAEConfig
 
 WEIGHTS = Path(__file__).parent / "weights"
 FORMAT = "fractalkit-model"
 MAX_BYTES = 4 << 30
 MAX_HEADER = 4 << 20
-ARCHITECTURES = {"vdvae": (VDVAE, VDVAEConfig)}
+ARCHITECTURES: dict[str, tuple[Any, Any]] = {
+    "vdvae": (VDVAE, VDVAEConfig),
+    "neural-collage": (NeuralCollage, NeuralCollageConfig),
+}
 
 
 def names() -> list[str]:
@@ -67,10 +71,10 @@ def save_pretrained(
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu") -> VDVAE:
+def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu") -> Any:
     """A model by the name of one in the package, the path of a safetensors file, or ``owner/name`` on the hub.
 
-    The model is in evaluation mode, float32, and has ``about``, a dictionary of what is known of it.
+    The model, a :class:`VDVAE` or a :class:`NeuralCollage`, is in evaluation mode, float32, and has ``about``, a dictionary of what is known of it.
 
     Raises:
         UsageError: an unknown name; the message lists the known ones.

@@ -72,10 +72,10 @@ class CodeWindows:
 
     def window(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> Pixels:
         """Decoded at full detail; the window has to lie within the picture."""
-        from fractalkit.maps.quadtree import decode
+        from fractalkit import fk
 
         part = (max(x0, 0.0), max(y0 / self.aspect, 0.0), min(x1, 1.0), min(y1 / self.aspect, 1.0))
-        out = np.asarray(decode(self.code, height, width, window=part))
+        out = np.asarray(fk.decode(self.code, height, width, window=part))
         return np.ascontiguousarray(out)
 
 
@@ -229,9 +229,9 @@ def _flame(
 
 
 def _fk(source: str, **_: Any) -> Zoomable:
-    from fractalkit.codes.quadtree import QuadtreeCode
+    from fractalkit import fk
 
-    code = QuadtreeCode.from_bytes(Path(source).read_bytes(), source)
+    code = fk.load(source)
     return CodeWindows(code, code.height / code.width)
 
 
