@@ -74,7 +74,8 @@ def save_pretrained(
 def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu") -> Any:
     """A model by the name of one in the package, the path of a safetensors file, or ``owner/name`` on the hub.
 
-    The model, a :class:`VDVAE` or a :class:`NeuralCollage`, is in evaluation mode, float32, and has ``about``, a dictionary of what is known of it.
+    The model, a :class:`VDVAE` or a :class:`NeuralCollage`, is in evaluation mode, float32, and has ``about``, a
+    dictionary of what is known of it.
 
     Raises:
         UsageError: an unknown name; the message lists the known ones.
