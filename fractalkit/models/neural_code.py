@@ -6,7 +6,7 @@ import math
 import struct
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -197,6 +197,30 @@ class NeuralCode:
             "numbers": sum(p.size for p in self.planes) if self.channels == 3 else self.planes[0].size,
             "numbers that are not zero": used,
         }
+
+
+def vector(code: NeuralCode) -> np.ndarray:
+    """The code as a point, float32: its numbers in sample values of [0, 1]. Cosines are orthonormal, so that distances
+    between the points of pictures of one size are those between the pictures, but for what was rounded away."""
+    net = _network(code.model, code.check, "model")
+    steps = net.steps().detach().numpy().reshape(384) * 2 ** ((code.scale - MIDDLE) / SCALES)
+    parts = [p * steps[at : at + 64] for p, at in zip(code.planes, (0, 256, 320), strict=True)]
+    return np.concatenate([p.ravel() for p in parts]).astype(np.float32)
+
+
+def between(a: NeuralCode, b: NeuralCode, t: float) -> NeuralCode:
+    """The code a share ``t`` of the way from a to b; its numbers are whole, so it can be written as a file.
+
+    Raises:
+        UsageError: they differ in size, channels, depth, model or step.
+    """
+    for name in ("height", "width", "channels", "depth", "model", "check", "scale"):
+        if getattr(a, name) != getattr(b, name):
+            raise UsageError(
+                f"the codes differ in {name}; make both from pictures of one size, with one model and step"
+            )
+    planes = tuple(np.rint((1 - t) * p + t * q).astype(np.int32) for p, q in zip(a.planes, b.planes, strict=True))
+    return replace(a, planes=planes)
 
 
 def _crops(a: float, b: float) -> tuple[int, int]:

@@ -16,7 +16,15 @@ from fractalkit.cli.main import main
 from fractalkit.codec import container
 from fractalkit.errors import DataError, UsageError
 from fractalkit.models import neural_code
-from fractalkit.models.neural_code import MODELS, NeuralCode, encode_neural, learn_contexts, load_network
+from fractalkit.models.neural_code import (
+    MODELS,
+    NeuralCode,
+    between,
+    encode_neural,
+    learn_contexts,
+    load_network,
+    vector,
+)
 from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
 from tests.pictures import psnr, scene
 
@@ -203,3 +211,19 @@ def test_methods_and_their_options():
     with pytest.raises(UsageError, match="effort"):
         fk.encode(a, method="neural", effort=3)
     assert psnr(a, fk.decode(fk.encode(a, quality=60))) > 28
+
+
+def test_codes_are_points():
+    pictures = [scene(64, 64, seed=s) for s in (0, 1)]
+    a, b = (encode_neural(p, model="nc_aerial_high", scale=16) for p in pictures)
+    apart = np.linalg.norm(vector(a) - vector(b))
+    # of luma and half-size chroma, which is how the planes are scaled
+    luma = [p.astype(float) @ [0.299, 0.587, 0.114] / 255 for p in pictures]
+    assert 0.9 * np.linalg.norm(luma[0] - luma[1]) < apart < 1.3 * np.linalg.norm(luma[0] - luma[1])
+    half = between(a, b, 0.5)
+    assert np.array_equal(between(a, b, 0.0).planes[0], a.planes[0])
+    assert NeuralCode.from_bytes(half.to_bytes()).decode().shape == (64, 64, 3)
+    blend = (a.decode().astype(float) + b.decode()) / 2
+    assert np.abs(half.decode() - blend).mean() < 6
+    with pytest.raises(UsageError, match="width"):
+        between(a, encode_neural(pictures[0][:, :32], model="nc_aerial_high", scale=16), 0.5)
