@@ -1,4 +1,5 @@
-"""The variations compiled for numbers: the text of :mod:`.variations`, with functions of numbers for its names."""
+"""The variations compiled for numbers: the text of :mod:`.variations`, with the functions of
+:mod:`.fast_math` for its names."""
 
 from __future__ import annotations
 
@@ -9,38 +10,19 @@ from functools import cache
 from typing import Any
 
 import numba as nb
-import numpy as np
 
-from fractalkit.maps import variations
+from fractalkit.maps import fast_math, variations
 
 # mypy: disable-error-code="no-untyped-def"
 
 njit = nb.njit(error_model="numpy", inline="never")
 
-
-@njit
-def where(condition, a, b):
-    """a where the condition holds, else b."""
-    return a if condition else b
-
-
-@njit
-def power(a, b):
-    """a to the b."""
-    return a**b
-
-
-@njit
-def both(a, b):
-    """Logical and."""
-    return a and b
-
-
-NAMES: dict[str, Any] = {
-    "pi": math.pi, "sin": math.sin, "cos": math.cos, "tan": math.tan, "sinh": math.sinh, "cosh": math.cosh,
-    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "acos": math.acos, "atan2": math.atan2, "fmod": np.fmod,
-    "floor": np.floor, "trunc": np.trunc, "rint": np.rint, "where": where, "power": power, "both": both,
-    "EPS": variations.EPS,
+NAMES: dict[str, Any] = {"pi": math.pi, "EPS": variations.EPS} | {
+    name: getattr(fast_math, name)
+    for name in (
+        "where", "both", "sqrt", "sin", "cos", "tan", "exp", "log", "atan2", "acos", "power", "sinh", "cosh", "floor",
+        "trunc", "rint", "fmod",
+    )
 }  # fmt: skip
 
 

@@ -220,7 +220,7 @@ def between(a: NeuralCode, b: NeuralCode, t: float) -> NeuralCode:
                 f"the codes differ in {name}; make both from pictures of one size, with one model and step"
             )
     planes = tuple(np.rint((1 - t) * p + t * q).astype(np.int32) for p, q in zip(a.planes, b.planes, strict=True))
-    return replace(a, planes=planes)
+    return replace(a, planes=planes)  # type: ignore[arg-type]
 
 
 def _crops(a: float, b: float) -> tuple[int, int]:

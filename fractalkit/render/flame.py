@@ -100,6 +100,7 @@ class Exposure:
         batches: int = BATCHES,
         threads: int | None = None,
         device: str | None = None,
+        plain: bool = False,
         callback: Callable[[Exposure, float], None] | None = None,
     ) -> Exposure:
         """Add samples: ``quality`` a pixel (times 4^zoom), in batches; the same for a seed and a number of threads.
@@ -125,7 +126,10 @@ class Exposure:
             seed = int(
                 np.random.SeedSequence([self.seed, self.batches]).generate_state(1, np.uint64)[0] >> np.uint64(1)
             )
-            accumulate(self.flame, n, gutter=gutter, seed=seed, threads=threads, device=device, out=self.histogram)
+            accumulate(
+                self.flame, n, gutter=gutter, seed=seed, threads=threads, device=device, plain=plain,
+                out=self.histogram,
+            )  # fmt: skip
             self.batches += 1
             done += n
             self.quality = before + quality * done / total
@@ -196,6 +200,7 @@ def render_flame(
     seed: int = 0,
     threads: int | None = None,
     device: str | None = None,
+    plain: bool = False,
     transparent: bool = False,
     batches: int = BATCHES,
     callback: Callable[[Exposure, float], None] | None = None,
@@ -206,6 +211,7 @@ def render_flame(
         size: (W, H); None: the flame's own. Quality, the samples a pixel, is apart from it.
         seed: fixes the picture for a number of threads.
         threads: None for all.
+        device, plain: see :func:`fractalkit.orbit.flame.accumulate`.
         transparent: straight alpha in place of the background.
         callback: see :meth:`Exposure.expose`; develop what it is given to show a preview.
 
@@ -216,7 +222,7 @@ def render_flame(
     exposure = Exposure.empty(flame, seed)
     exposure.expose(
         flame.quality if quality is None else quality,
-        batches=batches, threads=threads, device=device, callback=callback,
+        batches=batches, threads=threads, device=device, plain=plain, callback=callback,
     )  # fmt: skip
     return exposure.develop(transparent=transparent, threads=threads)
 

@@ -33,7 +33,7 @@ def frame(flame: Flame, *, seed: int = 0) -> Flame | None:
             zoom=0.0, rotate=0.0, oversample=1,
         ).expanded()  # fmt: skip
         try:
-            hist = accumulate(trial, 40_000, gutter=0, seed=seed, threads=1)
+            hist = accumulate(trial, 40_000, gutter=0, seed=seed, plain=True)
         except DataError:
             return None
         mass = np.asarray(hist[..., 3], dtype=np.float64)
@@ -65,7 +65,7 @@ def interest(flame: Flame, *, seed: int = 0) -> float:
     """
     small = _small(flame)
     try:
-        picture = render_flame(small, quality=12, seed=seed, threads=1, batches=1)
+        picture = render_flame(small, quality=12, seed=seed, threads=1, batches=1, plain=True)
     except (DataError, UsageError):
         return 0.0
     level = picture.max(axis=2).astype(np.float64)

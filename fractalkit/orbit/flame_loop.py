@@ -1,0 +1,335 @@
+"""The text of a flame's chaos game: many chains, sorted by the map that comes next, so that each map has a plain loop.
+
+A step of the chaos game chooses a map at random, which no processor predicts, and variations call sines and logarithms
+one number at a time. Here :data:`CHAINS` chains make their choice together; their points are then moved into the order
+of the maps chosen, and each map's formulas run over its own stretch without a branch, several numbers to a vector
+register (:mod:`fractalkit.maps.fast_math`). What is left is memory: a load, an addition and a store of four float32 for
+each sample.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import inspect
+import math
+import os
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fractalkit.codes.flame import IDENTITY, VARIATIONS, Flame, Xform
+from fractalkit.errors import DataError
+from fractalkit.maps import fast_math, variations
+from fractalkit.maps.variations_cpu import arguments
+
+CHAINS = 512
+FUSE = 20
+RESTART = 10_000  # steps of a chain, as in flam3: where maps do not contract, the picture depends on its starts
+LARGE = 1e10
+_MATH = "where, both, sqrt, sin, cos, tan, exp, log, atan2, acos, power, sinh, cosh, floor, trunc, rint, fmod"
+
+HEAD = '''"""Written by fractalkit.orbit.flame_loop; may be deleted. Mathematics {digest}."""
+
+import numba as nb
+import numpy as np
+
+from fractalkit.maps.fast_math import {math}
+
+pi = 3.141592653589793
+EPS = 1e-10
+STEP, M1, M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+S30, S27, S31, S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+CHAINS, FUSE, LARGE, RESTART = {chains}, {fuse}, {large}, {restart}
+# of one array: x, y, colour of the chains; and the same in the order of the maps that come next. Unsigned, since signed
+# indices are looked at for minus signs; at fixed distances, so that compilers see that nothing overlaps
+Y0, C0 = np.uint64({chains}), np.uint64(2 * {chains})
+X1, Y1, C1 = np.uint64(3 * {chains}), np.uint64(4 * {chains}), np.uint64(5 * {chains})
+ZERO, ALL = np.uint64(0), np.uint64({chains})
+FOUR, ONE, TWO, THREE = np.uint64(4), np.uint64(1), np.uint64(2), np.uint64(3)
+
+'''
+LOOP = '''
+@nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract"}})
+def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, picture):
+    A = np.zeros(6 * CHAINS)
+    pick, cell, shade = np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64)
+    bad0, bad1 = np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64)
+    first, place = np.zeros({maps} + 2, np.uint64), np.zeros({maps} + 1, np.uint64)
+    top, right = np.float64(rows), np.float64(columns)
+    k0, k1, k2, k3, k4, k5 = camera[0], camera[1], camera[2], camera[3], camera[4], camera[5]
+    wide = np.int64(columns)
+    done, turn, age, bads = 0, -FUSE, RESTART, 0
+    while done < samples:
+        if age >= RESTART:
+            for k in range(ZERO, ALL):
+{start}
+            for k in range({maps} + 1):
+                first[k] = ZERO
+            first[{maps} + 1] = ALL
+            for k in range(ZERO, ALL):
+                bad0[k] = 0
+            bads = 0
+            age = -FUSE if turn == 0 else 0
+        # which map comes next
+{choose}
+        for k in range(ZERO, ALL):
+            m = np.uint64(pick[k])
+            p = place[m]
+            place[m] = p + ONE
+            A[p + X1], A[p + Y1], A[p + C1] = A[k], A[k + Y0], A[k + C0]
+        if bads:
+            # after the places were used up they stand at the ends; back to the beginnings, and the same again
+            for k in range({maps}):
+                place[k] = first[k]
+            for k in range(ZERO, ALL):
+                m = np.uint64(pick[k])
+                p = place[m]
+                place[m] = p + ONE
+                bad1[p] = bad0[k]
+            for k in range(ZERO, ALL):
+                bad0[k] = bad1[k]
+        # the maps, each over its stretch
+        strays = 0
+{maps_text}
+        if strays or bads:
+            # as in flam3: it goes on from a random point, counted but not drawn unless it happens again and again
+            bads = 0
+            for k in range(ZERO, ALL):
+                x, y = A[k], A[k + Y0]
+                if abs(x) < LARGE and abs(y) < LARGE:
+                    bad0[k] = 0
+                    continue
+{reset}
+                A[k], A[k + Y0] = x, y
+                bad0[k] += 1
+                bads += 1
+                if bad0[k] == 5:
+                    bad0[k] = 0
+        age += 1
+        if turn < 0:
+            turn += 1
+            continue
+        need = min(samples - done, CHAINS)
+        done += need
+        if age <= 0:
+            continue
+{plot}
+
+
+@nb.njit(nogil=True, error_model="numpy", forceinline=True)
+def add(a, b, weight, picture, colours, cell, shade):
+    """Samples of a stretch into the histogram."""
+    s = np.float32(weight)
+    for k in range(a, b):
+        at = cell[k]
+        if at < 0:
+            continue
+        o, p = np.uint64(at), np.uint64(shade[k])
+        r0, r1, r2, r3 = colours[p], colours[p + ONE], colours[p + TWO], colours[p + THREE]
+        q0, q1, q2, q3 = picture[o], picture[o + ONE], picture[o + TWO], picture[o + THREE]
+        picture[o], picture[o + ONE] = q0 + s * r0, q1 + s * r1
+        picture[o + TWO], picture[o + THREE] = q2 + s * r2, q3 + s * r3
+'''
+
+
+class _Writer:
+    """Writes the text of loops, and gathers the flame's numbers."""
+
+    def __init__(self) -> None:
+        self.numbers: list[float] = []
+        self.used: list[str] = []
+
+    def number(self, value: float, before: list[str]) -> str:
+        """A name for a number, which ``before``, ahead of the loop, gets from the arguments."""
+        self.numbers.append(float(value))
+        name = f"n{len(self.numbers) - 1}"
+        before.append(f"{name} = N[{len(self.numbers) - 1}]")
+        return name
+
+    @staticmethod
+    def random(name: str) -> list[str]:
+        """A uniform number in [0, 1), from the state of chain k."""
+        return [
+            "z = state[k] + STEP",
+            "state[k] = z",
+            "z = (z ^ (z >> S30)) * M1",
+            "z = (z ^ (z >> S27)) * M2",
+            "z = z ^ (z >> S31)",
+            f"{name} = np.float64(z >> S11) * 1.1102230246251565e-16",
+        ]
+
+    def xform(self, x: Xform, before: list[str]) -> list[str]:
+        """From x, y to x, y; and c."""
+        a, d, b, e, c, f = (self.number(v, before) for v in x.coefs)
+        lines = [f"p, q = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}"]
+        names = [n for n in VARIATIONS if n in x.variations and x.variations[n] != 0]
+        gx, gy = [], []
+        for i, name in enumerate(sorted(names, key=lambda n: n != "pre_blur")):
+            given = []
+            for argument in arguments(name):
+                if argument in ("u1", "u2", "u3", "u4", "u5"):
+                    lines += self.random(argument)
+                    given.append(argument)
+                elif argument in ("cb", "ce", "cc", "cf"):
+                    given.append({"cb": b, "ce": e, "cc": c, "cf": f}[argument])
+                else:
+                    given.append(self.number(x.parameter(f"{name}_{argument.removeprefix('p_')}"), before))
+            if name not in self.used:
+                self.used.append(name)
+            call = f"v_{name}(p, q, {', '.join([self.number(x.variations[name], before), *given])})"
+            if name == "pre_blur":
+                lines += [f"g, h = {call}", "p, q = p + g, q + h"]
+                continue
+            lines.append(f"g{i}, h{i} = {call}")
+            gx.append(f"g{i}")
+            gy.append(f"h{i}")
+        lines.append(f"x, y = {' + '.join(gx) or '0.0'}, {' + '.join(gy) or '0.0'}")
+        if x.post != IDENTITY:
+            a, d, b, e, c, f = (self.number(v, before) for v in x.post)
+            lines.append(f"x, y = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}")
+        s, colour = self.number(x.color_speed, before), self.number(x.color, before)
+        lines.append(f"c = {s} * {colour} + (1.0 - {s}) * c")
+        return lines
+
+
+def _indent(lines: list[str], depth: int) -> str:
+    return "\n".join(" " * depth + line for line in lines)
+
+
+def _choose(maps: int, alike: bool) -> str:
+    """The choice of each chain's next map: how many of the running sums of weights its number reaches."""
+    limits = [f"t{i} = row[{i}]" for i in range(maps - 1)]
+    count = " + ".join(f"np.int64(u >= t{i})" for i in range(maps - 1)) or "np.int64(0)"
+    tally = [f"s{i} += np.int64(u >= t{i})" for i in range(maps - 1)]
+    body = [*_Writer.random("u"), f"pick[k] = {count}", *tally]
+    lines = [f"s{i} = np.int64(0)" for i in range(maps - 1)]
+    if alike:
+        lines += [f"row = cumulative[{maps}]", *limits, "for k in range(ZERO, ALL):", *("    " + b for b in body)]
+    else:
+        lines += [f"for last in range({maps} + 1):", "    row = cumulative[last]", *("    " + v for v in limits)]
+        lines += ["    for k in range(first[last], first[last + 1]):", *("        " + b for b in body)]
+    # map i + 1 and those after it have s_i chains
+    lines += ["first[0] = ZERO", *(f"first[{i + 1}] = ALL - np.uint64(s{i})" for i in range(maps - 1))]
+    lines += [f"first[{maps}], first[{maps + 1}] = ALL, ALL", f"for i in range({maps}):", "    place[i] = first[i]"]
+    return _indent(lines, 8)
+
+
+def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
+    """The text of the loop for a flame's structure, and its numbers."""
+    w = _Writer()
+    maps: list[str] = []
+    adds: list[str] = []
+    k = len(flame.xforms)
+    for i, x in enumerate(flame.xforms):
+        before: list[str] = []
+        body = w.xform(x, before)
+        loop = ["x, y, c = A[k + X1], A[k + Y1], A[k + C1]", *body, "A[k], A[k + Y0], A[k + C0] = x, y, c",
+                "strays += 0 if (abs(x) < LARGE) & (abs(y) < LARGE) else 1"]  # fmt: skip
+        maps += [*before, f"for k in range(first[{i}], first[{i + 1}]):", *("    " + line for line in loop)]
+        weight = w.number(visible(x.opacity), adds)
+        adds += [
+            f"if {weight} != 0.0:",
+            f"    add(first[{i}], first[{i + 1}], {weight}, picture, colours, cell, shade)",
+        ]
+    alike = bool((flame.matrix() == flame.matrix()[-1]).all())
+    start = [
+        *w.random("g"),
+        *w.random("h"),
+        *w.random("u"),
+        "A[k], A[k + Y0], A[k + C0] = 2.0 * g - 1.0, 2.0 * h - 1.0, u",
+    ]
+    reset = [*w.random("g"), *w.random("h"), "x, y = 2.0 * g - 1.0, 2.0 * h - 1.0"]
+    text = LOOP.format(
+        maps=k, start=_indent(start, 16), choose=_choose(k, alike), maps_text=_indent(maps, 8),
+        reset=_indent(reset, 16), plot=_indent(_plot(w, flame) + adds, 8),
+    )  # fmt: skip
+    formulas = "\n\n".join(
+        '@nb.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)\n'
+        + inspect.getsource(getattr(variations, f"v_{n}"))
+        for n in w.used
+    )
+    return _head() + formulas + "\n" + text, np.array(w.numbers or [0.0])
+
+
+def _plot(w: _Writer, flame: Flame) -> list[str]:
+    """Where samples fall and which colours they have, of all chains at once: the final map and the camera."""
+    before: list[str] = []
+    body = ["x, y, c = A[k], A[k + Y0], A[k + C0]"]
+    if flame.final is not None:
+        inner = w.xform(flame.final, before)
+        if flame.final.opacity < 1:
+            share = w.number(flame.final.opacity, before)
+            body += ["x0, y0, c0 = x, y, c", *w.random("u"), *inner, f"drawn = u < {share}"]
+            body += ["x, y, c = where(drawn, x, x0), where(drawn, y, y0), where(drawn, c, c0)"]
+        else:
+            body += inner
+    body += [
+        "fx, fy = k0 * x + k1 * y + k2, k3 * x + k4 * y + k5",
+        "inside = (fx >= 0.0) & (fy >= 0.0) & (fx < right) & (fy < top)",
+        "fx, fy = where(inside, fx, 0.0), where(inside, fy, 0.0)",
+        "cell[k] = where(inside, 4 * (np.int64(fy) * wide + np.int64(fx)), -1)",
+        "shade[k] = 4 * np.int64(min(max(c, 0.0), 1.0) * scale[0] + scale[1])",
+    ]
+    return [
+        *before,
+        "for k in range(ZERO, ALL):",
+        *("    " + line for line in body),
+        "if bads:",
+        "    for k in range(ZERO, ALL):",
+        "        cell[k] = -1 if bad0[k] > 0 else cell[k]",
+        "if need < CHAINS:",
+        "    for k in range(ZERO, ALL):  # an even choice of those that are still wanted",
+        "        cell[k] = cell[k] if (np.int64(k) + 1) * need // CHAINS > np.int64(k) * need // CHAINS else -1",
+    ]
+
+
+@lru_cache
+def _head() -> str:
+    digest = hashlib.sha256(inspect.getsource(fast_math).encode()).hexdigest()[:12]
+    return HEAD.format(digest=digest, math=_MATH, chains=CHAINS, fuse=FUSE, large=LARGE, restart=RESTART)
+
+
+def visible(opacity: float) -> float:
+    """What a sample weighs: 10^(log2 opacity), so half the opacity is a tenth."""
+    return 0.0 if opacity <= 0 else 10.0 ** math.log2(opacity)
+
+
+def prepare(flame: Flame) -> tuple[Any, npt.NDArray[np.float64]]:
+    """The compiled loop of a flame's structure, and the flame's numbers.
+
+    Raises:
+        DataError: no maps.
+    """
+    if not flame.xforms:
+        raise DataError(f"flame {flame.name!r}: has no xform")
+    text, numbers = write(flame)
+    return _load(text), numbers
+
+
+@lru_cache(maxsize=64)
+def _load(text: str) -> Any:
+    """The loop of a text: from a file in the cache folder, so that what was compiled is found again, or from memory."""
+    name = "flame_" + hashlib.sha256(text.encode()).hexdigest()[:20]
+    folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "fractalkit") / "flames"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.py"
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            beside = folder / f".{name}-{os.getpid()}"
+            beside.write_text(text, encoding="utf-8")
+            os.replace(beside, path)
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module.run
+    except OSError:
+        space: dict[str, Any] = {"__name__": name}
+        exec(compile(text.replace("cache=True, ", ""), f"<{name}>", "exec"), space)
+        return space["run"]
