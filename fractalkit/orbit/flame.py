@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
 from fractalkit.errors import UsageError
-from fractalkit.orbit.flame_loop import CHAINS, prepare
+from fractalkit.orbit.flame_loop import CHAINS, RESTART, prepare
 
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
 
@@ -73,7 +73,9 @@ def accumulate(
     table, scale = _colours(flame)
     table = table.ravel()
     threads = max(1, min(threads or os.cpu_count() or 1, 1 + MAX_BUFFERS // out.nbytes, samples))
-    seeds = np.random.SeedSequence([seed, threads]).generate_state(threads * CHAINS, np.uint64).reshape(threads, CHAINS)
+    # as many chains as flam3 starts for so many samples: where maps do not contract, it shows
+    chains = min(CHAINS, max(16, samples // threads // RESTART))
+    seeds = np.random.SeedSequence([seed, threads]).generate_state(threads * chains, np.uint64).reshape(threads, chains)
     shares = [samples * (k + 1) // threads - samples * k // threads for k in range(threads)]
     buffers = [out] + [np.zeros_like(out) for _ in range(threads - 1)]
 
@@ -102,12 +104,13 @@ def _camera(flame: Flame, gutter: int) -> npt.NDArray[np.float64]:
 
 
 def _colours(flame: Flame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """The palette as a table, and (factor, summand) from a colour in [0, 1] to its row."""
+    """The palette as a table ``[M, 4]``, and (factor, chance): the row of a colour c in [0, 1] is that of
+    factor c + chance u, rounded down, with u uniform in [0, 1)."""
     palette = np.ascontiguousarray(flame.palette, np.float32)
     if flame.palette_mode != "linear":
         return palette, np.array([255.9999, 0.0])
-    # between neighbours in quarters: no eye sees the difference, and the table stays in the nearest cache
+    # between neighbours in quarters, or the table would not stay in the nearest cache; the chance makes up for it
     at = np.minimum(np.arange(4 * 256 + 1) / 4, 255.0)
     low = np.minimum(at.astype(np.int64), 254)
     t = (at - low)[:, None].astype(np.float32)
-    return np.ascontiguousarray(palette[low] * (1 - t) + palette[low + 1] * t), np.array([1024.0, 0.5])
+    return np.ascontiguousarray(palette[low] * (1 - t) + palette[low + 1] * t), np.array([1024.0, 0.9999])

@@ -27,7 +27,7 @@ from fractalkit.errors import DataError
 from fractalkit.maps import fast_math, variations
 from fractalkit.maps.variations_cpu import arguments
 
-CHAINS = 512
+CHAINS = 512  # at most
 FUSE = 20
 RESTART = 10_000  # steps of a chain, as in flam3: where maps do not contract, the picture depends on its starts
 LARGE = 1e10
@@ -49,7 +49,7 @@ CHAINS, FUSE, LARGE, RESTART = {chains}, {fuse}, {large}, {restart}
 # indices are looked at for minus signs; at fixed distances, so that compilers see that nothing overlaps
 Y0, C0 = np.uint64({chains}), np.uint64(2 * {chains})
 X1, Y1, C1 = np.uint64(3 * {chains}), np.uint64(4 * {chains}), np.uint64(5 * {chains})
-ZERO, ALL = np.uint64(0), np.uint64({chains})
+ZERO = np.uint64(0)
 FOUR, ONE, TWO, THREE = np.uint64(4), np.uint64(1), np.uint64(2), np.uint64(3)
 
 '''
@@ -60,24 +60,26 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
     pick, cell, shade = np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64)
     bad0, bad1 = np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64)
     first, place = np.zeros({maps} + 2, np.uint64), np.zeros({maps} + 1, np.uint64)
+    every, chains = np.uint64(len(state)), len(state)
     top, right = np.float64(rows), np.float64(columns)
+    shades, chance = scale[0], scale[1]
     k0, k1, k2, k3, k4, k5 = camera[0], camera[1], camera[2], camera[3], camera[4], camera[5]
     wide = np.int64(columns)
     done, turn, age, bads = 0, -FUSE, RESTART, 0
     while done < samples:
         if age >= RESTART:
-            for k in range(ZERO, ALL):
+            for k in range(ZERO, every):
 {start}
             for k in range({maps} + 1):
                 first[k] = ZERO
-            first[{maps} + 1] = ALL
-            for k in range(ZERO, ALL):
+            first[{maps} + 1] = every
+            for k in range(ZERO, every):
                 bad0[k] = 0
             bads = 0
             age = -FUSE if turn == 0 else 0
         # which map comes next
 {choose}
-        for k in range(ZERO, ALL):
+        for k in range(ZERO, every):
             m = np.uint64(pick[k])
             p = place[m]
             place[m] = p + ONE
@@ -86,12 +88,12 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
             # after the places were used up they stand at the ends; back to the beginnings, and the same again
             for k in range({maps}):
                 place[k] = first[k]
-            for k in range(ZERO, ALL):
+            for k in range(ZERO, every):
                 m = np.uint64(pick[k])
                 p = place[m]
                 place[m] = p + ONE
                 bad1[p] = bad0[k]
-            for k in range(ZERO, ALL):
+            for k in range(ZERO, every):
                 bad0[k] = bad1[k]
         # the maps, each over its stretch
         strays = 0
@@ -99,7 +101,7 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
         if strays or bads:
             # as in flam3: it goes on from a random point, counted but not drawn unless it happens again and again
             bads = 0
-            for k in range(ZERO, ALL):
+            for k in range(ZERO, every):
                 x, y = A[k], A[k + Y0]
                 if abs(x) < LARGE and abs(y) < LARGE:
                     bad0[k] = 0
@@ -114,7 +116,7 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
         if turn < 0:
             turn += 1
             continue
-        need = min(samples - done, CHAINS)
+        need = min(samples - done, chains)
         done += need
         if age <= 0:
             continue
@@ -209,13 +211,13 @@ def _choose(maps: int, alike: bool) -> str:
     body = [*_Writer.random("u"), f"pick[k] = {count}", *tally]
     lines = [f"s{i} = np.int64(0)" for i in range(maps - 1)]
     if alike:
-        lines += [f"row = cumulative[{maps}]", *limits, "for k in range(ZERO, ALL):", *("    " + b for b in body)]
+        lines += [f"row = cumulative[{maps}]", *limits, "for k in range(ZERO, every):", *("    " + b for b in body)]
     else:
         lines += [f"for last in range({maps} + 1):", "    row = cumulative[last]", *("    " + v for v in limits)]
         lines += ["    for k in range(first[last], first[last + 1]):", *("        " + b for b in body)]
     # map i + 1 and those after it have s_i chains
-    lines += ["first[0] = ZERO", *(f"first[{i + 1}] = ALL - np.uint64(s{i})" for i in range(maps - 1))]
-    lines += [f"first[{maps}], first[{maps + 1}] = ALL, ALL", f"for i in range({maps}):", "    place[i] = first[i]"]
+    lines += ["first[0] = ZERO", *(f"first[{i + 1}] = every - np.uint64(s{i})" for i in range(maps - 1))]
+    lines += [f"first[{maps}], first[{maps + 1}] = every, every", f"for i in range({maps}):", "    place[i] = first[i]"]
     return _indent(lines, 8)
 
 
@@ -273,18 +275,20 @@ def _plot(w: _Writer, flame: Flame) -> list[str]:
         "inside = (fx >= 0.0) & (fy >= 0.0) & (fx < right) & (fy < top)",
         "fx, fy = where(inside, fx, 0.0), where(inside, fy, 0.0)",
         "cell[k] = where(inside, 4 * (np.int64(fy) * wide + np.int64(fx)), -1)",
-        "shade[k] = 4 * np.int64(min(max(c, 0.0), 1.0) * scale[0] + scale[1])",
+        # bits of the state that the next number is not made of: rounding between rows of the palette is by chance
+        "t = np.float64((state[k] * M2) >> S11) * 1.1102230246251565e-16",
+        "shade[k] = 4 * np.int64(min(max(c, 0.0), 1.0) * shades + t * chance)",
     ]
     return [
         *before,
-        "for k in range(ZERO, ALL):",
+        "for k in range(ZERO, every):",
         *("    " + line for line in body),
         "if bads:",
-        "    for k in range(ZERO, ALL):",
+        "    for k in range(ZERO, every):",
         "        cell[k] = -1 if bad0[k] > 0 else cell[k]",
-        "if need < CHAINS:",
-        "    for k in range(ZERO, ALL):  # an even choice of those that are still wanted",
-        "        cell[k] = cell[k] if (np.int64(k) + 1) * need // CHAINS > np.int64(k) * need // CHAINS else -1",
+        "if need < chains:",
+        "    for k in range(ZERO, every):  # an even choice of those that are still wanted",
+        "        cell[k] = cell[k] if (np.int64(k) + 1) * need // chains > np.int64(k) * need // chains else -1",
     ]
 
 

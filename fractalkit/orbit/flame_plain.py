@@ -113,6 +113,6 @@ def accumulate_plain(
         inside = (u >= 0) & (v >= 0) & (u < cells[1]) & (v < cells[0]) & (bad == 0)
         inside[max(0, samples - turn * n) :] = False  # chains have no order here, so the first ones are as good as any
         place = (v[inside].long() * cells[1] + u[inside].long()).clamp(0, len(out) - 1)
-        shade = (fc[inside].clamp(0, 1) * float(colours[1][0]) + float(colours[1][1])).long()
+        shade = (fc.clamp(0, 1) * float(colours[1][0]) + plain.uniform(n) * float(colours[1][1])).long()[inside]
         out.index_add_(0, place, table[shade] * weights[last[inside]][:, None])
     return out.reshape(*cells, 4).cpu().numpy()
