@@ -1,4 +1,6 @@
-"""The variations compiled for numbers: the text of :mod:`.variations`, with functions of numbers for its names."""
+"""The variations compiled for numbers: the text of :mod:`.variations` and :mod:`.variations_3d`, with functions of
+numbers for their names.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from typing import Any
 import numba as nb
 import numpy as np
 
-from fractalkit.maps import variations
+from fractalkit.maps import variations, variations_3d
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -44,16 +46,26 @@ NAMES: dict[str, Any] = {
 }  # fmt: skip
 
 
-def arguments(name: str) -> list[str]:
-    """Names of a variation's arguments after x, y and w."""
-    return list(inspect.signature(getattr(variations, f"v_{name}")).parameters)[3:]
+def formula(name: str, space: bool = False) -> Callable[..., Any]:
+    """The text of a variation: of the plane, or with ``space`` its form in space.
+
+    Raises:
+        AttributeError: there is no such variation.
+    """
+    found: Callable[..., Any] = getattr(variations_3d if space else variations, f"v_{name}")
+    return found
+
+
+def arguments(name: str, space: bool = False) -> list[str]:
+    """Names of a variation's arguments after x, y (and z in space) and w."""
+    return list(inspect.signature(formula(name, space)).parameters)[4 if space else 3 :]
 
 
 @cache
-def compiled(name: str) -> Callable[..., tuple[float, float]]:
-    """A variation for numbers."""
-    text = inspect.getsource(getattr(variations, f"v_{name}"))
-    space = dict(NAMES)
-    exec(compile(text, f"<variation {name}>", "exec"), space)
-    made: Callable[..., tuple[float, float]] = njit(space[f"v_{name}"])
+def compiled(name: str, space: bool = False) -> Callable[..., tuple[float, ...]]:
+    """A variation for numbers: what it adds to x and y, and in space to z."""
+    text = inspect.getsource(formula(name, space))
+    names = dict(NAMES)
+    exec(compile(text, f"<variation {name}>", "exec"), names)
+    made: Callable[..., tuple[float, ...]] = njit(names[f"v_{name}"])
     return made
