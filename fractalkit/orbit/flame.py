@@ -4,6 +4,18 @@ The loop is written out for each flame's structure (which maps have which variat
 and compiled once for that structure; compiled loops are kept on disk. Several chains run side by side in one thread, so
 their long latencies overlap; each thread has a histogram of its own. Samples depend on the seed and on the number of
 threads, on nothing else.
+
+A flame in space (:meth:`~fractalkit.codes.flame.Flame.in_space`) has z in the loop's state and a camera that turns it
+into the plane; all others have the loop of the plane. The camera is that of Apophysis 7x and Fractorium::
+
+    x1 =  cos(yaw) x + sin(yaw) y               about z
+    y1 = -sin(yaw) x + cos(yaw) y
+    y2 =  cos(pitch) y1 - sin(pitch) (z - zpos)  about x
+    z2 =  sin(pitch) y1 + cos(pitch) (z - zpos)  towards the camera
+    (x1, y2) + 0.1 dof z2 u (cos v, sin v)       u in [0, 1), v in [0, 2 pi), uniform: a disc, denser in its middle
+    ... / (1 - persp z2)                         what is at the camera or behind it is not drawn
+
+and the centre, the scale and the rotation of the picture are those of the plane, after it.
 """
 
 from __future__ import annotations
@@ -22,16 +34,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.codes.flame import IDENTITY, VARIATIONS, Flame, Xform
+from fractalkit.codes.flame import IDENTITY, KNOWN, VARIATIONS, VARIATIONS_3D, Flame, Xform
 from fractalkit.errors import DataError, UsageError
-from fractalkit.maps import variations
-from fractalkit.maps.variations_cpu import arguments
+from fractalkit.maps.variations_cpu import arguments, formula
 
 CHAINS = 16
 FUSE = 20
 RESTART = 10_000  # steps of a chain, as in flam3: where maps do not contract, the picture depends on its starts
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
 _LARGE = 1e10
+_NEAR = 1e-6  # of 1 - persp z: what is nearer to the camera is not drawn
+_BOTH = ("bubble", "cylinder")  # with forms in the plane and in space
 
 
 def accumulate(
@@ -111,10 +124,13 @@ def _camera(flame: Flame, gutter: int) -> npt.NDArray[np.float64]:
 class _Writer:
     """Writes the text of a loop, and gathers its numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, flame: Flame) -> None:
         self.lines: list[str] = []
         self.numbers: list[float] = []
-        self.used: list[str] = []
+        self.used: list[tuple[str, bool]] = []
+        self.space = flame.in_space()
+        # where a file of Apophysis 7x or Fractorium says so, linear is what linear3D was before
+        self.new_linear = flame.extras.get("new_linear", "0").strip() == "1"
 
     def number(self, value: float) -> str:
         """The place of a number among the arguments."""
@@ -129,25 +145,36 @@ class _Writer:
         self.lines.append(f"{indent}z = z ^ (z >> S31)")
         self.lines.append(f"{indent}{name} = np.float64(z >> S11) * 1.1102230246251565e-16")
 
+    def given(self, x: Xform, name: str, space: bool, indent: str, affine: dict[str, str]) -> list[str]:
+        """What a variation is given after its weight."""
+        out = []
+        for argument in arguments(name, space):
+            if argument in ("u1", "u2", "u3", "u4", "u5"):
+                self.random(argument, indent)
+                out.append(argument)
+            elif argument in affine:
+                out.append(affine[argument])
+            else:
+                out.append(self.number(x.parameter(f"{name}_{argument.removeprefix('p_')}")))
+        return out
+
     def xform(self, x: Xform, indent: str) -> None:
-        """From x, y to x, y."""
+        """From x, y to x, y; in space from x, y, depth to x, y, depth."""
         a, d, b, e, c, f = (self.number(v) for v in x.coefs)
         self.lines.append(f"{indent}p, q = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}")
-        names = [n for n in VARIATIONS if n in x.variations and x.variations[n] != 0]
+        if self.space:
+            self.xform_in_space(x, indent, {"cb": b, "ce": e, "cc": c, "cf": f})
+            return
+        weights = x.variations
+        if "linear3D" in weights:
+            weights = {**weights, "linear": weights.get("linear", 0.0) + weights["linear3D"]}
+        names = [n for n in VARIATIONS if n in weights and weights[n] != 0]
         first = True
         for name in sorted(names, key=lambda n: n != "pre_blur"):
-            given = []
-            for argument in arguments(name):
-                if argument in ("u1", "u2", "u3", "u4", "u5"):
-                    self.random(argument, indent)
-                    given.append(argument)
-                elif argument in ("cb", "ce", "cc", "cf"):
-                    given.append({"cb": b, "ce": e, "cc": c, "cf": f}[argument])
-                else:
-                    given.append(self.number(x.parameter(f"{name}_{argument.removeprefix('p_')}")))
-            if name not in self.used:
-                self.used.append(name)
-            call = f"v_{name}(p, q, {', '.join([self.number(x.variations[name]), *given])})"
+            given = self.given(x, name, False, indent, {"cb": b, "ce": e, "cc": c, "cf": f})
+            if (name, False) not in self.used:
+                self.used.append((name, False))
+            call = f"v_{name}(p, q, {', '.join([self.number(weights[name]), *given])})"
             if name == "pre_blur":
                 self.lines.append(f"{indent}g, h = {call}")
                 self.lines.append(f"{indent}p, q = p + g, q + h")
@@ -159,9 +186,62 @@ class _Writer:
             self.lines.append(f"{indent}x, y = x + g, y + h")
         if first:
             self.lines.append(f"{indent}x, y = 0.0, 0.0")
+        self.post(x, indent)
+
+    def post(self, x: Xform, indent: str) -> None:
+        """The affine map after the variations."""
         if x.post != IDENTITY:
             a, d, b, e, c, f = (self.number(v) for v in x.post)
             self.lines.append(f"{indent}x, y = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}")
+
+    def xform_in_space(self, x: Xform, indent: str, affine: dict[str, str]) -> None:
+        """From p, q, depth to x, y, depth; z is a name of random numbers, so the third coordinate is called depth."""
+        weights = dict(x.variations)
+        if self.new_linear and "linear" in weights:
+            weights["linear3D"] = weights.get("linear3D", 0.0) + weights.pop("linear")
+        names = [n for n in KNOWN if weights.get(n, 0.0) != 0]
+        self.lines.append(f"{indent}o = depth")
+        started = False
+        for name in sorted(names, key=lambda n: (n != "pre_blur", n == "flatten")):
+            space = name in VARIATIONS_3D or name in _BOTH
+            if name != "pre_blur" and not started:
+                self.lines.append(f"{indent}x, y, depth = 0.0, 0.0, 0.0")
+                started = True
+            given = self.given(x, name, space, indent, affine)
+            if (name, space) not in self.used:
+                self.used.append((name, space))
+            at = "x, y, depth" if name == "flatten" else "p, q, o" if space else "p, q"
+            call = f"v_{name}({at}, {', '.join([self.number(weights[name]), *given])})"
+            if space:
+                self.lines.append(f"{indent}g, h, f = {call}")
+                self.lines.append(f"{indent}x, y, depth = x + g, y + h, depth + f")
+            elif name == "pre_blur":
+                self.lines.append(f"{indent}g, h = {call}")
+                self.lines.append(f"{indent}p, q = p + g, q + h")
+            else:
+                self.lines.append(f"{indent}g, h = {call}")
+                self.lines.append(f"{indent}x, y = x + g, y + h")
+        if not started:
+            self.lines.append(f"{indent}x, y, depth = 0.0, 0.0, 0.0")
+        self.post(x, indent)
+
+    def camera(self, flame: Flame, indent: str) -> None:
+        """From x, y, depth to x, y as they are seen."""
+        cy, sy = self.number(math.cos(flame.cam_yaw)), self.number(math.sin(flame.cam_yaw))
+        cp, sp = self.number(math.cos(flame.cam_pitch)), self.number(math.sin(flame.cam_pitch))
+        self.lines.append(f"{indent}depth = depth - {self.number(flame.cam_zpos)}")
+        self.lines.append(f"{indent}x, h = {cy} * x + {sy} * y, {cy} * y - {sy} * x")
+        self.lines.append(f"{indent}y, depth = {cp} * h - {sp} * depth, {sp} * h + {cp} * depth")
+        if flame.cam_dof != 0:
+            self.random("g", indent)
+            self.random("h", indent)
+            self.lines.append(f"{indent}g, h = {self.number(0.1 * flame.cam_dof)} * depth * g, 2.0 * pi * h")
+            self.lines.append(f"{indent}x, y = x + g * cos(h), y + g * sin(h)")
+        if flame.cam_persp != 0:
+            self.lines.append(f"{indent}near = 1.0 - {self.number(flame.cam_persp)} * depth")
+            self.lines.append(f"{indent}if not near > NEAR:")
+            self.lines.append(f"{indent}    continue")
+            self.lines.append(f"{indent}x, y = x / near, y / near")
 
 
 HEAD = '''"""Written by fractalkit.orbit.flame; may be deleted."""
@@ -187,7 +267,7 @@ LOOP = """
 def run(N, cumulative, palette, smooth, camera, state, samples, out):
     chains = len(state)
     rows, columns = out.shape[0], out.shape[1]
-    xs, ys, cs = np.zeros(chains), np.zeros(chains), np.zeros(chains)
+    xs, ys, cs = np.zeros(chains), np.zeros(chains), np.zeros(chains){zeros}
     last = np.full(chains, cumulative.shape[0] - 1)
     age, bad = np.zeros(chains, np.int64), np.zeros(chains, np.int64)
     for k in range(chains):
@@ -196,7 +276,7 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
     turn = -FUSE
     while done < samples:
         for k in range(chains):
-            x, y, c = xs[k], ys[k], cs[k]
+            x, y, c = xs[k], ys[k], cs[k]{load}
 {pick}
             row = cumulative[last[k]]
             m = 0
@@ -204,12 +284,12 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
                 m += 1
             last[k] = m
 {maps}
-            if not (abs(x) < LARGE and abs(y) < LARGE):
+            if not (abs(x) < LARGE and abs(y) < LARGE{large}):
                 # as in flam3: it goes on from a random point, counted but not drawn unless it happens again and again
 {reset}
                 bad[k] += 1
                 if bad[k] < 5:
-                    xs[k], ys[k], cs[k] = x, y, c
+                    xs[k], ys[k], cs[k] = x, y, c{keep_again}
                     done += turn == 0
                     continue
             bad[k] = 0
@@ -217,7 +297,7 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
 {reset}
                 last[k] = cumulative.shape[0] - 1
                 age[k] = -FUSE
-            xs[k], ys[k], cs[k] = x, y, c
+            xs[k], ys[k], cs[k] = x, y, c{keep}
             age[k] += 1
             if turn < 0:
                 continue
@@ -228,7 +308,7 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
                 continue
             if weight == 0.0:
                 continue
-{final}
+{final}{seen}
             fx = camera[0] * x + camera[1] * y + camera[2]
             fy = camera[3] * x + camera[4] * y + camera[5]
             if fx >= 0.0 and fy >= 0.0 and fx < columns and fy < rows:
@@ -254,7 +334,7 @@ def run(N, cumulative, palette, smooth, camera, state, samples, out):
 
 def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
     """The text of the loop for a flame, and its numbers."""
-    w = _Writer()
+    w = _Writer(flame)
     wide = " " * 16
     maps = []
     for i, x in enumerate(flame.xforms):
@@ -286,13 +366,27 @@ def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
 
     start = randoms(("g", "h", "u"), 8) + "\n        xs[k], ys[k], cs[k] = 2.0 * g - 1.0, 2.0 * h - 1.0, u"
     reset = randoms(("g", "h"), 16) + "\n                x, y = 2.0 * g - 1.0, 2.0 * h - 1.0"
+    # empty for flames of the plane: compiled loops are found again by their text
+    space = dict.fromkeys(("zeros", "load", "large", "keep", "keep_again", "seen"), "")
+    constants = f"FUSE, LARGE, RESTART = {FUSE}, {_LARGE}, {RESTART}\n"
+    if w.space:
+        w.lines = [""]
+        w.camera(flame, " " * 12)
+        space = {
+            "zeros": "\n    zs = np.zeros(chains)  # they start in the plane",
+            "load": "\n            depth = zs[k]",
+            "large": " and abs(depth) < LARGE",
+            "keep": "\n            zs[k] = depth",
+            "keep_again": "\n                    zs[k] = depth",
+            "seen": "\n".join(w.lines),
+        }
+        reset += "\n                depth = 0.0"
+        constants += f"NEAR = {_NEAR}\n"
     loop = LOOP.format(
-        start=start, pick=randoms(("u",), 12), maps="\n".join(maps), reset=reset, final="\n".join(final)
+        start=start, pick=randoms(("u",), 12), maps="\n".join(maps), reset=reset, final="\n".join(final), **space
     )  # fmt: skip
-    formulas = "\n\n".join(
-        '@nb.njit(error_model="numpy")\n' + inspect.getsource(getattr(variations, f"v_{n}")) for n in w.used
-    )
-    text = HEAD + f"FUSE, LARGE, RESTART = {FUSE}, {_LARGE}, {RESTART}\n\n\n" + formulas + "\n" + loop
+    formulas = "\n\n".join('@nb.njit(error_model="numpy")\n' + inspect.getsource(formula(*used)) for used in w.used)
+    text = HEAD + constants + "\n\n" + formulas + "\n" + loop
     return text, np.array(w.numbers or [0.0])
 
 
