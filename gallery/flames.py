@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from fractalkit.codes.flame import Flame, Xform
 from fractalkit.codes.flame_random import random_flame
 from fractalkit.render.animate import Motion, draw_frame
 from fractalkit.render.colours_from import colour_table, names
+from fractalkit.render.flame import render_flame, to_8_bit
 from fractalkit.render.flame_sheet import sheet, worth_seeing
 from fractalkit.render.zoom import Approach, interesting, open_source
 
@@ -37,8 +39,32 @@ def dive(height: int = 200, frames: int = 6) -> Image:
     return np.concatenate([fern.window(*box, height, height) for box in way], axis=1)
 
 
+def medusa(width: int = 560, height: int = 520) -> Image:
+    """A flame in space: fifth roots hang in tufts from a part of a sphere."""
+    tufts = Xform(
+        1.0, 0.0, coefs=(-0.66, 0.72, -0.72, -0.66, -0.39, -0.3), variations={"julia3D": 0.72},
+        parameters={"julia3D_power": 5.0},
+    )  # fmt: skip
+    dome = Xform(0.33, 1.0, coefs=(-1.12, -0.58, 0.58, -1.12, 0.47, 0.27), variations={"bubble": 0.9})
+    turns = Xform(
+        0.33, 0.5, 0.3, coefs=(0.61, -0.35, 0.35, 0.61, 0.11, 0.0), variations={"linear3D": 0.63, "ztranslate": -0.01}
+    )
+    flame = Flame(
+        size=(width, height), center=(0.07, -0.15), scale=0.5 * width, quality=600.0, oversample=2,
+        estimator_radius=4.0, brightness=6.0, gamma=3.2, highlight_power=1.0, cam_pitch=0.73, cam_yaw=0.4,
+        cam_persp=0.15, cam_dof=0.12, palette=np.concatenate([colour_table("aurora"), np.ones((256, 1))], axis=1),
+        xforms=(tufts, dome, turns),
+    )  # fmt: skip
+    return to_8_bit(render_flame(flame, seed=SEED, threads=1))
+
+
 FLAMES = {
     "flames": (flames, "Flames", "Random flames worth a look: `fractalkit render --random 8 --seed 3`."),
     "flame-loop": (flame_loop, "A loop", "One flame, its maps turning: `fractalkit animate a.flame --loop`."),
+    "medusa": (
+        medusa,
+        "Medusa",
+        "A flame in space: julia3D, bubble and linear3D, seen by a tilted camera with perspective and depth blur.",
+    ),
     "dive": (dive, "A dive", "Into the fern, a thousand million times: `fractalkit zoom barnsley-fern --depth 1e9`."),
 }

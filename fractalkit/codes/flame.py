@@ -117,7 +117,20 @@ VARIATIONS: dict[str, dict[str, float]] = {
     "flux": {"spread": 0.0},
     "mobius": {f"{part}_{k}": float(part == "re" and k in "ad") for k in "abcd" for part in ("re", "im")},
 }
-PARAMETERS = {f"{name}_{p}": (name, p) for name, ps in VARIATIONS.items() for p in ps}
+# those that exist in space only; bubble, cylinder and linear have forms in space beside those in the plane
+VARIATIONS_3D: dict[str, dict[str, float]] = {
+    "linear3D": {},
+    "julia3D": {"power": 2.0},
+    "julia3Dz": {"power": 2.0},
+    **{key: {} for key in ("spherical3D", "sinusoidal3D", "hemisphere", "zscale", "ztranslate", "zcone")},
+    "curl3D": {"cx": 0.0, "cy": 0.0, "cz": 0.0},
+    "flatten": {},
+}
+# what these do to x and y does not need z, nor a formula in space: they alone need no drawing in space
+_DEPTH_ONLY = frozenset(["linear3D", "zscale", "ztranslate", "zcone", "flatten"])
+CAMERA = ("cam_pitch", "cam_yaw", "cam_persp", "cam_zpos", "cam_dof")
+KNOWN = VARIATIONS | VARIATIONS_3D
+PARAMETERS = {f"{name}_{p}": (name, p) for name, ps in KNOWN.items() for p in ps}
 
 
 @dataclass(frozen=True)
@@ -130,7 +143,7 @@ class Xform:
         opacity: 0 to 1, how much of a sample is plotted.
         animate: whether it turns in a loop.
         coefs, post: ``(a, d, b, e, c, f)`` for x' = a x + b y + c, y' = d x + e y + f; y points down.
-        variations: name -> weight, in the file's order, of those in VARIATIONS.
+        variations: name -> weight, in the file's order, of those in VARIATIONS and VARIATIONS_3D.
         parameters: full name (``blob_low``) -> value; what is missing has the default.
         chaos: factors of the weights of the next map (xaos), or empty.
         motions: (attributes of a ``<motion>`` element, as they were).
@@ -157,7 +170,7 @@ class Xform:
         1.0
         """
         variation, short = PARAMETERS[name]
-        return self.parameters.get(name, VARIATIONS[variation][short])
+        return self.parameters.get(name, KNOWN[variation][short])
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,6 +180,11 @@ class Flame:
     Attributes:
         size: width and height, pixels.
         center, scale, zoom, rotate: camera; ``scale * 2^zoom`` pixels a unit, rotated by degrees about the centre.
+        cam_pitch, cam_yaw: radians; the camera in space: the plane is turned by yaw about z, then tilted by pitch about
+            x; 0 looks down on the plane, pi / 2 along it.
+        cam_persp: 1 / the camera's distance from the focal plane; 0: no perspective.
+        cam_zpos: the z of the focal plane before it is turned.
+        cam_dof: depth blur: a point at depth z is blurred over a disc of radius 0.1 cam_dof |z|, before perspective.
         palette: ``[256, 4]`` float64, RGBA in [0, 1].
         symmetry: kinds of ``<symmetry>`` elements, see :meth:`expanded`.
         extras: attributes not known here, as they were; ``children``: elements not known here, as text.
@@ -200,6 +218,11 @@ class Flame:
     interpolation: str = "linear"
     interpolation_type: str = "log"
     hue: float = 0.0
+    cam_pitch: float = 0.0
+    cam_yaw: float = 0.0
+    cam_persp: float = 0.0
+    cam_zpos: float = 0.0
+    cam_dof: float = 0.0
     palette: np.ndarray = field(default_factory=lambda: np.ones((256, 4)))
     xforms: tuple[Xform, ...] = ()
     final: Xform | None = None
@@ -213,8 +236,26 @@ class Flame:
         a, b = mine.pop("palette"), theirs.pop("palette")
         return mine == theirs and a.shape == b.shape and bool(np.abs(a - b).max() < 1e-9)
 
+    def in_space(self) -> bool:
+        """Whether the picture depends on z: the camera is not at rest, or a map has a variation of space.
+
+        Maps of variations of the plane, linear3D, zscale, ztranslate, zcone and flatten move x and y as in the plane;
+        seen from above without perspective they need no z.
+
+        >>> Flame(xforms=(Xform(variations={"linear3D": 1.0}),)).in_space()
+        False
+        >>> Flame(xforms=(Xform(variations={"linear3D": 1.0}),), cam_pitch=0.5).in_space()
+        True
+        """
+        maps = self.xforms if self.final is None else (*self.xforms, self.final)
+        return any(getattr(self, c) != 0 for c in CAMERA) or any(
+            w != 0 and n in VARIATIONS_3D and n not in _DEPTH_ONLY for x in maps for n, w in x.variations.items()
+        )
+
     def expanded(self) -> Flame:
         """The same with its symmetries as maps: rotations by multiples of 360 / |n| degrees, a mirror for n < 0.
+
+        In space they turn about the z axis.
 
         A symmetry of kind 0 or +-1 without a mirror adds nothing.
         """
@@ -226,8 +267,9 @@ class Flame:
             for k in range(1, n):
                 c, s = math.cos(2 * math.pi * k / n), math.sin(2 * math.pi * k / n)
                 added.append((c, s, -s, c, 0.0, 0.0))
+        linear = "linear3D" if self.in_space() else "linear"  # linear would lay all copies in the plane z = 0
         made = tuple(
-            Xform(1.0, i / max(1, len(added) - 1), 0.0, animate=0.0, coefs=c, variations={"linear": 1.0})
+            Xform(1.0, i / max(1, len(added) - 1), 0.0, animate=0.0, coefs=c, variations={linear: 1.0})
             for i, c in enumerate(added)
         )
         return replace(self, xforms=self.xforms + made, symmetry=())

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from fractalkit.codes.flame import IDENTITY, VARIATIONS, Flame, Xform
+from fractalkit.codes.flame import CAMERA, IDENTITY, KNOWN, Flame, Xform
 from fractalkit.errors import UsageError
 
 _LINEAR = (
     "scale", "zoom", "rotate", "brightness", "gamma", "gamma_threshold", "vibrancy", "highlight_power", "hue", "filter",
-    "quality", "estimator_radius", "estimator_minimum", "estimator_curve",
+    "quality", "estimator_radius", "estimator_minimum", "estimator_curve", *CAMERA,
 )  # fmt: skip
 
 
@@ -75,10 +75,11 @@ def blend(flames: Sequence[Flame], weights: Sequence[float]) -> Flame:
     given["center"] = tuple(_mean([f.center[i] for f in flames], weights) for i in (0, 1))
     given["background"] = tuple(min(max(_mean([f.background[i] for f in flames], weights), 0.0), 1.0) for i in range(3))
     n = max(len(f.xforms) for f in flames)
+    still = "linear3D" if any(f.in_space() for f in flames) else "linear"
     xforms = []
     for i in range(n):
         some = next(f.xforms[i] for f in flames if i < len(f.xforms))
-        xforms.append(_map([f.xforms[i] if i < len(f.xforms) else _still(some) for f in flames], weights, log))
+        xforms.append(_map([f.xforms[i] if i < len(f.xforms) else _still(some, still) for f in flames], weights, log))
     # rows of xaos are as long as the maps are many
     if any(x.chaos for f in flames for x in f.xforms):
         for i in range(n):
@@ -88,7 +89,7 @@ def blend(flames: Sequence[Flame], weights: Sequence[float]) -> Flame:
     final = None
     if any(f.final is not None for f in flames):
         one = next(f.final for f in flames if f.final is not None)
-        final = _map([f.final or replace(_still(one), color_speed=0.0) for f in flames], weights, log)
+        final = _map([f.final or replace(_still(one, still), color_speed=0.0) for f in flames], weights, log)
     given["palette"] = _palettes([f.palette for f in flames], weights)
     return replace(main, **given, xforms=tuple(xforms), final=final)
 
@@ -97,8 +98,8 @@ def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
     return float(sum(w * v for w, v in zip(weights, values, strict=True)))
 
 
-def _still(like: Xform) -> Xform:
-    return Xform(weight=0.0, color=like.color, color_speed=like.color_speed, animate=0.0, variations={"linear": 1.0})
+def _still(like: Xform, linear: str) -> Xform:
+    return Xform(weight=0.0, color=like.color, color_speed=like.color_speed, animate=0.0, variations={linear: 1.0})
 
 
 def _chaos(flame: Flame, i: int, n: int) -> list[float]:
@@ -113,7 +114,7 @@ def _map(xs: Sequence[Xform], weights: Sequence[float], log: bool) -> Xform:
     for v in names:
         # a flame without the variation has its parameters as the others do
         have = [x for x in xs if v in x.variations]
-        for p, default in VARIATIONS[v].items():
+        for p, default in KNOWN[v].items():
             key = f"{v}_{p}"
             other = have[0].parameters.get(key, default)
             values = [x.parameters.get(key, default) if v in x.variations else other for x in xs]

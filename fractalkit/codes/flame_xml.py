@@ -18,7 +18,7 @@ from xml.parsers import expat
 
 import numpy as np
 
-from fractalkit.codes.flame import IDENTITY, MAX_SIZE, MAX_XFORMS, PARAMETERS, VARIATIONS, Flame, Xform
+from fractalkit.codes.flame import IDENTITY, KNOWN, MAX_SIZE, MAX_XFORMS, PARAMETERS, VARIATIONS, Flame, Xform
 from fractalkit.codes.flame_palettes import numbered
 from fractalkit.errors import DataError
 from fractalkit.files import atomic_path
@@ -29,8 +29,9 @@ MAX_ELEMENTS = 500_000
 ALIASES = {f"{a}_{k}": f"mobius_{a.lower()}_{k.lower()}" for a in ("Re", "Im") for k in "ABCD"} | {
     "oscope_separation": "oscilloscope_separation", "oscope_frequency": "oscilloscope_frequency",
     "oscope_amplitude": "oscilloscope_amplitude", "oscope_damping": "oscilloscope_damping",
-    "oscope": "oscilloscope", "linear3D": "linear",
+    "oscope": "oscilloscope", "Spherical3D": "spherical3D",
 }  # fmt: skip
+_OTHER_NAMES = {"supersample": "oversample", "cam_perspective": "cam_persp"}  # of attributes of flames
 # attributes that say nothing of the picture, or nothing that is not said better elsewhere
 SILENT = frozenset(
     [
@@ -159,7 +160,7 @@ def _flame(e: Element, where: str, unknown: set[str]) -> Flame:
     given: dict[str, Any] = {}
     extras: dict[str, str] = {}
     for key, text in e.attrib.items():
-        target = "oversample" if key == "supersample" else key
+        target = _OTHER_NAMES.get(key, key)
         at = f"{where}: {key}"
         if target == "size":
             w, h = _numbers(text, at, 2)
@@ -251,12 +252,9 @@ def _xform(e: Element, where: str, index: int, unknown: set[str]) -> Xform:
             given["chaos"] = chaos
         elif key in ("var", "var1"):
             variations.update(_legacy(key, text, at))
-        elif name in VARIATIONS:
+        elif name in KNOWN:
             value = _number(text, at)
-            if key == "linear3D":
-                extras["linear3D"] = text
-                variations["linear"] = variations.get("linear", 0.0) + value
-            elif value != 0:
+            if value != 0:
                 variations[name] = variations.get(name, 0.0) + value
         elif name in PARAMETERS:
             parameters[name] = _number(text, at)
@@ -266,11 +264,6 @@ def _xform(e: Element, where: str, index: int, unknown: set[str]) -> Xform:
                 key not in SILENT and _looks_like_a_number(text) and float(text) != 0 and "_" not in key.strip("_")
             ) or (key.startswith(("pre_", "post_")) and _looks_like_a_number(text) and float(text) != 0):
                 unknown.add(key)
-    if "linear3D" in extras:
-        # written back as it was, and read as linear again
-        variations["linear"] -= float(extras["linear3D"])
-        if variations["linear"] == 0:
-            del variations["linear"]
     motions = tuple(dict(c.attrib) for c in e if c.tag == "motion")
     return Xform(**given, variations=variations, parameters=parameters, motions=motions, extras=extras)
 
@@ -378,7 +371,9 @@ def to_xml(flames: list[Flame]) -> str:
             if f.name in ("size", "center", "background"):
                 e.set(f.name, _row(value))
             elif value != getattr(plain, f.name):
-                e.set(f.name, value if isinstance(value, str) else _text(value))
+                # Apophysis and JWildfire look for the long name
+                key = "cam_perspective" if f.name == "cam_persp" else f.name
+                e.set(key, value if isinstance(value, str) else _text(value))
         for key, text in flame.extras.items():
             e.set(key, text)
         for x in flame.xforms:

@@ -1,4 +1,4 @@
-"""The variations compiled for numbers: the text of :mod:`.variations`, with the functions of
+"""The variations compiled for numbers: the text of :mod:`.variations` and :mod:`.variations_3d`, with the functions of
 :mod:`.fast_math` for its names."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numba as nb
 
-from fractalkit.maps import fast_math, variations
+from fractalkit.maps import fast_math, variations, variations_3d
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -26,16 +26,26 @@ NAMES: dict[str, Any] = {"pi": math.pi, "EPS": variations.EPS} | {
 }  # fmt: skip
 
 
-def arguments(name: str) -> list[str]:
-    """Names of a variation's arguments after x, y and w."""
-    return list(inspect.signature(getattr(variations, f"v_{name}")).parameters)[3:]
+def formula(name: str, space: bool = False) -> Callable[..., Any]:
+    """The text of a variation: of the plane, or with ``space`` its form in space.
+
+    Raises:
+        AttributeError: there is no such variation.
+    """
+    found: Callable[..., Any] = getattr(variations_3d if space else variations, f"v_{name}")
+    return found
+
+
+def arguments(name: str, space: bool = False) -> list[str]:
+    """Names of a variation's arguments after x, y (and z in space) and w."""
+    return list(inspect.signature(formula(name, space)).parameters)[4 if space else 3 :]
 
 
 @cache
-def compiled(name: str) -> Callable[..., tuple[float, float]]:
-    """A variation for numbers."""
-    text = inspect.getsource(getattr(variations, f"v_{name}"))
-    space = dict(NAMES)
-    exec(compile(text, f"<variation {name}>", "exec"), space)
-    made: Callable[..., tuple[float, float]] = njit(space[f"v_{name}"])
+def compiled(name: str, space: bool = False) -> Callable[..., tuple[float, ...]]:
+    """A variation for numbers: what it adds to x and y, and in space to z."""
+    text = inspect.getsource(formula(name, space))
+    names = dict(NAMES)
+    exec(compile(text, f"<variation {name}>", "exec"), names)
+    made: Callable[..., tuple[float, ...]] = njit(names[f"v_{name}"])
     return made

@@ -3,6 +3,18 @@
 The loop is written out for each flame's structure (which maps have which variations) with all numbers as arguments,
 and compiled once for that structure; compiled loops are kept on disk (:mod:`.flame_loop`). Each thread has chains and a
 histogram of its own. Samples depend on the seed and on the number of threads, on nothing else.
+
+A flame in space (:meth:`~fractalkit.codes.flame.Flame.in_space`) has z beside x and y and a camera that turns it into
+the plane. The camera is that of Apophysis 7x and Fractorium::
+
+    x1 =  cos(yaw) x + sin(yaw) y               about z
+    y1 = -sin(yaw) x + cos(yaw) y
+    y2 =  cos(pitch) y1 - sin(pitch) (z - zpos)  about x
+    z2 =  sin(pitch) y1 + cos(pitch) (z - zpos)  towards the camera
+    (x1, y2) + 0.1 dof z2 u (cos v, sin v)       u in [0, 1), v in [0, 2 pi), uniform: a disc, denser in its middle
+    ... / (1 - persp z2)                         what is at the camera or behind it is not drawn
+
+and the centre, the scale and the rotation of the picture are those of the plane, after it.
 """
 
 from __future__ import annotations

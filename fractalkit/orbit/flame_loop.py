@@ -22,15 +22,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.codes.flame import IDENTITY, VARIATIONS, Flame, Xform
+from fractalkit.codes.flame import IDENTITY, KNOWN, VARIATIONS, VARIATIONS_3D, Flame, Xform
 from fractalkit.errors import DataError
-from fractalkit.maps import fast_math, variations
-from fractalkit.maps.variations_cpu import arguments
+from fractalkit.maps import fast_math
+from fractalkit.maps.variations_cpu import arguments, formula
 
 CHAINS = 512  # at most
 FUSE = 20
 RESTART = 10_000  # steps of a chain, as in flam3: where maps do not contract, the picture depends on its starts
 LARGE = 1e10
+NEAR = 1e-6  # of 1 - persp z: what is nearer to the camera is not drawn
+BOTH = ("bubble", "cylinder")  # with forms in the plane and in space
 _MATH = "where, both, sqrt, sin, cos, tan, exp, log, atan2, acos, power, sinh, cosh, floor, trunc, rint, fmod"
 
 HEAD = '''"""Written by fractalkit.orbit.flame_loop; may be deleted. Mathematics {digest}."""
@@ -44,11 +46,12 @@ pi = 3.141592653589793
 EPS = 1e-10
 STEP, M1, M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 S30, S27, S31, S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-CHAINS, FUSE, LARGE, RESTART = {chains}, {fuse}, {large}, {restart}
+CHAINS, FUSE, LARGE, NEAR, RESTART = {chains}, {fuse}, {large}, {near}, {restart}
 # of one array: x, y, colour of the chains; and the same in the order of the maps that come next. Unsigned, since signed
 # indices are looked at for minus signs; at fixed distances, so that compilers see that nothing overlaps
 Y0, C0 = np.uint64({chains}), np.uint64(2 * {chains})
 X1, Y1, C1 = np.uint64(3 * {chains}), np.uint64(4 * {chains}), np.uint64(5 * {chains})
+Z0, Z1 = np.uint64(6 * {chains}), np.uint64(7 * {chains})
 ZERO = np.uint64(0)
 FOUR, ONE, TWO, THREE = np.uint64(4), np.uint64(1), np.uint64(2), np.uint64(3)
 
@@ -56,7 +59,7 @@ FOUR, ONE, TWO, THREE = np.uint64(4), np.uint64(1), np.uint64(2), np.uint64(3)
 LOOP = '''
 @nb.njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract"}})
 def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, picture):
-    A = np.zeros(6 * CHAINS)
+    A = np.zeros({rows_of_state} * CHAINS)
     pick, cell, shade = np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64)
     bad0, bad1 = np.zeros(CHAINS, np.int64), np.zeros(CHAINS, np.int64)
     first, place = np.zeros({maps} + 2, np.uint64), np.zeros({maps} + 1, np.uint64)
@@ -83,7 +86,7 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
             m = np.uint64(pick[k])
             p = place[m]
             place[m] = p + ONE
-            A[p + X1], A[p + Y1], A[p + C1] = A[k], A[k + Y0], A[k + C0]
+            A[p + X1], A[p + Y1], A[p + C1] = A[k], A[k + Y0], A[k + C0]{move}
         if bads:
             # after the places were used up they stand at the ends; back to the beginnings, and the same again
             for k in range({maps}):
@@ -103,11 +106,11 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
             bads = 0
             for k in range(ZERO, every):
                 x, y = A[k], A[k + Y0]
-                if abs(x) < LARGE and abs(y) < LARGE:
+                if abs(x) < LARGE and abs(y) < LARGE{large_z}:
                     bad0[k] = 0
                     continue
 {reset}
-                A[k], A[k + Y0] = x, y
+                A[k], A[k + Y0] = x, y{flat}
                 bad0[k] += 1
                 bads += 1
                 if bad0[k] == 5:
@@ -142,9 +145,12 @@ def add(a, b, weight, picture, colours, cell, shade):
 class _Writer:
     """Writes the text of loops, and gathers the flame's numbers."""
 
-    def __init__(self) -> None:
+    def __init__(self, flame: Flame) -> None:
         self.numbers: list[float] = []
-        self.used: list[str] = []
+        self.used: list[tuple[str, bool]] = []
+        self.space = flame.in_space()
+        # where a file of Apophysis 7x or Fractorium says so, linear is what linear3D was before
+        self.new_linear = flame.extras.get("new_linear", "0").strip() == "1"
 
     def number(self, value: float, before: list[str]) -> str:
         """A name for a number, which ``before``, ahead of the loop, gets from the arguments."""
@@ -166,37 +172,82 @@ class _Writer:
         ]
 
     def xform(self, x: Xform, before: list[str]) -> list[str]:
-        """From x, y to x, y; and c."""
+        """From x, y to x, y, and in space from depth to depth; and c."""
         a, d, b, e, c, f = (self.number(v, before) for v in x.coefs)
+        affine = {"cb": b, "ce": e, "cc": c, "cf": f}
         lines = [f"p, q = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}"]
-        names = [n for n in VARIATIONS if n in x.variations and x.variations[n] != 0]
-        gx, gy = [], []
-        for i, name in enumerate(sorted(names, key=lambda n: n != "pre_blur")):
+        sums: dict[str, list[str]] = {"x": [], "y": [], "depth": []}
+        for i, (name, weight, space) in enumerate(variations_of(x, self.space, self.new_linear)):
             given = []
-            for argument in arguments(name):
+            for argument in arguments(name, space):
                 if argument in ("u1", "u2", "u3", "u4", "u5"):
                     lines += self.random(argument)
                     given.append(argument)
-                elif argument in ("cb", "ce", "cc", "cf"):
-                    given.append({"cb": b, "ce": e, "cc": c, "cf": f}[argument])
+                elif argument in affine:
+                    given.append(affine[argument])
                 else:
                     given.append(self.number(x.parameter(f"{name}_{argument.removeprefix('p_')}"), before))
-            if name not in self.used:
-                self.used.append(name)
-            call = f"v_{name}(p, q, {', '.join([self.number(x.variations[name], before), *given])})"
+            if (name, space) not in self.used:
+                self.used.append((name, space))
+            if name == "flatten":  # the last one: it takes away what there is by then
+                lines.append(f"x, y, o = {self._sums(sums)}")
+                sums = {"x": ["x"], "y": ["y"], "depth": ["o"]}
+            at = "x, y, o" if name == "flatten" else "p, q, depth" if space else "p, q"
+            end = "_3d" if space else ""
+            call = f"v_{name}{end}({at}, {', '.join([self.number(weight, before), *given])})"
             if name == "pre_blur":
                 lines += [f"g, h = {call}", "p, q = p + g, q + h"]
                 continue
-            lines.append(f"g{i}, h{i} = {call}")
-            gx.append(f"g{i}")
-            gy.append(f"h{i}")
-        lines.append(f"x, y = {' + '.join(gx) or '0.0'}, {' + '.join(gy) or '0.0'}")
+            lines.append(f"g{i}, h{i}, f{i} = {call}" if space else f"g{i}, h{i} = {call}")
+            for total, part in zip(sums.values(), "ghf" if space else "gh", strict=False):
+                total.append(f"{part}{i}")
+        lines.append(f"x, y{', depth' if self.space else ''} = {self._sums(sums)}")
         if x.post != IDENTITY:
             a, d, b, e, c, f = (self.number(v, before) for v in x.post)
             lines.append(f"x, y = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}")
         s, colour = self.number(x.color_speed, before), self.number(x.color, before)
         lines.append(f"c = {s} * {colour} + (1.0 - {s}) * c")
         return lines
+
+    def _sums(self, sums: dict[str, list[str]]) -> str:
+        names = ("x", "y", "depth") if self.space else ("x", "y")
+        return ", ".join(" + ".join(sums[n]) or "0.0" for n in names)
+
+    def camera(self, flame: Flame, before: list[str]) -> list[str]:
+        """From x, y, depth to x, y as they are seen."""
+        cy, sy = (self.number(f(flame.cam_yaw), before) for f in (math.cos, math.sin))
+        cp, sp = (self.number(f(flame.cam_pitch), before) for f in (math.cos, math.sin))
+        lines = [
+            f"depth = depth - {self.number(flame.cam_zpos, before)}",
+            f"x, h = {cy} * x + {sy} * y, {cy} * y - {sy} * x",
+            f"y, depth = {cp} * h - {sp} * depth, {sp} * h + {cp} * depth",
+        ]
+        if flame.cam_dof != 0:
+            blur = self.number(0.1 * flame.cam_dof, before)
+            lines += [*self.random("g"), *self.random("h"), f"g, h = {blur} * depth * g, 2.0 * pi * h"]
+            lines.append("x, y = x + g * cos(h), y + g * sin(h)")
+        if flame.cam_persp != 0:
+            lines.append(f"near = 1.0 - {self.number(flame.cam_persp, before)} * depth")
+            lines.append("x, y = where(near > NEAR, x / near, np.nan), y / near")
+        return lines
+
+
+def variations_of(x: Xform, space: bool, new_linear: bool) -> list[tuple[str, float, bool]]:
+    """Names, weights and whether in their form in space, in the order in which they are taken: pre_blur is the first
+    and flatten the last."""
+    weights = dict(x.variations)
+    if not space:
+        if "linear3D" in weights:
+            weights["linear"] = weights.get("linear", 0.0) + weights.pop("linear3D")
+        names = [n for n in VARIATIONS if weights.get(n, 0.0) != 0]
+        return [(n, weights[n], False) for n in sorted(names, key=lambda n: n != "pre_blur")]
+    if new_linear and "linear" in weights:
+        weights["linear3D"] = weights.get("linear3D", 0.0) + weights.pop("linear")
+    names = [n for n in KNOWN if weights.get(n, 0.0) != 0]
+    return [
+        (n, weights[n], n in VARIATIONS_3D or n in BOTH)
+        for n in sorted(names, key=lambda n: (n != "pre_blur", n == "flatten"))
+    ]
 
 
 def _indent(lines: list[str], depth: int) -> str:
@@ -223,15 +274,20 @@ def _choose(maps: int, alike: bool) -> str:
 
 def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
     """The text of the loop for a flame's structure, and its numbers."""
-    w = _Writer()
+    w = _Writer(flame)
+    deep = w.space
     maps: list[str] = []
     adds: list[str] = []
     k = len(flame.xforms)
     for i, x in enumerate(flame.xforms):
         before: list[str] = []
         body = w.xform(x, before)
-        loop = ["x, y, c = A[k + X1], A[k + Y1], A[k + C1]", *body, "A[k], A[k + Y0], A[k + C0] = x, y, c",
-                "strays += 0 if (abs(x) < LARGE) & (abs(y) < LARGE) else 1"]  # fmt: skip
+        loop = ["x, y, c = A[k + X1], A[k + Y1], A[k + C1]"]
+        loop += ["depth = A[k + Z1]"] if deep else []
+        loop += [*body, "A[k], A[k + Y0], A[k + C0] = x, y, c"]
+        loop += ["A[k + Z0] = depth"] if deep else []
+        also = " & (abs(depth) < LARGE)" if deep else ""
+        loop.append(f"strays += 0 if (abs(x) < LARGE) & (abs(y) < LARGE){also} else 1")
         maps += [*before, f"for k in range(first[{i}], first[{i + 1}]):", *("    " + line for line in loop)]
         weight = w.number(visible(x.opacity), adds)
         adds += [
@@ -246,14 +302,19 @@ def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
         "A[k], A[k + Y0], A[k + C0] = 2.0 * g - 1.0, 2.0 * h - 1.0, u",
     ]
     reset = [*w.random("g"), *w.random("h"), "x, y = 2.0 * g - 1.0, 2.0 * h - 1.0"]
+    if deep:
+        start.append("A[k + Z0] = 0.0")  # they start in the plane
     text = LOOP.format(
         maps=k, start=_indent(start, 16), choose=_choose(k, alike), maps_text=_indent(maps, 8),
-        reset=_indent(reset, 16), plot=_indent(_plot(w, flame) + adds, 8),
+        reset=_indent(reset, 16), plot=_indent(_plot(w, flame) + adds, 8), rows_of_state=8 if deep else 6,
+        move="\n            A[p + Z1] = A[k + Z0]" if deep else "",
+        large_z=" and abs(A[k + Z0]) < LARGE" if deep else "",
+        flat="\n                A[k + Z0] = 0.0" if deep else "",
     )  # fmt: skip
     formulas = "\n\n".join(
         '@nb.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)\n'
-        + inspect.getsource(getattr(variations, f"v_{n}"))
-        for n in w.used
+        + inspect.getsource(formula(name, space)).replace(f"def v_{name}(", f"def v_{name}{'_3d' if space else ''}(", 1)
+        for name, space in w.used
     )
     return _head() + formulas + "\n" + text, np.array(w.numbers or [0.0])
 
@@ -262,14 +323,17 @@ def _plot(w: _Writer, flame: Flame) -> list[str]:
     """Where samples fall and which colours they have, of all chains at once: the final map and the camera."""
     before: list[str] = []
     body = ["x, y, c = A[k], A[k + Y0], A[k + C0]"]
+    body += ["depth = A[k + Z0]"] if w.space else []
     if flame.final is not None:
         inner = w.xform(flame.final, before)
         if flame.final.opacity < 1:
             share = w.number(flame.final.opacity, before)
-            body += ["x0, y0, c0 = x, y, c", *w.random("u"), *inner, f"drawn = u < {share}"]
-            body += ["x, y, c = where(drawn, x, x0), where(drawn, y, y0), where(drawn, c, c0)"]
+            kept = ["x", "y", "c", *(["depth"] if w.space else [])]
+            body += [*(f"{v}0 = {v}" for v in kept), *w.random("u"), *inner, f"drawn = u < {share}"]
+            body += [f"{v} = where(drawn, {v}, {v}0)" for v in kept]
         else:
             body += inner
+    body += w.camera(flame, before) if w.space else []
     body += [
         "fx, fy = k0 * x + k1 * y + k2, k3 * x + k4 * y + k5",
         "inside = (fx >= 0.0) & (fy >= 0.0) & (fx < right) & (fy < top)",
@@ -295,7 +359,7 @@ def _plot(w: _Writer, flame: Flame) -> list[str]:
 @lru_cache
 def _head() -> str:
     digest = hashlib.sha256(inspect.getsource(fast_math).encode()).hexdigest()[:12]
-    return HEAD.format(digest=digest, math=_MATH, chains=CHAINS, fuse=FUSE, large=LARGE, restart=RESTART)
+    return HEAD.format(digest=digest, math=_MATH, chains=CHAINS, fuse=FUSE, large=LARGE, near=NEAR, restart=RESTART)
 
 
 def visible(opacity: float) -> float:

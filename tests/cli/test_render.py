@@ -40,6 +40,23 @@ def test_a_flame_its_buffer_and_its_picture_again(folder, capsys):
     assert run("render", "g.csv", "--size", "20x16", "--quality", "2", "--palette", "magma") == 0
 
 
+def test_a_flame_in_space_is_the_same_for_a_seed(folder, recwarn):
+    maps = (
+        '<xform weight="1" color="0" coefs="1 0 0 1 0.4 0.1" julia3D="0.8" julia3D_power="3"/>'
+        '<xform weight="1" color="1" coefs="0.7 0 0 0.7 0 0" bubble="0.5" zscale="0.3"/>'
+    )
+    head = '<flame name="s" size="32 24" scale="8" quality="20" cam_pitch="0.9" cam_yaw="0.2" cam_perspective="0.1"'
+    for name, more in (("s", ""), ("top", ' cam_zpos="1"')):
+        (folder / f"{name}.flame").write_text(f'{head}{more} estimator_radius="0">{maps}</flame>')
+    for source, seed, out in (("s", "1", "a1"), ("s", "1", "a2"), ("s", "2", "b"), ("top", "1", "c")):
+        assert run("render", f"{source}.flame", "--seed", seed, "--threads", "1", "-o", f"{out}.png") == 0
+    one, again, other, moved = (np.asarray(Image.open(f"{n}.png")) for n in ("a1", "a2", "b", "c"))
+    assert np.array_equal(one, again) and (one != other).any() and (one != moved).any() and one.max() > 100
+    assert run("render", "a1.png", "-o", "a3.png", "--seed", "1", "--threads", "1") == 0  # the picture has its camera
+    assert np.array_equal(one, np.asarray(Image.open("a3.png")))
+    assert not [w for w in recwarn if "not known" in str(w.message)]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from fractalkit.codes.flame import PARAMETERS, VARIATIONS, Flame, Xform
+from fractalkit.codes.flame import CAMERA, PARAMETERS, VARIATIONS, Flame, Xform
+from fractalkit.codes.flame_blend import blend
 from fractalkit.codes.flame_xml import read_flames, to_xml, write_flames
 from fractalkit.errors import DataError
 
@@ -89,13 +90,13 @@ def test_several_flames_with_and_without_an_element_around():
 
 
 def test_what_is_unknown_is_kept_and_named_once(tmp_path):
-    text = flame('<xform weight="1" linear="1" waves42="0.5" Epispiral="1"/><edit by="x"><a/></edit>', 'cam_yaw="0.5"')
+    text = flame('<xform weight="1" linear="1" waves42="0.5" Epispiral="1"/><edit by="x"><a/></edit>', 'cam_roll="0.5"')
     with pytest.warns(UserWarning, match="Epispiral, waves42"):
         (f,) = read_flames(text)
     write_flames(tmp_path / "a.flame", [f])
     with pytest.warns(UserWarning):
         (back,) = read_flames(tmp_path / "a.flame")
-    assert back.same(f) and back.extras == {"cam_yaw": "0.5"} and "<a" in back.children[0]
+    assert back.same(f) and back.extras == {"cam_roll": "0.5"} and "<a" in back.children[0]
     assert back.xforms[0].extras["waves42"] == "0.5"
 
 
@@ -115,6 +116,49 @@ def test_round_trip_of_a_flame_made_here():
         symmetry=(2, -3),
     )
     assert read_flames(to_xml([f, f]).encode())[1].same(f)
+
+
+SPACE = (
+    '<xform weight="1" coefs="0.5 0 0 0.5 0 0" linear3D="0.5" julia3D="0.25" julia3D_power="-3" curl3D="0" '
+    'curl3D_cz="0.1" Spherical3D="0.125" flatten="1"/>'
+)
+
+
+def test_space_is_read_and_written():
+    camera = 'cam_pitch="0.6" cam_yaw="-1" cam_persp="0.2" cam_zpos="0.3" cam_dof="0.05" cam_zoom="1.7"'
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f = one(SPACE, camera)
+    assert [getattr(f, c) for c in CAMERA] == [0.6, -1.0, 0.2, 0.3, 0.05] and f.extras == {"cam_zoom": "1.7"}
+    x = f.xforms[0]
+    assert x.variations == {"linear3D": 0.5, "julia3D": 0.25, "spherical3D": 0.125, "flatten": 1.0}
+    assert x.parameter("julia3D_power") == -3 and x.parameter("curl3D_cz") == 0.1 and x.extras == {}
+    (back,) = read_flames(to_xml([f]).encode())
+    assert back.same(f) and back.in_space()
+    assert one(XFORM, 'cam_perspective="0.2"').cam_persp == 0.2
+    assert all(word in to_xml([f]) for word in ('cam_perspective="0.2"', 'cam_pitch="0.6"', 'cam_dof="0.05"'))
+    with pytest.raises(DataError, match="cam_pitch"):
+        one(XFORM, 'cam_pitch="up"')
+
+
+def test_which_flames_are_in_space():
+    def of(attributes="", **variations):
+        return replace(one(XFORM, attributes), xforms=(Xform(1.0, variations=variations),))
+
+    assert not of(linear=1.0, bubble=1.0).in_space() and not of('cam_pitch="0" cam_zpos="0.0"', swirl=1.0).in_space()
+    assert not of(linear3D=1.0, zscale=1.0, ztranslate=0.3, zcone=1.0, flatten=1.0).in_space()
+    assert not of(julia3D=0.0).in_space() and of(julia3D=1.0).in_space() and of(hemisphere=0.1).in_space()
+    assert all(of(f'{c}="0.1"', linear=1.0).in_space() for c in CAMERA)
+    final = replace(of(linear=1.0), final=Xform(variations={"curl3D": 1.0}))
+    assert final.in_space()
+
+
+def test_symmetries_and_blends_keep_z():
+    f = replace(one(SPACE, 'cam_pitch="1"'), symmetry=(2,))
+    assert f.expanded().xforms[1].variations == {"linear3D": 1.0}
+    half = blend([f, replace(f, cam_pitch=0.0, xforms=f.xforms[:1], symmetry=())], [0.5, 0.5])
+    assert half.cam_pitch == 0.5 and half.xforms[0].parameter("julia3D_power") == -3
+    assert half.xforms[1].variations == {"linear3D": 1.0}
 
 
 @pytest.mark.parametrize(
