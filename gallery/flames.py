@@ -14,10 +14,10 @@ from fractalkit.render.flame_sheet import sheet, worth_seeing
 from fractalkit.render.zoom import Approach, interesting, open_source
 
 Image = npt.NDArray[np.uint8]
-SEED = 3
+SEED = 4
 
 
-def flames(side: int = 200, n: int = 8) -> Image:
+def flames(side: int = 200, n: int = 9) -> Image:
     """Random flames, the dull ones left out."""
     found = worth_seeing(
         lambda rng: random_flame(rng, colour_table(str(rng.choice(names()))), size=(side, side)), n, seed=SEED
@@ -59,7 +59,7 @@ def medusa(width: int = 560, height: int = 520) -> Image:
 
 
 FLAMES = {
-    "flames": (flames, "Flames", "Random flames worth a look: `fractalkit render --random 8 --seed 3`."),
+    "flames": (flames, "Flames", "Random flames worth a look: `fractalkit render --random 9 --seed 4`."),
     "flame-loop": (flame_loop, "A loop", "One flame, its maps turning: `fractalkit animate a.flame --loop`."),
     "medusa": (
         medusa,

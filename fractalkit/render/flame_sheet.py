@@ -102,8 +102,8 @@ def worth_seeing(
     n: int,
     *,
     seed: int = 0,
-    tries: int = 12,
-    least: float = 0.3,
+    tries: int = 20,
+    least: float = 0.45,
     refit: bool = True,
     progress: Callable[[str, float], None] | None = None,
 ) -> list[Flame]:
