@@ -61,3 +61,26 @@ def test_a_cluster_with_a_killed_worker(tmp_path):
         names = [str(tmp_path / n) for n in ("a", "deadly", "b", "c", "d")]
         got = dict(map_items(die_once, names, cluster=cluster.scheduler_address))
     assert got == dict.fromkeys(range(5), "done")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_film_drawn_on_a_cluster_is_the_film_drawn_here(tmp_path, monkeypatch):
+    distributed = pytest.importorskip("distributed")
+    from click.testing import CliRunner
+
+    from fractalkit.cli.main import main
+
+    one = """<flame size="24 24" scale="10" quality="5">
+    <xform weight="1" color="0" linear="1" coefs="0.5 0 0 0.5 {x} 0"/>
+    <xform weight="1" color="1" spherical="0.5" coefs="0.6 0.3 -0.3 0.6 0 0.5"/></flame>"""
+    monkeypatch.chdir(tmp_path)
+    for name, x in (("a", 0.2), ("b", 0.9)):
+        (tmp_path / f"{name}.flame").write_text(one.format(x=x))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        for options in (["-o", "there", "--cluster", cluster.scheduler_address], ["-o", "here", "--jobs", "1"]):
+            r = CliRunner().invoke(main, ["animate", "a.flame", "b.flame", "--frames", "4", *options])
+            assert r.exit_code == 0, r.output
+    names = sorted(p.name for p in (tmp_path / "here").glob("*.png"))
+    assert len(names) == 4
+    for name in names:
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()

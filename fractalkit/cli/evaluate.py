@@ -70,7 +70,7 @@ def evaluate(
     if threads:
         torch.set_num_threads(threads)
     started = time.perf_counter()
-    net = from_pretrained(model, device=pick_device(device))
+    net = from_pretrained(model, device=pick_device(device), architecture="vdvae")
     name = dataset or _dataset(net, model)
     data = load_images(name, split, folder=data_dir, size=net.config.size)
     want = (net.config.channels, net.config.size, net.config.size)

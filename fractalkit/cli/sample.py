@@ -193,7 +193,7 @@ def sample(
     ctx.call_on_close(lambda: torch.set_num_threads(before))
     # a layer of 7 x 7 loses by being shared among threads, a hundredfold where the machine is busy; strips do not
     torch.set_num_threads(1)
-    net = from_pretrained(model, device=pick_device(device))
+    net = from_pretrained(model, device=pick_device(device), architecture="vdvae")
     if net.config.head != "collage":
         side = net.config.size
         if res is not None and res != (side, side):

@@ -20,6 +20,7 @@ from fractalkit.errors import UsageError
 Examples:
   fractalkit zoom barnsley-fern -o fern.mp4 --depth 1e6
   fractalkit zoom vdvae_mnist --seed 7 -o digit.gif --size 480 --depth 1000
+  fractalkit zoom photo.jpg -o itself.gif --depth 1e5      made of itself: tiles of tiles of tiles
   fractalkit zoom photo.fk --at 0.4,0.3 -o frames/         gone on with where it was left
   fractalkit zoom sierpinski-triangle -o page.html --depth 1e9     one file, for any browser"""
 )
@@ -48,8 +49,8 @@ def zoom(
 ) -> None:  # fmt: skip
     """Zoom into whatever has a fixed point: every frame is drawn anew, at full detail, however deep.
 
-    SOURCE is a preset or a code (.ifs.json), a flame, a compressed picture (.fk), or a model with a collage, such as
-    vdvae_mnist, of which --seed picks the sample.
+    SOURCE is a preset or a code (.ifs.json), a flame, a compressed picture (.fk), a photograph, which is then made of
+    itself, or a model with a collage, such as vdvae_mnist, of which --seed picks the sample.
     """
     from fractalkit.files import check_writable
     from fractalkit.render.film import check_film, missing, save_film, save_frame, with_progress
@@ -133,9 +134,20 @@ def open_thing(source: str, **options: Any) -> Any:
     Raises:
         UsageError, DataError: nothing of that name, or a file that cannot be used.
     """
+    from fractalkit.data.pictures import SUFFIXES
     from fractalkit.models.hub import names
-    from fractalkit.render.zoom import CollageWindows, open_source
+    from fractalkit.render.zoom import CollageWindows, FractalWindows, open_source
 
+    if Path(source).suffix.lower() in SUFFIXES:
+        import torch
+
+        from fractalkit.data.crops import rgb
+        from fractalkit.data.pictures import read_picture
+        from fractalkit.fit.fractalize import fractalize
+
+        a = rgb(read_picture(Path(source)).samples)
+        code = fractalize(torch.from_numpy(a.copy()).permute(2, 0, 1) / 255)
+        return FractalWindows(code, a.shape[0] / a.shape[1])
     if source not in names() and Path(source).suffix != ".safetensors":
         return open_source(source, **options)
     import torch
@@ -146,9 +158,9 @@ def open_thing(source: str, **options: Any) -> Any:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # small layers lose by being shared
     try:
-        net = from_pretrained(source)
-        if net.config.head != "collage":
-            raise UsageError(f"{source}: has no collage, so its samples have one size only")
+        net = from_pretrained(source, architecture="vdvae")
+        if getattr(net.config, "head", None) != "collage":
+            raise UsageError(f"{source}: has no collage, so it has no samples of every size")
         h = net.sample([torch.Generator().manual_seed(options.get("seed") or 0)])
         return CollageWindows(Picture.of(net, h), options.get("threads"))
     finally:

@@ -71,22 +71,24 @@ def save_pretrained(
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
-def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu") -> Any:
+def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu", architecture: str | None = None) -> Any:
     """A model by the name of one in the package, the path of a safetensors file, or ``owner/name`` on the hub.
 
     The model, a :class:`VDVAE` or a :class:`NeuralCollage`, is in evaluation mode, float32, and has ``about``, a
-    dictionary of what is known of it.
+    dictionary of what is known of it. ``architecture`` is the one wanted, where only one will do.
 
     Raises:
-        UsageError: an unknown name; the message lists the known ones.
+        UsageError: an unknown name; the message lists the known ones. Or another architecture than the one wanted.
         DataError: a file that is missing, cut short, no safetensors file, or of another architecture.
     """
     path = _find(str(name))
     about, tensors = read_file(path)
-    architecture = about.get("architecture")
+    wanted, architecture = architecture, about.get("architecture")
     if about.get("format") != FORMAT or architecture not in ARCHITECTURES:
         known = ", ".join(ARCHITECTURES)
         raise DataError(f"{path}: holds no FractalKit model of a known architecture ({known})")
+    if wanted is not None and architecture != wanted:
+        raise UsageError(f"model: {str(name)!r} is a {architecture}, and what is needed here is a {wanted}")
     kind, config_kind = ARCHITECTURES[architecture]
     try:
         model = kind(config_kind.from_dict(json.loads(about.get("config", ""))))

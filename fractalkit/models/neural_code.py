@@ -268,9 +268,7 @@ def load_network(name: str) -> tuple[NeuralCollage, int]:
     """
     from fractalkit.models.hub import from_pretrained
 
-    net: Any = from_pretrained(name)
-    if not isinstance(net, NeuralCollage):
-        raise UsageError(f"model: {name!r} is no neural collage")
+    net: NeuralCollage = from_pretrained(name, architecture="neural-collage")
     return net, fingerprint(net)
 
 

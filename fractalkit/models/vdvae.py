@@ -425,7 +425,7 @@ class VDVAE(nn.Module):
         """Load weights by name, path or hub id, see :func:`fractalkit.models.hub.from_pretrained`."""
         from fractalkit.models.hub import from_pretrained
 
-        return from_pretrained(name, device=device)
+        return from_pretrained(name, device=device, architecture="vdvae")
 
     def with_config(self, **changes: Any) -> VDVAE:
         """The same weights under another training configuration (smooth, warm, cells …)."""

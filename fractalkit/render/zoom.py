@@ -80,6 +80,32 @@ class CodeWindows:
 
 
 @dataclass(frozen=True)
+class FractalWindows:
+    """A photograph made of itself (:func:`fractalkit.fit.fractalize.fractalize`)."""
+
+    code: Any
+    aspect: float
+
+    def window(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> Pixels:
+        """Drawn at full detail, tiles of tiles of tiles; beyond the picture's edge it is black."""
+        from PIL import Image
+
+        from fractalkit.maps.collage import decode, good_size
+
+        # a size that the grid divides often is quick to draw; what is drawn is then made a little smaller
+        total = max(1, round(width / (x1 - x0)))
+        rows, columns = good_size(self.code, max(1, round(total * self.aspect)), total)
+        left, right = round(x0 * columns), round(x1 * columns)
+        top, bottom = (round(v / self.aspect * rows) for v in (y0, y1))
+        cut = (max(top, 0), max(left, 0), min(bottom, rows), min(right, columns))
+        out = np.zeros((max(1, bottom - top), max(1, right - left), self.code.brightness.shape[1]), np.uint8)
+        if cut[0] < cut[2] and cut[1] < cut[3]:
+            part = (decode(self.code, rows, columns, window=cut)[0].clamp(0, 1) * 255).round().byte()
+            out[cut[0] - top : cut[2] - top, cut[1] - left : cut[3] - left] = part.permute(1, 2, 0).numpy()
+        return np.asarray(Image.fromarray(out).resize((width, height), Image.Resampling.BOX))
+
+
+@dataclass(frozen=True)
 class FlameWindows:
     """A flame, by moving its camera: constant time, though fewer samples fall into smaller windows."""
 

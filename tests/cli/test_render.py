@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from fractalkit.cli.main import main
@@ -83,3 +84,22 @@ def test_films(folder):
     (folder / "f" / "frame-000001.png").unlink()
     assert run(*words) == 0
     assert len(list((folder / "f").glob("frame-*.png"))) == 2
+
+
+def test_zoom_into_a_photograph_made_of_itself(tmp_path):
+    from tests.pictures import scene
+
+    Image.fromarray(scene(60, 80)).save(tmp_path / "a.png")
+    r = CliRunner().invoke(main, ["zoom", str(tmp_path / "a.png"), "-o", str(tmp_path / "z"), "--frames", "3",
+                                  "--size", "48x36", "--depth", "1e5", "--at", "0.4,0.3"])  # fmt: skip
+    assert r.exit_code == 0, r.output
+    frames = sorted((tmp_path / "z").glob("*.png"))
+    assert len(frames) == 3
+    deep = np.asarray(Image.open(frames[-1]).convert("L"), dtype=float)
+    assert deep.shape == (36, 48) and deep.std() > 0.5
+
+
+def test_a_network_without_samples_is_named():
+    for command in (["sample", "--model"], ["zoom"]):
+        r = CliRunner().invoke(main, [*command, "nc_aerial_mid"])
+        assert r.exit_code == 2 and "is a neural-collage" in r.output

@@ -113,7 +113,7 @@ def test_decibels_are_reached():
         ({"bytes": 20}, "too few"),
         ({"psnr": 90}, "more than"),
         ({"scale": 500}, "scale"),
-        ({"model": "vdvae_mnist"}, "no neural collage"),
+        ({"model": "vdvae_mnist"}, "is a vdvae"),
         ({"model": "nothing"}, "nothing"),
     ],
 )
