@@ -179,7 +179,7 @@ def encode_coin(
     bpp: float = 0.3,
     iterations: int = 2000,
     seed: int = 0,
-    lr: float = 2e-3,
+    lr: float | None = None,
     metadata: dict[str, bytes] | None = None,
     callback: Callable[[int, float], None] | None = None,
 ) -> CoinCode:
@@ -190,7 +190,7 @@ def encode_coin(
         bpp: bits a pixel that the file may have; a picture too small for it gets the smallest network there is.
         iterations: of Adam, each at 16,384 places; the paper has 50,000 at all.
         seed: of first weights and places.
-        lr: peak learning rate; it falls to a hundredth along a cosine.
+        lr: peak learning rate; it falls to a hundredth along a cosine. None: 2e-3, and less for layers wider than 24.
         callback: called with the iteration and its mean squared error (of values in [0, 1]).
 
     Raises:
@@ -208,6 +208,8 @@ def encode_coin(
     depth = 8 if image.dtype == np.uint8 else 16
     colours = torch.from_numpy(flat.astype(np.float32) / (2**depth - 1))
     layers, hidden = network_size(h * w, channels, bpp)
+    if lr is None:
+        lr = 2e-3 * min(1.0, 24 / hidden)
     generator = torch.Generator().manual_seed(seed)
     net = _first(layers, hidden, channels, generator)
     adam = torch.optim.Adam(net, lr=lr)
