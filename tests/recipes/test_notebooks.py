@@ -25,7 +25,7 @@ def cells(script: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
-@pytest.mark.filterwarnings("ignore:FigureCanvasAgg")
+@pytest.mark.filterwarnings("ignore:FigureCanvasAgg", "ignore:__array__ implementation")
 def test_it_runs(script, monkeypatch, tmp_path):
     monkeypatch.setenv("FRACTALKIT_SMALL", "1")
     monkeypatch.chdir(tmp_path)
