@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Ferns
 #
-# A fern is made of ferns: each frond is a smaller fern, bent to its side. Barnsley wrote that down as four affine maps in
-# 1988, and the fern is the one shape that these four leave as it is. Two dozen numbers are all of it. This notebook
+# A fern is made of ferns: each frond is a smaller fern, bent to its side. Barnsley wrote that down as four affine maps
+# in 1988, and the fern is the one shape that these four leave as it is. Two dozen numbers are all of it. This notebook
 # looks at the maps, walks from one fern to another through their numbers, and finds the numbers back from points.
 
 # %%
@@ -103,7 +103,6 @@ plt.show()
 # %%
 def upright(code):
     """The same fern, one unit high, standing on the origin."""
-    lo, hi = (v.double() for v in plane_window(code, (1000, 1000), margin=0.0))
     y = sample(code, 50_000).points.double()[:, 1]
     scale = 1 / float(y.max() - y.min())
     return conjugate(code, scale * torch.eye(2).double(), torch.tensor([0.0, -scale * float(y.min())]).double())
@@ -160,8 +159,8 @@ plt.show()
 # %% [markdown]
 # ## One to keep
 #
-# A bed of ferns: codes between all four, each moved to its place and leaning a little by `conjugate`, and drawn together.
-# Behind stand the small and dark ones.
+# A bed of ferns: codes between all four, each moved to its place and leaning a little by `conjugate`, and drawn
+# together. Behind stand the small and dark ones.
 
 # %%
 rng = np.random.default_rng(12)

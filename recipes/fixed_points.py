@@ -231,7 +231,7 @@ fine = collage_of(sized(18 * parts), parts, contrasts=(0.45, 0.75))
 side = parts * parts
 whole = decode(fine, side, side)
 large = scale * side
-w = 6 * large // parts
+w = min(6, parts // 2) * large // parts
 y0, x0 = ((round(v * parts) * large // parts) for v in (0.43, 0.29))
 near = decode(fine, large, large, window=(y0, x0, y0 + w, x0 + w))
 fig, axes = plt.subplots(1, 2, figsize=(11.4, 5.66), dpi=63, facecolor="#111111")
