@@ -187,5 +187,7 @@ for i in range(count):
     tint = greens[int(rng.integers(256))] * (0.16 + 0.84 * near) * np.array([0.75 + 0.25 * near, 1, 1.15 - 0.35 * near])
     canvas = canvas * (1 - cover[..., None]) + cover[..., None] * tint * (0.55 + 0.45 * cover[..., None])
 fig = plt.figure(figsize=(W / 100, H / 100), dpi=100)
-fig.figimage(np.clip(canvas, 0, 1) ** (1 / 1.25))
+ax = fig.add_axes((0, 0, 1, 1))
+ax.imshow(np.clip(canvas, 0, 1) ** (1 / 1.25))
+ax.axis("off")
 plt.show()
