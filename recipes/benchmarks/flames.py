@@ -26,7 +26,7 @@ from xml.etree.ElementTree import Element, tostring
 import numpy as np
 
 from fractalkit.codes import flame_xml
-from fractalkit.codes.flame import PARAMETERS, VARIATIONS, Flame
+from fractalkit.codes.flame import PARAMETERS, VARIATIONS, VARIATIONS_3D, Flame
 from fractalkit.errors import FractalKitError
 from fractalkit.render.flame import render_flame, to_8_bit
 
@@ -45,6 +45,7 @@ def unknown(flame: Flame) -> list[str]:
     """Attributes of maps that look like variations that one of the two does not know."""
     out = set()
     for x in [*flame.xforms, *([flame.final] if flame.final else [])]:
+        out |= {name for name in x.variations if name in VARIATIONS_3D}  # flam3 knows the plane only
         for key, value in x.extras.items():
             with contextlib.suppress(ValueError):
                 if float(value) != 0 and "_" not in key:
