@@ -43,7 +43,7 @@ def elements(path: Path) -> list[Element]:
 
 def unknown(flame: Flame) -> list[str]:
     """Attributes of maps that look like variations that one of the two does not know."""
-    out = set()
+    out = {"a camera in space"} if flame.in_space() else set()
     for x in [*flame.xforms, *([flame.final] if flame.final else [])]:
         out |= {name for name in x.variations if name in VARIATIONS_3D}  # flam3 knows the plane only
         for key, value in x.extras.items():
