@@ -36,6 +36,7 @@ GOOD = 1.03  # times the sampling floor: no better than this need be looked for
 ENOUGH = 1.05  # times the floor: what "auto" asks of a number of maps
 FRACTAL = 1.6  # times the floor: beyond this the cloud is no attractor of so few maps
 HOPELESS = 3.0  # times the floor: where a restart ends beyond this, another one does not help
+MISSED = 0.7  # times what round maps come to: an attractor that was nearly found, by maps that are not round
 COMPLETED = 12  # maps, at most, for which a look for just the missing ones pays
 STRIDE = 4  # hops between two looks at how far the chains are
 _CAP = 0.95  # largest norm of a fitted map
@@ -189,7 +190,11 @@ class _Fit:
         best = self.solve(k, start, middle if isotropy is None else end)
         if isotropy is None and best.score.total > FRACTAL * self.floor.total and self.target.dim > 1:
             self.isotropy = 0.4
-            best = self.solve(k, middle, end)
+            rounder = self.solve(k, middle, end)
+            if best.score.total < MISSED * rounder.score.total:
+                self.isotropy = 0.0  # an attractor of flat maps, of which one is not yet found
+            else:
+                best = rounder
         return best
 
     def auto(self, isotropy: float | None) -> tuple[Candidate, str]:

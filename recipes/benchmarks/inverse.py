@@ -21,7 +21,7 @@ from fractalkit.codes.presets import preset
 from fractalkit.data.clouds import load_cloud
 from fractalkit.fit import compare_clouds, fit_cloud, sampling_floor
 from fractalkit.orbit import sample
-from recipes.benchmarks.report import save, table, timed
+from recipes.benchmarks.report import load, save, table, timed
 
 # name, preset, points of the cloud, points measured, what the ratio of Chamfer distances is to stay below
 KNOWN = {
@@ -124,29 +124,35 @@ def auto(seeds: int, effort: int) -> None:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--name", "names", multiple=True, type=click.Choice(list(SCANS)), help="Only this one; may be repeated.")
+@click.option("--maps", multiple=True, type=click.IntRange(1, 64), help="Only this many; may be repeated.")
 @click.option("--effort", default=5)
 @click.option("--seed", default=0)
-def clouds(folder: Path, effort: int, seed: int) -> None:
-    """Scans in FOLDER, which are no attractors: distance against the number of maps."""
-    rows: list[dict[str, Any]] = []
-    for name, file in SCANS.items():
-        x = np.asarray(load_cloud(folder / file).points)
+def clouds(folder: Path, names: tuple[str, ...], maps: tuple[int, ...], effort: int, seed: int) -> None:
+    """Scans in FOLDER, which are no attractors: distance against the number of maps.
+
+    Rows of earlier runs at the same effort that are not asked for again stay in the file.
+    """
+    rows = {(r["name"], r["maps"]): r for r in load("inverse_clouds") if r["effort"] == effort}
+    for name in names or SCANS:
+        x = np.asarray(load_cloud(folder / SCANS[name]).points)
         floor = sampling_floor(x)
         n = min(len(x), 20_000)
-        for k in (4, 8, 16, 32, 64):
+        for k in maps or (4, 8, 16, 32, 64):
             with timed() as t:
                 code = fit_cloud(x, maps=k, seed=seed, effort=effort)
             got = compare_clouds(sample(code, n, seed=3).points, x)
-            rows.append(
-                {
-                    "name": name, "maps": k, "chamfer %": 100 * got.chamfer, "floor %": 100 * floor.chamfer,
-                    "hausdorff95 %": 100 * got.hausdorff95, "fscore": got.fscore, "fscore floor": floor.fscore,
-                    "isotropy": code.provenance["isotropy"], "seconds": t.wall,
-                }
-            )  # fmt: skip
-            click.echo(table(rows[-1:], list(rows[-1])).split("\n")[1], err=True)
-    click.echo(table(rows, list(rows[0])))
-    click.echo(str(save("inverse_clouds", rows)))
+            rows[name, k] = {
+                "name": name, "maps": k, "effort": effort, "chamfer %": 100 * got.chamfer,
+                "floor %": 100 * floor.chamfer, "hausdorff95 %": 100 * got.hausdorff95, "fscore": got.fscore,
+                "fscore floor": floor.fscore, "isotropy": code.provenance["isotropy"], "seconds": t.wall,
+                "cpu_seconds": t.cpu,
+            }  # fmt: skip
+            click.echo(table([rows[name, k]], list(rows[name, k])).split("\n")[1], err=True)
+            order = list(SCANS)
+            done = sorted(rows.values(), key=lambda r: (order.index(r["name"]), r["maps"]))
+            save("inverse_clouds", done)
+    click.echo(table(done, list(done[-1])))
 
 
 if __name__ == "__main__":

@@ -117,3 +117,9 @@ def save(name: str, rows: list[dict[str, Any]], **more: Any) -> Path:
     data = {"command": command, "date": day, "machine": machine(), **more, "rows": rows}
     path.write_text(json.dumps(data, indent=1) + "\n")
     return path
+
+
+def load(name: str) -> list[dict[str, Any]]:
+    """The rows of ``results/NAME.json``, none where it is not there."""
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text())["rows"] if path.exists() else []
