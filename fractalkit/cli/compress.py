@@ -10,6 +10,7 @@ import click
 
 from fractalkit.cli.batch import report_failures, run, sources, targets
 from fractalkit.cli.common import emit
+from fractalkit.cli.completion import models
 from fractalkit.errors import UsageError
 
 
@@ -41,7 +42,12 @@ Grey, RGB and RGBA of 8 or 16 bits; colour profile and EXIF are kept, pictures a
     help="neural: neural collages, one forward pass. To compare with: pifs, ranges of one size, each a map; coin, a "
     "network fitted to each picture.",
 )  # fmt: skip
-@click.option("--model", metavar="NAME", help="Weights of neural, by name or path.  [default: what suits the rate]")
+@click.option(
+    "--model",
+    metavar="NAME",
+    shell_complete=models,
+    help="Weights of neural, by name or path.  [default: what suits the rate]",
+)
 @click.option("--iterations", type=click.IntRange(1, 10**6), metavar="N", help="Steps of coin.  [default: 2000]")
 @click.option("--chroma", type=click.Choice(["auto", "half", "full"]), help="Quadtree and pifs.  [default: auto]")
 @click.option("--deblock/--no-deblock", default=None, help="Filter the borders of leaves.  [default: where it helps]")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fractalkit.cli.common import command_line, emit, pick_device
+from fractalkit.cli.completion import models
 from fractalkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ Examples:
 pictures, with the standard error of that mean. Fewer --items than there are are taken at even distances, so that a
 split sorted by class is taken fairly."""
 )
-@click.option("--model", required=True, metavar="NAME|FILE", help="As for fractalkit sample.")
+@click.option("--model", required=True, metavar="NAME|FILE", shell_complete=models, help="As for fractalkit sample.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder with the data.  [default: $FRACTALKIT_DATA]")
 @click.option("--data", "dataset", metavar="NAME", help="Data set.  [default: what the model was trained on]")
 @click.option("--split", type=click.Choice(["train", "valid", "test"]), default="test", show_default=True)

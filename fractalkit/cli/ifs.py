@@ -12,6 +12,7 @@ import click
 
 from fractalkit import __version__
 from fractalkit.cli.common import CODE_KEY, COMMAND_KEY, SEED_KEY, Progress, command_line, emit, load_code, pick_device
+from fractalkit.cli.completion import presets
 from fractalkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ Examples:
 Distances are shares of the diagonal of the input's bounding box. Read them beside their sampling
 floor: two samples of one and the same set are that far apart."""
 )
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=presets)
 @click.option("--maps", type=MapCount(), default=None, help="Number of maps to fit.  [default: auto]")
 @click.option(
     "--points",

@@ -26,6 +26,7 @@ COMMANDS = {
     "animate": "fractalkit.cli.animate:animate",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
+    "completion": "fractalkit.cli.completion:completion",
 }
 
 
@@ -109,5 +110,7 @@ def main() -> None:
     fractalkit compress photo.png --bpp 0.5                 photo.fk
     fractalkit decompress photo.fk --res 4x                 and back, larger
     fractalkit fractalize photo.jpg                         a photograph made of itself
+    fractalkit render --random 12 -o sheet.png              twelve flames
+    fractalkit zoom barnsley-fern -o dive.gif               without an end
     fractalkit info bunny.ifs.json          what a file holds
     """

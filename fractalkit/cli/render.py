@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fractalkit.cli.common import CODE_KEY, COMMAND_KEY, SEED_KEY, Progress, command_line, emit, load_code
+from fractalkit.cli.completion import presets
 from fractalkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ Examples:
 
 Palettes: --palettes lists ours; any colour map of matplotlib, or a picture, will do as well."""
 )
-@click.argument("source", required=False)
+@click.argument("source", required=False, shell_complete=presets)
 @click.option("--index", type=click.IntRange(1), help="Which flame of a file of several, from 1.")
 @click.option("--name", "wanted", help="The flame of that name.")
 @click.option(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fractalkit.cli.common import COMMAND_KEY, SEED_KEY, Progress, command_line, emit, pick_device
+from fractalkit.cli.completion import models
 from fractalkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -100,7 +101,10 @@ seed and command, which fractalkit info shows. A name that holds {seed} (or {fra
 several pictures is a sheet."""
 )
 @click.option(
-    "--model", metavar="NAME|FILE", help="A model of the package, a safetensors file, or OWNER/NAME on the hub."
+    "--model",
+    metavar="NAME|FILE",
+    shell_complete=models,
+    help="A model of the package, a safetensors file, or OWNER/NAME on the hub.",
 )
 @click.option("--res", type=Size(), metavar="N|WxH", help="Size in pixels, any at all.  [default: 1440]")
 @click.option("-n", "count", type=click.IntRange(1, MAX_ITEMS), metavar="N", help="How many.  [default: 1]")

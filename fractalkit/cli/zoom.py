@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from fractalkit.cli.common import COMMAND_KEY, SEED_KEY, Progress, command_line, emit
+from fractalkit.cli.completion import presets
 from fractalkit.cli.render import Size
 from fractalkit.errors import UsageError
 
@@ -24,7 +25,7 @@ Examples:
   fractalkit zoom photo.fk --at 0.4,0.3 -o frames/         gone on with where it was left
   fractalkit zoom sierpinski-triangle -o page.html --depth 1e9     one file, for any browser"""
 )
-@click.argument("source")
+@click.argument("source", shell_complete=presets)
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), help="mp4, gif, webp, a folder, or html.  [default: NAME.mp4]"
 )
