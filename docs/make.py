@@ -1,6 +1,6 @@
 """Make the pages that are not written by hand: ``python docs/make.py`` writes commands.md and licences.md beside it.
 
-    python docs/make.py --check      exit code 1 where commands.md is not what --help says today
+python docs/make.py --check      exit code 1 where commands.md is not what --help says today
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ def commands() -> str:
     for name in COMMANDS:
         command = main.get_command(context, name)
         assert command is not None
-        inner = click.Context(
-            command, info_name=name, parent=context, terminal_width=WIDTH, max_content_width=WIDTH
-        )
+        inner = click.Context(command, info_name=name, parent=context, terminal_width=WIDTH, max_content_width=WIDTH)
         parts.append(f"## {name}\n\n```text\n{command.get_help(inner).rstrip()}\n```\n")
     return "\n".join(parts)
 
@@ -81,7 +79,7 @@ SPDX = {
 
 
 def licence(name: str) -> str:
-    """What a distribution's own metadata says: its SPDX expression, else its classifiers, else its text's first line."""
+    """What a distribution's own metadata says: SPDX expression, classifiers, or a text's first line."""
     about = metadata.metadata(name)
     expression = about.get("License-Expression")
     if expression:
@@ -105,8 +103,8 @@ def licences() -> str:
     lines = [
         "# Licences\n",
         "FractalKit is under the [MIT licence](../LICENSE). This is what an installation brings along, under the",
-        "licence that each distribution's own metadata names, made by `python docs/make.py` on Linux with the CPU build",
-        "of PyTorch. Nothing of it is copied into the package.\n",
+        "licence that each distribution's own metadata names, made by `python docs/make.py` on Linux with the CPU",
+        "build of PyTorch. Nothing of it is copied into the package.\n",
     ]
     heads = (
         ("With `pip install .`", plain),

@@ -46,7 +46,7 @@ class MapCount(click.ParamType):
     epilog="""\b
 Examples:
   fractalkit ifs bunny.ply --maps 16            fit; bunny.ifs.ply, .ifs.json and .ifs.png
-  fractalkit ifs scan.pcd -o out/scan.pcd       the attractor as PCD, code and picture beside it
+  fractalkit ifs scan.pcd -o fractal.pcd        the attractor as PCD, code and picture beside it
   fractalkit ifs leaf.csv --effort 2 --seed 7   sooner, rougher
   fractalkit ifs bunny.ifs.json --points 1e8 -o big.ply --no-preview
   fractalkit ifs barnsley-fern                  a preset; --list shows them all

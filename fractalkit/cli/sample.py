@@ -90,7 +90,7 @@ Examples:
   fractalkit sample --model vdvae_mnist --res 1440              vdvae_mnist-0.png
   fractalkit sample --model vdvae_mnist -n 16 --grid            16 digits on one sheet
   fractalkit sample --model vdvae_mnist -n 64 --res 28 -o sheet.png
-  fractalkit sample --model vdvae_mnist --res 1440x900 --seed 5 -n 3 -o "out/{seed}.png"
+  fractalkit sample --model vdvae_mnist --res 1440x900 --seed 5 -n 3 -o "nine-{seed}.png"
   fractalkit sample --model vdvae_mnist --res 1e6 --window 500000,400000,501440,401440
   fractalkit sample --model vdvae_mnist --interpolate 3 8 --frames 60 -o walk.gif
   fractalkit sample --model vdvae_mnist --from digit.png --res 700

@@ -50,9 +50,7 @@ def save_pretrained(
     """
     from safetensors.torch import save_file
 
-    architecture = next((n for n, (kind, _) in ARCHITECTURES.items() if isinstance(model, kind)), None)
-    if architecture is None:
-        raise UsageError(f"model: {type(model).__name__} is no architecture that can be saved")
+    architecture = architecture_of(model)
     tensors = {
         key: value.detach().to("cpu", dtype or value.dtype).contiguous()
         for key, value in (state if state is not None else model.state_dict()).items()
@@ -69,6 +67,38 @@ def save_pretrained(
             save_file(tensors, temporary, metadata=about)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def architecture_of(model: nn.Module) -> str:
+    """The name of a model's architecture in our files.
+
+    Raises:
+        UsageError: a model of none that we know.
+    """
+    for name, (kind, _) in ARCHITECTURES.items():
+        if isinstance(model, kind):
+            return name
+    raise UsageError(f"model: {type(model).__name__} is no architecture that can be saved")
+
+
+def push_to_hub(model: nn.Module, repository: str, **options: Any) -> str:
+    """Upload a model to ``owner/name`` on the Hugging Face hub, with its configuration and a card.
+
+    ``options`` are those of ``huggingface_hub.ModelHubMixin.push_to_hub``: private, token, branch, commit_message …
+    Needs the extra ``hub``, and an account. Returns the commit's address.
+
+    Raises:
+        UsageError: huggingface_hub is not installed, or the model is none that we know.
+        DataError: the hub cannot be reached, or refuses.
+    """
+    architecture_of(model)
+    from fractalkit.models.on_hub import HubModel
+
+    try:
+        return HubModel(model, repository.split("/")[-1]).push_to_hub(repository, **options)
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{repository}: cannot be uploaded to the hub ({first})") from error
 
 
 def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu", architecture: str | None = None) -> Any:
@@ -161,8 +191,11 @@ def _find(name: str) -> Path:
 def _from_hub(name: str) -> Path:
     try:
         from huggingface_hub import hf_hub_download
+        from huggingface_hub.utils import logging
+
+        logging.set_verbosity_error()  # it retries in many lines of its own
     except ImportError as error:
-        raise UsageError(f"model: {name!r} names a repository; `pip install huggingface_hub` to fetch it") from error
+        raise UsageError(f'model: {name!r} names a repository; `pip install "fractalkit[hub]"` to fetch it') from error
     try:
         return Path(hf_hub_download(name, "model.safetensors"))
     except Exception as error:

@@ -294,6 +294,12 @@ class NeuralCollage(nn.Module):
 
         save_pretrained(self, path, metadata, state=state, dtype=dtype)
 
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Upload to ``owner/name``, see :func:`fractalkit.models.hub.push_to_hub`."""
+        from fractalkit.models.hub import push_to_hub
+
+        return push_to_hub(self, repository, **options)
+
 
 @dataclass
 class Synthesis:

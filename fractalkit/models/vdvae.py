@@ -420,6 +420,12 @@ class VDVAE(nn.Module):
 
         save_pretrained(self, path, metadata, state=state, dtype=dtype)
 
+    def push_to_hub(self, repository: str, **options: Any) -> str:
+        """Upload to ``owner/name``, see :func:`fractalkit.models.hub.push_to_hub`."""
+        from fractalkit.models.hub import push_to_hub
+
+        return push_to_hub(self, repository, **options)
+
     @staticmethod
     def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu") -> VDVAE:
         """Load weights by name, path or hub id, see :func:`fractalkit.models.hub.from_pretrained`."""
