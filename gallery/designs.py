@@ -143,14 +143,17 @@ def sunflower(side: int = 720, ferns: int = 89) -> Image:
 
 
 def pearls(side: int = 700) -> Image:
-    """The limit set of a Kleinian group of two generators of traces 1.642 - 0.767 i and 2, and of their words."""
-    ta, tb = 1.64213876 - 0.76658841j, 2.0 + 0j
+    """The limit set of a Kleinian group of two generators, both of trace 1.91 + 0.05 i."""
+    ta = tb = 1.91 + 0.05j
     p, q = -ta * tb, ta * ta + tb * tb
     tab = (-p - np.sqrt(p * p - 4 * q)) / 2
     z0 = (tab - 2) * tb / (tb * tab - 2 * ta + 2j * tab)
     b = np.array([[tb - 2j, tb], [tb, tb + 2j]]) / 2
     a = np.array([[tab / 2, (tab - 2) / (2 * z0)], [(tab + 2) * z0 / 2, tab / 2]]) @ np.linalg.inv(b)
     inverse = np.linalg.inv
+    # seen after z -> 1 / (z - 3.2), which brings the far parts near
+    h = np.array([[0, 1], [1, -3.2]], complex)
+    a, b = h @ a @ inverse(h), h @ b @ inverse(h)
 
     def mobius(m: Array, weight: float, colour: float, speed: float, chaos: tuple[float, ...] = ()) -> Xform:
         m = m / np.sqrt(np.linalg.det(m) + 0j)
@@ -164,14 +167,14 @@ def pearls(side: int = 700) -> Image:
         mobius(m, 1.0, k / 3, 0.35, tuple(float(j != opposite[k]) for j in range(4)))
         for k, m in enumerate((a, inverse(a), b, inverse(b)))
     ]
-    # parabolic words creep towards their cusps; their powers are there at once
-    for word in (a @ b @ inverse(a) @ inverse(b), b):
-        for n in (5, 17, 60):
-            power = np.linalg.matrix_power(word, n)
-            maps += [mobius(m, 0.1, 0.5, 0.0) for m in (power, inverse(power))]
+    # the commutator is parabolic and creeps towards its cusp; its powers are there at once
+    for n in (5, 17, 60):
+        power = np.linalg.matrix_power(a @ b @ inverse(a) @ inverse(b), n)
+        maps += [mobius(m, 0.1, 0.5, 0.0) for m in (power, inverse(power))]
     group = Flame(
-        size=(side, side), scale=0.47 * side, xforms=tuple(maps), oversample=2, estimator_radius=0.0, gamma=4.2,
-        brightness=22.0, highlight_power=1.0, palette=np.c_[colour_table("frost-fire"), np.ones(256)],
+        size=(side, side), center=(-0.19, 0.0), scale=1.5 * side, xforms=tuple(maps), oversample=2,
+        estimator_radius=0.0, gamma=4.0, brightness=9.0, highlight_power=1.0,
+        palette=np.c_[colour_table("stained-glass"), np.ones(256)],
     )  # fmt: skip
     return to_8_bit(render_flame(group, quality=900, seed=SEED, threads=1))
 
