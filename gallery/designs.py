@@ -127,7 +127,7 @@ def sunflower(side: int = 720, ferns: int = 89) -> Image:
         scale = 0.965**k
         # stands on a circle and points outwards; later ones are smaller, and lie above
         p = scale * np.exp(1j * (k * math.pi * (3 - math.sqrt(5)))) * (0.42 + 0.58 * z * -1j)
-        column, row = (p.real / 0.98 + 1) * side, (1 - p.imag / 0.98) * side
+        column, row = (p.real / 1.03 + 1) * side, (1 - p.imag / 1.03) * side
         inside = (row >= 0) & (column >= 0) & (row < n) & (column < n)
         cell = row[inside].astype(np.int64) * n + column[inside].astype(np.int64)
         counts = np.bincount(cell, minlength=n * n).reshape(side, 2, side, 2)

@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fractalkit.cli.common import CODE_KEY, COMMAND_KEY, SEED_KEY
+from fractalkit.cli.render import FLAME_KEY
 from fractalkit.codes import preset
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.presets import PRESETS
@@ -116,7 +118,7 @@ def digits(side: int = 256, n: int = 16, columns: int = 8) -> Image:
 def make(name: str, folder: Path) -> Path:
     """Draw NAME into ``folder/NAME.png``."""
     path = folder / f"{name}.png"
-    text = {"command": f"python gallery/make.py {name}", "seed": str(SEED), "software": "FractalKit"}
+    text = {COMMAND_KEY: f"python gallery/make.py {name}", SEED_KEY: str(SEED), "software": "FractalKit"}
     if name == "presets":
         image = sheet()
         text["presets"] = json.dumps(list(PRESETS))
@@ -125,10 +127,10 @@ def make(name: str, folder: Path) -> Path:
     elif name in DRAWN:
         image = DRAWN[name][0]()
         if name in SINGLE:
-            text["flame"] = to_xml([load(name)])
+            text[FLAME_KEY] = to_xml([load(name)])
     else:
         image = one(name)
-        text["code"] = preset(name).to_json()
+        text[CODE_KEY] = preset(name).to_json()
     save_png(path, image, text)
     return path
 
