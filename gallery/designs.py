@@ -270,7 +270,7 @@ def _single(name: str) -> Any:
 
 SINGLE = {
     "lace": ("Lace", "A spiral and an inversion, two maps: `fractalkit render gallery/codes/lace.flame`."),
-    "reef": ("Reef", "The same with a third map, a cylinder."),
+    "reef": ("Reef", "A spiral, an inversion and a cylinder; the flame that the notebook on flames ends with."),
     "crest": ("Crest", "Spiral, inversion and a swirl."),
     "foam": ("Foam", "Spiral, inversion and a square root."),
     "anemone": ("Anemone", "Spirals seen through a last map."),
