@@ -16,7 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from fractalkit.cli.common import CODE_KEY, COMMAND_KEY, SEED_KEY
+from fractalkit.cli.render import FLAME_KEY
 from fractalkit.codes import preset
+from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.presets import PRESETS
 from fractalkit.render import Camera, draw_ifs, read_png_text, save_png
 from fractalkit.render.palette import encode
@@ -26,10 +29,11 @@ from fractalkit.render.splat import backdrop
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from designs import DESIGNS, SINGLE, load  # noqa: E402
 from flames import FLAMES  # noqa: E402  # files beside this one
 from photographs import PHOTOGRAPHS  # noqa: E402
 
-DRAWN = PHOTOGRAPHS | FLAMES
+DRAWN = PHOTOGRAPHS | FLAMES | DESIGNS
 
 Image = npt.NDArray[np.uint8]
 SEED = 1
@@ -56,6 +60,8 @@ PICTURES: dict[str, Picture] = {
     "fern-3d": Picture((800, 720)),
     "romanesco": Picture((600, 600), view=(30, 30)),
     "nautilus": Picture((440, 540)),
+    "coral": Picture((640, 760)),
+    "turritella": Picture((700, 460)),
 }
 
 
@@ -112,7 +118,7 @@ def digits(side: int = 256, n: int = 16, columns: int = 8) -> Image:
 def make(name: str, folder: Path) -> Path:
     """Draw NAME into ``folder/NAME.png``."""
     path = folder / f"{name}.png"
-    text = {"command": f"python gallery/make.py {name}", "seed": str(SEED), "software": "FractalKit"}
+    text = {COMMAND_KEY: f"python gallery/make.py {name}", SEED_KEY: str(SEED), "software": "FractalKit"}
     if name == "presets":
         image = sheet()
         text["presets"] = json.dumps(list(PRESETS))
@@ -120,11 +126,49 @@ def make(name: str, folder: Path) -> Path:
         image = digits()
     elif name in DRAWN:
         image = DRAWN[name][0]()
+        if name in SINGLE:
+            text[FLAME_KEY] = to_xml([load(name)])
     else:
         image = one(name)
-        text["code"] = preset(name).to_json()
+        text[CODE_KEY] = preset(name).to_json()
     save_png(path, image, text)
     return path
+
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "Flames": (
+        "reef", "lace", "crest", "foam", "anemone", "ruffles", "nebula", "pearls", "flames", "mutants", "variations",
+        "flame-loop",
+    ),
+    "Flames in space": ("fountain", "medusa"),
+    "Codes of the plane": (
+        "wreath", "sunflower", "tiling", "barnsley-fern", "maple-leaf", "heighway-dragon", "morphs", "strangers",
+        "dive",
+    ),
+    "Codes in space": (
+        "coral", "romanesco", "nautilus", "turritella", "fern-3d", "pine-3d", "tree-3d", "menger-sponge",
+        "sierpinski-tetrahedron",
+    ),
+    "Photographs": tuple(PHOTOGRAPHS),
+    "Samples of a model": ("digits",),
+    "Presets": ("presets",),
+}  # fmt: skip
+JOBS = [name for names in GROUPS.values() for name in names]
+
+
+def words(name: str) -> tuple[str, str]:
+    """Title and description of a picture."""
+    if name == "presets":
+        return "All presets", f"the {len(PRESETS)} codes of `fractalkit ifs --list`."
+    if name == "digits":
+        return (
+            "Digits",
+            "Sixteen samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 259 pixels a side.",
+        )
+    if name in DRAWN:
+        _, title, source = DRAWN[name]
+        return title, source
+    return PRESETS[name].title, PRESETS[name].source
 
 
 def index() -> str:
@@ -132,35 +176,24 @@ def index() -> str:
     lines = [
         "# Gallery",
         "",
-        "Each picture holds its code, its command and its seed; `fractalkit info FILE` shows them.",
+        "Each picture holds its command, its seed and, where it has one, its code; `fractalkit info FILE` shows them.",
         "",
     ]
-    for name in JOBS:
-        if name == "presets":
-            title, source = "All presets", f"the {len(PRESETS)} codes of `fractalkit ifs --list`."
-        elif name == "digits":
-            title = "Digits"
-            source = (
-                "Sixteen samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 259 pixels a side."
-            )
-        elif name in DRAWN:
-            _, title, source = DRAWN[name]
-        else:
-            title, source = PRESETS[name].title, PRESETS[name].source
-        lines += [
-            f"## {title}",
-            "",
-            f"![{title}]({name}.png)",
-            "",
-            source,
-            "",
-            f"    python gallery/make.py {name}",
-            "",
-        ]
+    for group, names in GROUPS.items():
+        lines += [f"## {group}", ""]
+        for name in names:
+            title, source = words(name)
+            lines += [
+                f"### {title}",
+                "",
+                f"![{title}]({name}.png)",
+                "",
+                source,
+                "",
+                f"    python gallery/make.py {name}",
+                "",
+            ]
     return "\n".join(lines)
-
-
-JOBS = [*PICTURES, *DRAWN, "digits", "presets"]
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -168,10 +201,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to make")
     parser.add_argument("--all", action="store_true", help="make them all, and README.md")
     parser.add_argument("--list", action="store_true", help="list their names")
+    parser.add_argument("--index", action="store_true", help="write README.md alone")
     parser.add_argument("--folder", type=Path, default=HERE, help="where they go (default: beside this file)")
     args = parser.parse_args(argv)
     if args.list:
         print("\n".join(JOBS))
+        return 0
+    if args.index and not args.names and not args.all:
+        (args.folder / "README.md").write_text(index(), encoding="utf-8")
         return 0
     names = list(JOBS) if args.all else args.names
     unknown = [n for n in names if n not in JOBS]
@@ -180,7 +217,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         path = make(name, args.folder)
         print(f"{path}: {path.stat().st_size / 1000:.0f} kB, {', '.join(read_png_text(path))}")
-    if args.all:
+    if args.all or args.index:
         (args.folder / "README.md").write_text(index(), encoding="utf-8")
     return 0
 
