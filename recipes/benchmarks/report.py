@@ -20,7 +20,8 @@ import torch
 
 import fractalkit
 
-RESULTS = Path(__file__).parent / "results"
+# where results go; another folder for runs that are not to be kept
+RESULTS = Path(os.environ.get("FRACTALKIT_RESULTS") or Path(__file__).parent / "results")
 
 
 def machine() -> dict[str, Any]:
@@ -109,7 +110,7 @@ def _text(value: Any) -> str:
 
 def save(name: str, rows: list[dict[str, Any]], **more: Any) -> Path:
     """Write rows to ``results/NAME.json``, with the command, the machine and the day."""
-    RESULTS.mkdir(exist_ok=True)
+    RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     module = sys.modules["__main__"].__spec__
     command = " ".join(["python -m", module.name if module else sys.argv[0], *sys.argv[1:]])

@@ -1,0 +1,179 @@
+"""All benchmarks by one command: small in a few minutes, or in full, into one JSON file and one Markdown page.
+
+    python -m recipes.benchmarks                                 small, on what it makes for itself
+    python -m recipes.benchmarks --only codec -o out             some of them
+    python -m recipes.benchmarks --full --photographs DIR --clouds DIR --mnist DIR --flames DIR
+
+Each benchmark runs in a process of its own, one after the other, since they measure time. What fails or lacks its data
+is named in the page and does not stop the rest. Small figures say that all works and about how fast; for comparisons take
+those of the full runs in recipes/benchmarks/results.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from recipes.benchmarks.report import machine
+
+ROOT = Path(__file__).resolve().parents[2]
+FLAMES = ROOT / "gallery" / "codes"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One benchmark. Words in braces are folders: photographs, picture, clouds, mnist, flames."""
+
+    title: str
+    small: str | None  # None: only in full
+    full: str | None  # None: only small
+
+
+ENTRIES = {
+    "startup": Entry("The command answers", "chaos startup --repeats 3", "chaos startup"),
+    "rates": Entry(
+        "Chaos game", "chaos rates --points 2e7 --slow 2e6 --stored 5e6 --quality 20 --repeats 2", "chaos rates"
+    ),
+    "memory": Entry("Memory of the chaos game", "chaos memory --points 1e6 --counted 1e8", "chaos memory"),
+    "inverse": Entry(
+        "The inverse problem", "inverse known --seeds 1 --effort 2 --name triangle --name dragon --name tetrahedron",
+        "inverse known",
+    ),
+    "inverse_auto": Entry("The number of maps found", None, "inverse auto"),
+    "scans": Entry("Scans", None, "inverse clouds {clouds}"),
+    "samples": Entry("Samples of a collage model", "samples speed --repeats 1", "samples speed"),
+    "poster": Entry("A poster of one sample", "samples poster --side 4000", "samples poster"),
+    "quality": Entry("Samples at 1440 px", None, "samples quality --data-dir {mnist}"),
+    "codec": Entry("Compression beside its peers", "codec rd {photographs} --efforts 1", "codec rd {photographs}"),
+    "codec_parts": Entry("What its parts bring", None, "codec parts {photographs}"),
+    "codec_speed": Entry("Its speed", "codec speed {picture}", "codec speed {picture}"),
+    "codec_fuzz": Entry("Damaged files", "codec fuzz -n 400", "codec fuzz"),
+    "neural": Entry(
+        "Neural collages", "neural rd {photographs} --coin 1 --iterations 30 --name small",
+        "neural rd {photographs} --coin 1",
+    ),
+    "neural_times": Entry("Their times", None, "neural times {picture}"),
+    "fractalize": Entry("Photographs made of themselves", "fractalize {photographs}", "fractalize {photographs}"),
+    "flames": Entry("Flames beside flam3", None, "flames {flames}"),
+    "flame_speed": Entry("Their speed", "flame_speed samples {flames} --most 3", "flame_speed samples {flames}"),
+}  # fmt: skip
+
+
+def make_photographs(folder: Path) -> Path:
+    """Two small pictures with edges, shades and texture, drawn here."""
+    from PIL import Image
+
+    for n, (height, width) in enumerate(((192, 256), (256, 192))):
+        rng = np.random.default_rng(n)
+        y, x = np.mgrid[0:height, 0:width] / 256
+        waves = [np.sin(rng.uniform(4, 40) * x + rng.uniform(4, 40) * y + rng.uniform(0, 6)) for _ in range(6)]
+        field = sum(w / (i + 1.5) for i, w in enumerate(waves))
+        disc = (x - 0.45) ** 2 + (y - 0.4) ** 2 < 0.07
+        base = np.stack([field + 1.4 * disc, 0.8 * field + y, x - 0.5 * field * disc], -1)
+        a = 120 + 45 * base + rng.normal(0, 3, base.shape)
+        Image.fromarray(a.clip(0, 255).astype(np.uint8)).save(folder / f"made{n}.png")
+    return folder
+
+
+def run(name: str, words: list[str], results: Path) -> dict[str, Any]:
+    """One benchmark's table, its JSON and seconds."""
+    before = {p: p.stat().st_mtime_ns for p in results.glob("*.json")}
+    begun = time.perf_counter()
+    command = [sys.executable, "-m", f"recipes.benchmarks.{words[0]}", *words[1:]]
+    environment = {**os.environ, "FRACTALKIT_RESULTS": str(results), "MPLBACKEND": "Agg"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    out: dict[str, Any] = {
+        "command": " ".join(["python -m", f"recipes.benchmarks.{words[0]}", *words[1:]]),
+        "seconds": round(time.perf_counter() - begun, 1),
+        "exit_code": done.returncode,
+        "table": "\n".join(line for line in done.stdout.splitlines() if not line.endswith(".json")).rstrip(),
+    }
+    if done.returncode:
+        out["error"] = (done.stderr.strip().splitlines() or ["no message"])[-1]
+    made = [p for p in results.glob("*.json") if p.stat().st_mtime_ns != before.get(p)]
+    out["results"] = {p.stem: json.loads(p.read_text(encoding="utf-8")) for p in made}
+    return out
+
+
+def page(found: dict[str, dict[str, Any]], title: str) -> str:
+    """The Markdown page."""
+    about = machine()
+    lines = [f"# {title}", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
+    lines += ["| benchmark | seconds | |", "|---|---|---|"]
+    for name, entry in found.items():
+        state = entry.get("error") or entry.get("left out") or "done"
+        lines.append(f"| {ENTRIES[name].title} | {entry.get('seconds', '')} | {state} |")
+    for name, entry in found.items():
+        if "table" in entry:
+            lines += [
+                "",
+                f"## {ENTRIES[name].title}",
+                "",
+                f"`{entry['command']}`",
+                "",
+                "```text",
+                entry["table"],
+                "```",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+@click.command(help=__doc__)
+@click.option("--full", is_flag=True, help="Hours instead of minutes.")
+@click.option("--only", multiple=True, type=click.Choice(list(ENTRIES)), help="This one; may be repeated.")
+@click.option("--photographs", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder.")
+@click.option("--clouds", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of scans.")
+@click.option("--mnist", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of MNIST.")
+@click.option("--flames", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of .flame files.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("benchmarks"), show_default=True,
+              help="benchmarks.json and benchmarks.md go into this folder.")  # fmt: skip
+def main(
+    full: bool, only: tuple[str, ...], photographs: Path | None, clouds: Path | None, mnist: Path | None,
+    flames: Path | None, out: Path,
+) -> None:  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        if photographs is None and not full:
+            photographs = make_photographs(Path(scratch))
+        picture = next(iter(sorted(photographs.glob("*.png"))), None) if photographs else None
+        folders = {
+            "photographs": photographs, "picture": picture, "clouds": clouds, "mnist": mnist,
+            "flames": flames or (FLAMES if FLAMES.is_dir() else None),
+        }  # fmt: skip
+        found: dict[str, dict[str, Any]] = {}
+        for name in only or ENTRIES:
+            line = ENTRIES[name].full if full else ENTRIES[name].small
+            if line is None:
+                continue
+            lacks = [k for k, v in folders.items() if "{" + k + "}" in line and v is None]
+            if lacks:
+                needs = "photographs" if lacks == ["picture"] else lacks[0]
+                found[name] = {"left out": f"needs --{needs}"}
+                continue
+            words = [w.format(**{k: str(v) for k, v in folders.items()}) for w in line.split()]
+            click.echo(f"{ENTRIES[name].title} …", err=True)
+            found[name] = run(name, words, Path(scratch) / "results")
+            if found[name].get("error"):
+                click.echo(f"  failed: {found[name]['error']}", err=True)
+    title = "Benchmarks, in full" if full else "Benchmarks, small"
+    text = page(found, title)
+    (out / "benchmarks.md").write_text(text, encoding="utf-8")
+    whole = {"machine": machine(), "full": full, "benchmarks": found}
+    (out / "benchmarks.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
+    click.echo(text)
+    if any(entry.get("exit_code") for entry in found.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
