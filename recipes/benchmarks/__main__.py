@@ -5,8 +5,8 @@
     python -m recipes.benchmarks --full --photographs DIR --clouds DIR --mnist DIR --flames DIR
 
 Each benchmark runs in a process of its own, one after the other, since they measure time. What fails or lacks its data
-is named in the page and does not stop the rest. Small figures say that all works and about how fast; for comparisons take
-those of the full runs in recipes/benchmarks/results.
+is named in the page and does not stop the rest. Small figures say that all works and about how fast; for comparisons
+take those of the full runs in recipes/benchmarks/results.
 """
 
 from __future__ import annotations
