@@ -29,7 +29,9 @@ ALLOWED = {
     "train": BASE | {"data"},  # any network with the right methods; knows none by name
     "models": BASE | {"codec", "core", "codes", "maps", "train"},  # a configuration says how it is trained
     "render": BASE | {"core", "codes", "maps", "orbit", "fit", "fk"},
-    "cli": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs", "fk"},
+    "demo": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "models", "fk"},
+    "cli": BASE
+    | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs", "fk", "demo"},
     "__main__": {"cli"},
 }
 

@@ -26,6 +26,7 @@ COMMANDS = {
     "animate": "fractalkit.cli.animate:animate",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
+    "demo": "fractalkit.cli.demo:demo",
     "completion": "fractalkit.cli.completion:completion",
 }
 
@@ -113,4 +114,5 @@ def main() -> None:
     fractalkit render --random 12 -o sheet.png              twelve flames
     fractalkit zoom barnsley-fern -o dive.gif               without an end
     fractalkit info bunny.ifs.json          what a file holds
+    fractalkit demo                         to play with, in the browser
     """
