@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fractalkit.data.image_sets import SPLITS, ImageSet
+from fractalkit.data.pictures import PILLOW_ERRORS, what_pillow_said
 from fractalkit.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -101,8 +102,10 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
             image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
     except DataError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, OverflowError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error}); leave it out or mend it") from error
+    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path}: cannot be read as a picture ({what_pillow_said(error)}); leave it out or mend it"
+        ) from error
     return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -69,16 +70,25 @@ def from_picture(path: Path, *, colours: int = 12, seed: int = 0) -> Array:
     k-means of a thinned picture (Lloyd, 1982), started by distance (Arthur and Vassilvitskii, 2007); the way joins
     nearest neighbours and is untangled by reversals (2-opt), from the darkest to where it ends.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
+
+    from fractalkit.data.pictures import MAX_PIXELS, PILLOW_ERRORS, what_pillow_said
 
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")
+            if image.width * image.height > MAX_PIXELS:
+                raise DataError(
+                    f"{path}: {image.width:,} x {image.height:,} pixels are more than a palette needs; make it smaller"
+                )
             image.draft("RGB", (256, 256))
             small = image.convert("RGB")
             small.thumbnail((128, 128))
             pixels = np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from error
+    except DataError:
+        raise
+    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: cannot be read as a picture ({what_pillow_said(error)})") from error
     lab = to_oklab(to_linear(pixels))
     g = np.random.default_rng(seed)
     centres = lab[g.integers(len(lab))][None]
