@@ -304,7 +304,7 @@ def load_flame(
 
         text = read_png_text(path)
         if FLAME_KEY in text and CODE_KEY not in text:
-            return choose(read_flames(text[FLAME_KEY].encode()), path, index, wanted)
+            return choose(read_flames(text[FLAME_KEY].encode(), str(path)), path, index, wanted)
     ifs = load_affine(source)
     if ifs.dim != 2:
         raise UsageError(f"{source}: a code in space; fractalkit ifs draws it")
