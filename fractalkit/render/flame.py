@@ -188,8 +188,8 @@ class Exposure:
             raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
         if histogram.shape != out.histogram.shape or histogram.dtype != np.float32 or not 0 <= quality <= 1e12:
             raise DataError(f"{path}: the buffer does not fit its flame; draw it anew")
-        if not np.isfinite(histogram).all():
-            raise DataError(f"{path}: the buffer holds values that are not finite; draw it anew")
+        if not (np.isfinite(histogram).all() and histogram.min() >= 0):
+            raise DataError(f"{path}: the buffer holds values that are not finite or negative; draw it anew")
         out.histogram, out.quality, out.batches = histogram, quality, batches
         return out
 
