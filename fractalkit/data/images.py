@@ -76,7 +76,7 @@ def split_paths(paths: list[Path], folder: Path) -> dict[str, list[Path]]:
     return {split: sorted(part) for split, part in parts.items()}
 
 
-def read_square(path: Path, size: int, channels: int) -> np.ndarray:
+def read_square(path: Path, size: int, channels: int, *, max_pixels: int = MAX_SOURCE_PIXELS) -> np.ndarray:
     """The middle square of a picture, resampled, on white where it is transparent: ``[channels, size, size]`` uint8.
 
     Raises:
@@ -88,10 +88,10 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
             with Image.open(path) as opened:
-                if opened.width * opened.height > MAX_SOURCE_PIXELS:
+                if opened.width * opened.height > max_pixels:
                     raise DataError(
                         f"{path}: {opened.width:,} x {opened.height:,} pixels are more than the "
-                        f"{MAX_SOURCE_PIXELS // 10**6} megapixels allowed; make it smaller"
+                        f"{max_pixels / 10**6:g} megapixels allowed; make it smaller"
                     )
                 opened.draft("RGB", (size, size))  # JPEG decodes at a fraction of its size
                 image = ImageOps.exif_transpose(opened)

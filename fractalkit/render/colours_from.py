@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from fractalkit.data.pictures import MAX_PIXELS, PILLOW_ERRORS, what_pillow_said
 from fractalkit.errors import DataError, UsageError
 from fractalkit.render.palette import PALETTES, Palette, from_oklab, palette, to_linear, to_oklab, to_srgb
 
@@ -64,7 +65,7 @@ def colour_table(source: str, *, seed: int = 0) -> Array:
     )
 
 
-def from_picture(path: Path, *, colours: int = 12, seed: int = 0) -> Array:
+def from_picture(path: Path, *, colours: int = 12, seed: int = 0, max_pixels: int = MAX_PIXELS) -> Array:
     """Colours drawn from a picture: the centres of its clusters in Oklab, along a short way through them.
 
     k-means of a thinned picture (Lloyd, 1982), started by distance (Arthur and Vassilvitskii, 2007); the way joins
@@ -72,12 +73,10 @@ def from_picture(path: Path, *, colours: int = 12, seed: int = 0) -> Array:
     """
     from PIL import Image
 
-    from fractalkit.data.pictures import MAX_PIXELS, PILLOW_ERRORS, what_pillow_said
-
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
-            if image.width * image.height > MAX_PIXELS:
+            if image.width * image.height > max_pixels:
                 raise DataError(
                     f"{path}: {image.width:,} x {image.height:,} pixels are more than a palette needs; make it smaller"
                 )
