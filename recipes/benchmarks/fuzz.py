@@ -55,7 +55,7 @@ class TooLong(BaseException):
 
 _WIDE = (1, 2, 4, 8)
 _NUMBERS = (
-    b"-1", b"0", b"1e999", b"-1e308", b"nan", b"inf", b"1e-320", b"99999999999999999999", b"2147483648", b"65536",
+    b"-1", b"0", b"1e999", b"-1e308", b"nan", b"inf", b"1e-320", b"99999999999999999999", b"2147483648", b"65536", b"4096",
     b"0.5", b"", b"true", b"null", b"[]", b"{}", b'""', b"7" * 4400, b"0x10", b"1_000", b"\xd9\xa1",
 )  # fmt: skip
 _BYTES = (
@@ -397,7 +397,9 @@ def main(n: int, seed: int, only: tuple[str, ...], keep: Path | None, list_: boo
         done = {"row": t.row(), "kinds": t.kinds, "faults": t.faults.most_common(), "undamaged": t.undamaged}
         click.echo(json.dumps(done))
         return
-    rows, faults, kinds = [], {}, Counter[tuple[str, str]]()
+    rows: list[dict[str, Any]] = []
+    faults: dict[str, list[Any]] = {}
+    kinds = Counter[tuple[str, str]]()
     for p in chosen:
         words = [sys.executable, "-m", "recipes.benchmarks.fuzz", "--inside", "--only", p.name]
         words += ["--cases", str(n), "--seed", str(seed), *(["--keep", str(keep)] if keep else [])]

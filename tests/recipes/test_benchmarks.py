@@ -11,10 +11,8 @@ def test_two_of_them_into_one_page(tmp_path):
     result = CliRunner().invoke(main, ["--only", "startup", "--only", "poster", "-o", str(tmp_path / "new")])
     assert result.exit_code == 0, result.stderr
     page = (tmp_path / "new" / "benchmarks.md").read_text()
-    assert (
-        "| A poster of one sample |" in page and "fractalkit --help" in page
+    assert "| A poster of one sample |" in page and "fractalkit --help" in page
     assert result.stdout.strip() == page.strip()
-    )
     found = json.loads((tmp_path / "new" / "benchmarks.json").read_text())
     assert set(found["benchmarks"]) == {"startup", "poster"} and found["machine"]["cores"] >= 1
     (rows,) = found["benchmarks"]["startup"]["results"].values()
