@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fractalkit.data.image_sets import SPLITS, ImageSet
-from fractalkit.data.pictures import PILLOW_ERRORS, what_pillow_said
-from fractalkit.errors import DataError
+from fractalkit.errors import PILLOW_ERRORS, DataError, first_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 MAX_SOURCE_PIXELS = 150_000_000  # of one picture
@@ -76,14 +75,15 @@ def split_paths(paths: list[Path], folder: Path) -> dict[str, list[Path]]:
     return {split: sorted(part) for split, part in parts.items()}
 
 
-def read_square(path: Path, size: int, channels: int, *, max_pixels: int = MAX_SOURCE_PIXELS) -> np.ndarray:
+def read_square(path: Path, size: int, channels: int, *, max_pixels: int | None = None) -> np.ndarray:
     """The middle square of a picture, resampled, on white where it is transparent: ``[channels, size, size]`` uint8.
 
     Raises:
-        DataError: no picture, damaged, or more pixels than any camera takes.
+        DataError: no picture, damaged, or more pixels than ``max_pixels`` (None: than any camera takes).
     """
     from PIL import Image, ImageOps
 
+    max_pixels = MAX_SOURCE_PIXELS if max_pixels is None else max_pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
@@ -104,7 +104,7 @@ def read_square(path: Path, size: int, channels: int, *, max_pixels: int = MAX_S
         raise
     except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{path}: cannot be read as a picture ({what_pillow_said(error)}); leave it out or mend it"
+            f"{path}: cannot be read as a picture ({first_line(error)}); leave it out or mend it"
         ) from error
     return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 
 MAX_PIXELS = 1 << 28
@@ -21,11 +21,6 @@ _WRITTEN = {
     ".bmp": "BMP", ".jp2": "JPEG2000", ".ppm": "PPM", ".pgm": "PPM", ".pnm": "PPM", ".gif": "GIF",
 }  # fmt: skip
 _ORIENTATION = 0x0112
-# what Pillow's decoders raise at damaged files, each in its own way
-PILLOW_ERRORS = (
-    OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, TypeError, KeyError, IndexError,
-    RuntimeError, AttributeError, ZeroDivisionError,
-)  # fmt: skip
 
 
 @dataclass
@@ -77,20 +72,11 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
     except DataError:
         raise
     except PILLOW_ERRORS as error:
-        first = what_pillow_said(error)
+        first = first_line(error)
         raise DataError(
             f"{path}: cannot be read as a picture ({first}); give an undamaged PNG, JPEG or the like"
         ) from None
     return Picture(np.ascontiguousarray(samples), metadata, notes)
-
-
-def what_pillow_said(error: BaseException) -> str:
-    """Its first line, printable and not too long.
-
-    >>> what_pillow_said(OSError("bad\\x1b chunk"))
-    'bad\\\\x1b chunk'
-    """
-    return ascii((str(error).splitlines() or ["unknown"])[0])[1:-1][:160]
 
 
 def _check(path: Path) -> None:

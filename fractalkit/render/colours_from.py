@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.data.pictures import MAX_PIXELS, PILLOW_ERRORS, what_pillow_said
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line
 from fractalkit.render.palette import PALETTES, Palette, from_oklab, palette, to_linear, to_oklab, to_srgb
 
 Array = npt.NDArray[np.float64]
+MAX_PIXELS = 1 << 28  # of a picture that gives its colours
 
 # Many-hued, for the colour coordinate of a flame: neighbours differ, nothing is too dark to glow.
 HUED: dict[str, Palette] = {
@@ -87,7 +87,7 @@ def from_picture(path: Path, *, colours: int = 12, seed: int = 0, max_pixels: in
     except DataError:
         raise
     except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({what_pillow_said(error)})") from error
+        raise DataError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
     lab = to_oklab(to_linear(pixels))
     g = np.random.default_rng(seed)
     centres = lab[g.integers(len(lab))][None]
