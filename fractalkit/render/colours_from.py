@@ -74,14 +74,16 @@ def from_picture(path: Path, *, colours: int = 12, seed: int = 0, max_pixels: in
     from PIL import Image
 
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
-            warnings.simplefilter("ignore")
-            if image.width * image.height > max_pixels:
-                raise DataError(
-                    f"{path}: {image.width:,} x {image.height:,} pixels are more than a palette needs; make it smaller"
-                )
-            image.draft("RGB", (256, 256))
-            small = image.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
+            with Image.open(path) as image:
+                if image.width * image.height > max_pixels:
+                    raise DataError(
+                        f"{path}: {image.width:,} x {image.height:,} pixels are more than a palette needs; "
+                        "make it smaller"
+                    )
+                image.draft("RGB", (256, 256))
+                small = image.convert("RGB")
             small.thumbnail((128, 128))
             pixels = np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255
     except DataError:
