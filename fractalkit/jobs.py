@@ -16,6 +16,7 @@ from multiprocessing import active_children, get_context
 from typing import Any
 
 from fractalkit.errors import DataError, FractalKitError, UsageError
+from fractalkit.interrupts import later
 
 TRIES = 3  # of an item whose worker died
 
@@ -96,6 +97,8 @@ def _hear_stop() -> None:
 
     def stop(number: int, frame: Any) -> None:
         global _stopped
+        if later(frame):
+            return
         first, _stopped = not _stopped, True
         while frame is not None:
             if first and frame.f_code is attempt.__code__:

@@ -8,16 +8,15 @@ import os
 import signal
 import sys
 import traceback
-from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from threading import Timer
 from typing import Any, NoReturn
 
 import click
 
 from fractalkit import __version__
 from fractalkit.errors import FractalKitError
+from fractalkit.interrupts import again, later
 
 COMMANDS = {
     "ifs": "fractalkit.cli.ifs:ifs",
@@ -72,12 +71,14 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 
     def handle(number: int, frame: Any) -> None:
         nonlocal came
+        if later(frame):
+            return
         came = True
         raise KeyboardInterrupt
 
     def lost(what: Any) -> None:
         if issubclass(what.exc_type, KeyboardInterrupt):
-            Timer(0.01, interrupt_main).start()  # not here: what is raised in a hook is lost as well
+            again()  # not here: what is raised in a hook is lost as well
         else:
             hook(what)
 
