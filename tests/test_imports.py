@@ -16,10 +16,11 @@ BASE = {"errors", "files"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "interrupts": set(),
     "core": {"errors"},
     "codec": BASE,
     "codes": BASE | {"codec"},
-    "jobs": BASE,
+    "jobs": BASE | {"interrupts"},
     "maps": BASE | {"core", "codes"},
     "orbit": BASE | {"core", "codes", "maps"},
     "fit": BASE | {"core", "codec", "codes", "maps", "orbit"},
@@ -31,7 +32,8 @@ ALLOWED = {
     "render": BASE | {"core", "codes", "maps", "orbit", "fit", "fk"},
     "demo": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "models", "fk"},
     "cli": BASE
-    | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs", "fk", "demo"},
+    | {"interrupts", "core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs"}
+    | {"fk", "demo"},
     "__main__": {"cli"},
 }
 

@@ -149,7 +149,7 @@ def _fitted(picture: Any, options: dict[str, Any]) -> Any:
 
     from fractalkit import fk
 
-    with tqdm(desc="fit", unit="step", total=options["iterations"] or 2000, leave=False) as bar:
+    with tqdm(desc="fit", unit="step", total=options["iterations"] or 2000, leave=False, disable=None) as bar:
 
         def tick(step: int, error: float) -> None:
             bar.update()

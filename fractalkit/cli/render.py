@@ -205,7 +205,7 @@ def _still(
                    "looks elsewhere", err=True)  # fmt: skip
     if buffer is not None:
         exposure.save(buffer)
-    picture = exposure.develop(transparent=transparent, threads=threads)
+    picture = develop(exposure, source, transparent=transparent, threads=threads)
     save_flame_picture(out, picture, bits=bits, text=texts(exposure.flame, exposure.seed, command_line(ctx)))
     h, w = picture.shape[:2]
     return {
@@ -214,6 +214,14 @@ def _still(
         "mean": float(picture[..., :3].mean()), "buffer": None if buffer is None else str(buffer),
         "command": command_line(ctx),
     }  # fmt: skip
+
+
+def develop(exposure: Exposure, source: str, *, transparent: bool = False, threads: int | None = None) -> Any:
+    """The picture of what was drawn; where its numbers overflow, a DataError that names the source."""
+    try:
+        return exposure.develop(transparent=transparent, threads=threads)
+    except DataError as error:
+        raise DataError(f"{source}: {error}; its brightness, gamma or weights are out of all proportion") from error
 
 
 def _sheet(
@@ -304,7 +312,7 @@ def load_flame(
 
         text = read_png_text(path)
         if FLAME_KEY in text and CODE_KEY not in text:
-            return choose(read_flames(text[FLAME_KEY].encode()), path, index, wanted)
+            return choose(read_flames(text[FLAME_KEY].encode(), str(path)), path, index, wanted)
     ifs = load_affine(source)
     if ifs.dim != 2:
         raise UsageError(f"{source}: a code in space; fractalkit ifs draws it")

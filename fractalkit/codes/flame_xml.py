@@ -59,8 +59,8 @@ SILENT = frozenset(
 _NUMBERS = {f.name: f.type for f in fields(Flame)}
 
 
-def read_flames(source: str | Path | bytes) -> list[Flame]:
-    """All flames of a file, or of its text as bytes.
+def read_flames(source: str | Path | bytes, name: str = "flame") -> list[Flame]:
+    """All flames of a file, or of its text as bytes, which sentences then call ``name``.
 
     What is unknown is kept, and named in one warning; rendering leaves it out.
 
@@ -69,7 +69,7 @@ def read_flames(source: str | Path | bytes) -> list[Flame]:
             value that cannot be: the sentence names the file, the flame and the field.
     """
     if isinstance(source, bytes):
-        name, data = "flame", source
+        data = source
     else:
         path = Path(source)
         name = str(path)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from fractalkit.errors import DataError, UsageError
 from fractalkit.files import atomic_path
@@ -121,9 +122,13 @@ def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu", arc
         raise UsageError(f"model: {str(name)!r} is a {architecture}, and what is needed here is a {wanted}")
     kind, config_kind = ARCHITECTURES[architecture]
     try:
-        model = kind(config_kind.from_dict(json.loads(about.get("config", ""))))
+        config = config_kind.from_dict(json.loads(about.get("config", "")))
         extra = json.loads(about.get("about", "{}"))
-    except (ValueError, RecursionError) as error:
+        if not isinstance(extra, dict):
+            raise ValueError("what it says about itself is no object")
+        with _Budget(2 * sum(t.numel() for t in tensors.values()) + (1 << 20)):
+            model = kind(config)
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: its configuration cannot be used: {error}") from error
     want = model.state_dict()
     wrong = sorted(set(want) ^ set(tensors)) or [k for k in want if want[k].shape != tensors[k].shape]
@@ -137,6 +142,28 @@ def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu", arc
     model.requires_grad_(False)
     model.about = extra  # type: ignore[assignment]
     return model
+
+
+class _Budget(TorchFunctionMode):
+    """Refuses new tensors beyond so many numbers in all: a configuration may promise far more than its file holds.
+
+    They are counted before anything is written into them, so that the system has not given their memory yet. (The meta
+    device would do, too, but its first use takes a second.)
+    """
+
+    FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand)
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.left = numbers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in self.FACTORIES:
+            self.left -= out.numel()
+            if self.left < 0:
+                raise DataError("it is of a larger network than the weights are")
+        return out
 
 
 def read_file(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

@@ -84,6 +84,7 @@ def accumulate(
     cumulative[:, -1] = 2.0
     table, scale = _colours(flame)
     table = table.ravel()
+    scale = np.append(scale, 0.0)  # the last one tells the loop to stop
     threads = max(1, min(threads or os.cpu_count() or 1, 1 + MAX_BUFFERS // out.nbytes, samples))
     # as many chains as flam3 starts for so many samples: where maps do not contract, it shows
     chains = min(CHAINS, max(16, samples // threads // RESTART))
@@ -95,13 +96,14 @@ def accumulate(
         state, picture = seeds[k].copy(), buffers[k].ravel()
         run(numbers, cumulative, table, scale, camera, state, shares[k], cells[0], cells[1], picture)
 
-    if threads == 1:
-        one(0)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) as pool:  # even for one: this thread has to hear a Ctrl-C
+        try:
             list(pool.map(one, range(threads)))
-        for b in buffers[1:]:
-            out += b
+        except BaseException:
+            scale[-1] = 1.0
+            raise
+    for b in buffers[1:]:
+        out += b
     return out
 
 

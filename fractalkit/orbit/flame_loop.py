@@ -71,6 +71,8 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
     done, turn, age, bads = 0, -FUSE, RESTART, 0
     while done < samples:
         if age >= RESTART:
+            if scale[2] != 0.0:  # somebody wants it to stop; looked at some times a second
+                break
             for k in range(ZERO, every):
 {start}
             for k in range({maps} + 1):

@@ -177,17 +177,19 @@ class Exposure:
                     raise DataError(f"{path}: holds no flame buffer; give a file that --buffer wrote")
                 histogram = np.array(file.get_tensor("histogram"))
             state = json.loads(meta["state"])
-            flame = read_flames(meta["flame"].encode())[0]
+            flame = read_flames(meta["flame"].encode(), str(path))[0]
             out = cls.empty(flame, int(state["seed"]))
             quality, batches = float(state["quality"]), int(state["batches"])
-        except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
             if isinstance(error, (DataError, UsageError)):
                 raise
             raise DataError(f"{path}: a damaged flame buffer ({error})") from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-        if histogram.shape != out.histogram.shape or histogram.dtype != np.float32 or not quality >= 0:
+        if histogram.shape != out.histogram.shape or histogram.dtype != np.float32 or not 0 <= quality <= 1e12:
             raise DataError(f"{path}: the buffer does not fit its flame; draw it anew")
+        if not (np.isfinite(histogram).all() and histogram.min() >= 0):
+            raise DataError(f"{path}: the buffer holds values that are not finite or negative; draw it anew")
         out.histogram, out.quality, out.batches = histogram, quality, batches
         return out
 

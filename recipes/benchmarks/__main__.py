@@ -57,7 +57,9 @@ ENTRIES = {
     "codec": Entry("Compression beside its peers", "codec rd {photographs} --efforts 1", "codec rd {photographs}"),
     "codec_parts": Entry("What its parts bring", None, "codec parts {photographs}"),
     "codec_speed": Entry("Its speed", "codec speed {picture}", "codec speed {picture}"),
-    "codec_fuzz": Entry("Damaged files", "codec fuzz -n 400", "codec fuzz"),
+    "fuzz": Entry(
+        "Damaged files", "fuzz --cases 100 --only fk-quadtree --only ply --only flame-xml --only model", "fuzz"
+    ),
     "neural": Entry(
         "Neural collages", "neural rd {photographs} --coin 1 --iterations 30 --name small",
         "neural rd {photographs} --coin 1",
