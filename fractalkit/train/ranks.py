@@ -79,6 +79,11 @@ def processes(device: torch.device) -> Iterator[Ranks]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
+    # Its functions have the group of all processes as a default argument, bound when they are imported, which the first
+    # optimiser does. Imported after init_process_group they keep the group for ever: Gloo's threads then outlive
+    # destroy_process_group, and one that still lets go of a tensor while the interpreter ends aborts the process.
+    from torch.distributed.nn import functional  # noqa: F401
+
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Ranks(device, dist.get_rank(), world)

@@ -99,11 +99,7 @@ def test_two_processes_compute_what_one_does_and_one_goes_on_from_two(tmp_path):
     two = tmp_path / "two"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command += ["-m", "tests.train.tiny", str(two), '{"parts": 2, "stop": 18}']
-    for _ in range(4):
-        done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False)
-        # Gloo's threads now and then abort a process that is starting or leaving; whatever else goes wrong counts
-        if done.returncode == 0 or "SIGABRT" not in done.stderr:
-            break
+    done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert existing_run(two)["state"]["step"] == 18
     run(two, parts=2, resume=True)
