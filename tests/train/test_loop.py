@@ -34,7 +34,7 @@ def one_thread():
 
 
 def run(out: Path, *, steps: int = 30, resume: bool = False, net: TinyVAE | None = None, **extra):
-    keys = {"stop", "minutes", "valid", "data", "progress"}
+    keys = {"stop", "minutes", "valid", "data", "progress", "ranks"}
     settings = SETTINGS | {"steps": steps} | {k: v for k, v in extra.items() if k not in keys}
     given = {"valid": pictures(20, seed=1)} | {k: v for k, v in extra.items() if k in keys - {"data"}}
     return train(net or model(), extra.get("data") or pictures(), out, TrainConfig(**settings), resume=resume, **given)
