@@ -88,6 +88,8 @@ def compress(
         raise UsageError(f"--quality: means nothing to --method {method}; give --bpp or --bytes")
     if psnr is not None and "psnr" not in fk.OPTIONS[method]:
         raise UsageError(f"--psnr: means nothing to --method {method}; give --bpp or --bytes")
+    if model is not None and Path(model).is_file():
+        options["model"] = str(Path(model).absolute())  # other machines work in folders of their own
     options |= aims | {"method": method}
     items = [
         {"source": str(f), "target": str(t), "options": options, "max_pixels": max_pixels, "alone": len(found) == 1}

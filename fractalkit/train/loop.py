@@ -138,7 +138,12 @@ def _train(
     if resume and (out / CHECKPOINT).exists():
         _check_data(out / CHECKPOINT, about)
         state.load(out / CHECKPOINT, first=ranks.first)
-    elif ranks.first:
+    if not ranks.agree(f"{config} {about['data_fingerprint']} {state.step}"):
+        raise DataError(
+            f"{out}: the processes differ in settings, data or checkpoint; on several machines they need a folder that "
+            "all of them share, and the same command"
+        )
+    if not (resume and (out / CHECKPOINT).exists()) and ranks.first:
         for name in (CHECKPOINT, BEST, LAST, LOG):
             (out / name).unlink(missing_ok=True)
     ranks.share_([*model.parameters(), *state.average.parameters()])
