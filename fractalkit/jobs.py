@@ -128,7 +128,7 @@ def _over_cluster(function: Callable[[Any], Any], items: Sequence[Any], address:
         from distributed import Client
         from distributed import as_completed as completed
     except ImportError:
-        raise UsageError("--cluster: needs Dask; install it with pip install 'fractalkit[cluster]'") from None
+        raise UsageError("--cluster: needs Dask; install it with pip install distributed") from None
     try:
         client = Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

@@ -22,7 +22,7 @@ Examples:
 
 Tabs: sample digits and look into them, make a photograph of itself, find a cloud's fractal, compress and zoom, breed
 flames. Everything happens on this machine, without a network; only this machine can reach the page. Ctrl-C ends it.
-Needs Gradio: pip install "fractalkit[demo]"."""
+Needs Gradio: pip install "gradio>=6,<7"."""
 )
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="[default: the first free one from 7860]")
 @click.option("--open/--no-open", "open_", default=True, show_default=True, help="Open the page in the browser.")
@@ -40,7 +40,7 @@ def demo(port: int | None, open_: bool, as_json: bool) -> None:
         try:
             import gradio  # noqa: F401
         except ImportError:
-            raise UsageError('demo: the page needs Gradio; pip install "fractalkit[demo]"') from None
+            raise UsageError('demo: the page needs Gradio; pip install "gradio>=6,<7"') from None
         import torch
 
         from fractalkit.demo.page import CSS, HEAD, UPLOAD, build, theme

@@ -266,4 +266,4 @@ def test_without_gradio(monkeypatch):
     monkeypatch.setitem(sys.modules, "gradio", None)
     answer = CliRunner().invoke(main, ["demo", "--no-open"])
     assert answer.exit_code == 2
-    assert 'pip install "fractalkit[demo]"' in answer.output
+    assert 'pip install "gradio>=6,<7"' in answer.output
