@@ -102,7 +102,7 @@ def refused_round(folder: Path, k: int) -> None:
 
 
 ROUNDS: list[tuple[Round, int]] = [
-    (codec_round, 400), (chaos_round, 60), (flame_round, 300), (sample_round, 60), (refused_round, 240),
+    (codec_round, 300), (chaos_round, 40), (flame_round, 200), (sample_round, 80), (refused_round, 400),
 ]  # fmt: skip
 
 
