@@ -6,7 +6,7 @@ MAX_LENGTH = 1000
 # what Pillow's decoders raise at damaged files, each in its own way
 PILLOW_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, TypeError, KeyError, IndexError,
-    RuntimeError, AttributeError, ZeroDivisionError,
+    RuntimeError, AttributeError, ZeroDivisionError, MemoryError,
 )  # fmt: skip
 
 
@@ -31,12 +31,12 @@ def one_line(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says in its first line.
+    """What another library's error says in its first line, or its kind where it says nothing.
 
     >>> first_line(OSError("cannot decode\\nhint: try again"))
     'cannot decode'
     """
-    return one_line((str(error).splitlines() or ["unknown"])[0])[:200]
+    return one_line((str(error).splitlines() or [type(error).__name__])[0])[:200]
 
 
 class DataError(FractalKitError, ValueError):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
 from fractalkit.models.vdvae import VDVAE, VDVAEConfig
@@ -49,6 +49,7 @@ def save_pretrained(
     Raises:
         DataError: the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     architecture = architecture_of(model)
@@ -66,8 +67,8 @@ def save_pretrained(
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata=about)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path}: cannot be written ({first_line(error)})") from error
 
 
 def architecture_of(model: nn.Module) -> str:

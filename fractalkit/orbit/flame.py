@@ -31,6 +31,7 @@ from fractalkit.errors import UsageError
 from fractalkit.orbit.flame_loop import CHAINS, RESTART, prepare
 
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
+FULL = 1 << 22  # a sum of samples in a cell
 
 
 def accumulate(
@@ -90,7 +91,10 @@ def accumulate(
     chains = min(CHAINS, max(16, samples // threads // RESTART))
     seeds = np.random.SeedSequence([seed, threads]).generate_state(threads * chains, np.uint64).reshape(threads, chains)
     shares = [samples * (k + 1) // threads - samples * k // threads for k in range(threads)]
-    buffers = [out] + [np.zeros_like(out) for _ in range(threads - 1)]
+    # float32 cannot count past 2^24 one by one: where cells are that full, samples are gathered apart and added at once
+    full = bool(out.max() > FULL)
+    buffers = [] if full else [out]
+    buffers += [np.zeros_like(out) for _ in range(threads - len(buffers))]
 
     def one(k: int) -> None:
         state, picture = seeds[k].copy(), buffers[k].ravel()
@@ -102,7 +106,7 @@ def accumulate(
         except BaseException:
             scale[-1] = 1.0
             raise
-    for b in buffers[1:]:
+    for b in buffers if full else buffers[1:]:
         out += b
     return out
 

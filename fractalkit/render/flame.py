@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 from fractalkit.render.flame_tone import Look, develop
 
@@ -144,7 +144,8 @@ class Exposure:
         return develop(self.histogram, look_of(self.flame, self.quality, transparent=transparent), threads=threads)
 
     def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` file from which :meth:`load` goes on."""
+        """Write a ``.safetensors`` file from which :meth:`load` goes on; a DataError where it cannot be written."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         from fractalkit.codes.flame_xml import to_xml
@@ -155,8 +156,11 @@ class Exposure:
             "flame": to_xml([self.flame]),
             "state": json.dumps({"quality": self.quality, "seed": self.seed, "batches": self.batches}),
         }
-        with atomic_path(path) as temporary:
-            save_file({"histogram": self.histogram}, temporary, metadata=meta)
+        try:
+            with atomic_path(path) as temporary:
+                save_file({"histogram": self.histogram}, temporary, metadata=meta)
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{path}: cannot be written ({first_line(error)})") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Exposure:

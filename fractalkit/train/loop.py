@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fractalkit.data.image_sets import ImageSet
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 from fractalkit.train.config import TrainConfig, learning_rate
 from fractalkit.train.folder import BEST, CHECKPOINT, LAST, LOG, own_folder
@@ -332,11 +333,10 @@ class _Run:
         try:
             with atomic_path(self.out / name) as temporary:
                 state.average.save_pretrained(temporary, about)  # type: ignore[operator]
-        except (OSError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "Safetensor" not in type(error).__name__:
-                raise
+        except (OSError, SafetensorError, DataError) as error:
             raise DataError(
-                f"{self.out / name}: cannot be written ({error}); the last checkpoint stands; "
+                f"{self.out / name}: cannot be written ({first_line(error.__cause__ or error)}); "
+                "the last checkpoint stands; "
                 "free some space, then go on with --resume"
             ) from error
 

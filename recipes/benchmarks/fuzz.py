@@ -302,7 +302,9 @@ def _fault(error: BaseException, path: Path) -> str:
         return f"the sentence is not one printable line of at most {MAX_SENTENCE} characters ({place})"
     inner: BaseException | None = error
     while inner is not None:
-        if isinstance(inner, MemoryError):
+        frames = traceback.extract_tb(inner.__traceback__)
+        # Pillow's decoders say so of sizes that they refuse themselves
+        if isinstance(inner, MemoryError) and "PIL" not in Path(frames[-1].filename).parts:
             return f"asked for more memory than there may be ({place})"
         inner = inner.__cause__ or inner.__context__
     return ""
