@@ -6,10 +6,10 @@
 Rates of the first table are of one thread, over its CPU seconds, compilation left out. The second is of a Dask
 scheduler and one or two workers of one thread on this machine, which take turns: jobs a second of wall time from the
 first that is done to the last, and the CPU seconds of a job, those of its worker and those of client and scheduler
-together. The third is of torchrun with one process or two, from the quicker quarter of the steps. On a machine that does
-other work, wall times say little; its load is written beside them. Bytes are counted by relays through which all that
-client, scheduler and workers say to one another passes; those of a job are the margin between many jobs and few, without
-the greetings.
+together. The third is of torchrun with one process or two, from the quicker quarter of the steps. On a machine that
+does other work, wall times say little; its load is written beside them. Bytes are counted by relays through which all
+that client, scheduler and workers say to one another passes; those of a job are the margin between many jobs and few,
+without the greetings.
 """
 
 from __future__ import annotations
@@ -191,6 +191,7 @@ class Relay:
     def __init__(self, target: int) -> None:
         self.target, self.bytes = target, 0
         self.lock = threading.Lock()
+        self.ends: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -203,6 +204,7 @@ class Relay:
             except OSError:
                 return
             far = socket.create_connection(("127.0.0.1", self.target))
+            self.ends += [near, far]
             for a, b in ((near, far), (far, near)):
                 a.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self.pass_on, args=(a, b), daemon=True).start()
@@ -216,9 +218,14 @@ class Relay:
                 b.sendall(data)
         except OSError:
             pass
-        for s in (a, b):
-            with suppress(OSError):
-                s.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            b.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """Pass on no more."""
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits there
+        for s in (self.listener, *self.ends):
+            s.close()
 
 
 def free_port() -> int:
@@ -278,7 +285,7 @@ class Dask:
             process.kill()
             process.wait()
         for r in self.relays:
-            r.listener.close()
+            r.close()
 
 
 def _cpu(process: psutil.Popen) -> float:
@@ -314,11 +321,11 @@ def kinds(folder: Path) -> dict[str, tuple[Callable[[Any], Any], Jobs]]:
     def render(n: int) -> list[dict[str, Any]]:
         options: dict[str, Any] = dict.fromkeys(("palette", "oversample", "device"))
         options |= {"size": (320, 240), "quality": 100.0, "bits": 8, "transparent": False, "seed": 0, "threads": 1}
-        one = {"source": str(flame), "index": None, "options": options, "command": "fractalkit render"}
+        one: dict[str, Any] = {"source": str(flame), "index": None, "options": options, "command": "fractalkit render"}
         return [one | {"target": str(folder / f"still{k}.png")} for k in range(n)]
 
     def sample(n: int) -> list[dict[str, Any]]:
-        one = {
+        one: dict[str, Any] = {
             "model": "vdvae_mnist", "from": None, "view": View(2048, 2048), "texts": {}, "temperature": 1.0,
             "device": "cpu", "force": True,
         }  # fmt: skip
@@ -330,7 +337,11 @@ def kinds(folder: Path) -> dict[str, tuple[Callable[[Any], Any], Jobs]]:
             old.unlink()
         motion = {"frames": n, "times": None, "loop": True, "blur": 1, "shutter": 0.5}
         draw = {"size": (320, 240), "quality": 100.0, "seed": 0, "threads": 1}
-        one = {"flames": flame.read_text(), "folder": str(folder / "film"), "options": {"motion": motion, "draw": draw}}
+        one: dict[str, Any] = {
+            "flames": flame.read_text(),
+            "folder": str(folder / "film"),
+            "options": {"motion": motion, "draw": draw},
+        }
         return [one | {"frame": k} for k in range(n)]
 
     return {

@@ -28,6 +28,8 @@ def test_a_relay_passes_on_all_and_counts_it():
         got = b""
         while data := s.recv(1 << 16):
             got += data
+    relay.close()
+    server.close()
     assert got == b"x" * 100_000 and relay.bytes == 200_000
 
 
