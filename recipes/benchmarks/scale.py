@@ -1,15 +1,16 @@
 """What one core does, what a second process brings, and what travels: from this, larger machines are reckoned.
 
-    python -m recipes.benchmarks.scale                    about 6 minutes
+    python -m recipes.benchmarks.scale                    about 5 minutes
     python -m recipes.benchmarks.scale --seconds 0.1 --jobs 6 --steps 3 --repeats 1          small
 
 Rates of the first table are of one thread, over its CPU seconds, compilation left out. The second is of a Dask
 scheduler and one or two workers of one thread on this machine, which take turns: jobs a second of wall time from the
 first that is done to the last, and the CPU seconds of a job, those of its worker and those of client and scheduler
-together. The third is of torchrun with one process or two, from the quicker quarter of the steps. On a machine that
-does other work, wall times say little; its load is written beside them. Bytes are counted by relays through which all
-that client, scheduler and workers say to one another passes; those of a job are the margin between many jobs and few,
-without the greetings.
+together. The third is of torchrun with one process or two, from the quicker quarter of the steps. Efficiency is that
+of two beside one, by wall time and by CPU seconds: what a job costs one worker alone over all that it costs where
+there are two. On a machine that does other work wall times say little; its load is written beside them. Bytes are
+counted by relays through which all that client, scheduler and workers say to one another passes. CPU seconds and bytes
+of a job are margins between many jobs and few, without start and greetings.
 """
 
 from __future__ import annotations
@@ -33,11 +34,12 @@ import psutil
 import torch
 
 from recipes.benchmarks.__main__ import FLAMES, ROOT, make_photographs
-from recipes.benchmarks.report import save, table
+from recipes.benchmarks.report import save, table, timed
 
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 SIDE = 1440
 BATCH = 64  # of training
+FEW = 4  # jobs, or steps, whose cost is taken off that of many
 H200_BF16, H200_BYTES = 989e12, 4.8e12  # dense operations and bytes a second, from its data sheet
 
 
@@ -351,7 +353,7 @@ def kinds(folder: Path) -> dict[str, tuple[Callable[[Any], Any], Jobs]]:
 
 
 def over_dask(jobs: int, repeats: int) -> list[dict[str, Any]]:
-    """Each kind of job with one worker and with two."""
+    """Each kind of job with one worker and with two; efficiency by wall time, and by what a job costs in all."""
     out: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -360,20 +362,23 @@ def over_dask(jobs: int, repeats: int) -> list[dict[str, Any]]:
             for name, (function, items) in kinds(folder).items():
                 got: dict[int, list[dict[str, float]]] = {1: [], 2: []}
                 for cluster in clusters.values():  # compiled in each worker
-                    drive(cluster, function, items(4))
+                    drive(cluster, function, items(FEW))
                 for _ in range(repeats):
                     for n, cluster in clusters.items():
                         got[n].append(drive(cluster, function, items(jobs)))
-                few = drive(clusters[2], function, items(4))["bytes"]
-                many = got[2][0]["bytes"]
+                few = {n: drive(cluster, function, items(FEW)) for n, cluster in clusters.items()}
                 one, two = (max(g["rate"] for g in got[n]) for n in (1, 2))
-                worker = [min(g["worker"] for g in got[n]) / jobs for n in (1, 2)]
-                rest = min(g["rest"] for g in got[2]) / jobs
+
+                def margin(what: str, n: int, got: Any = got, few: Any = few) -> float:
+                    return (min(g[what] for g in got[n]) - few[n][what]) / (jobs - FEW)
+
+                cost = [margin("worker", n) for n in (1, 2)]
+                rest = margin("rest", 2)
                 out.append(
                     {
-                        "job": name, "one worker, jobs/s": one, "two": two, "efficiency": two / (2 * one),
-                        "CPU s a job, one": worker[0], "CPU s, two": worker[1], "client and scheduler": rest,
-                        "bytes a job": round((many - few) / (jobs - 4)),
+                        "job": name, "one worker, jobs/s": one, "two": two, "by wall": two / (2 * one),
+                        "CPU s a job, one": cost[0], "CPU s, two": cost[1], "client and scheduler": rest,
+                        "by CPU": cost[0] / (cost[1] + rest), "bytes a job": round(margin("bytes", 2)),
                     }
                 )  # fmt: skip
         finally:
@@ -404,21 +409,33 @@ def over_ranks(steps: int) -> list[dict[str, Any]]:
     """Training by torchrun with one process and with two, of one thread each, on the same batches."""
     from fractalkit.data.mnist import PACKED
 
-    found = {}
+    rates, cost = {}, {}
     with tempfile.TemporaryDirectory() as place:
         bits = np.random.default_rng(0).integers(0, 256, (512, 98), np.uint8)
         np.savez(Path(place) / PACKED, train=bits, valid=bits[:8], test=bits[:8])
         for number in (1, 2):
-            words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), "-m", "fractalkit"]
-            words += ["train", "vdvae_mnist", "--data-dir", place, "--out", f"{place}/run", "--fresh", "--parts", "2"]
-            words += ["--batch", str(BATCH), "--steps", str(steps + 1), "--log-every", "1", "--valid-every", "0"]
-            words += ["--valid-items", "8", "--valid-batch", "8", "--threads", "1"]
-            subprocess.run([sys.executable, *words], env=ENV, check=True, capture_output=True)
-            lines = [json.loads(line) for line in (Path(place) / "run" / "log.jsonl").read_text().splitlines()]
-            clock = [line["seconds"] for line in lines if line["kind"] == "train"]
-            found[number] = BATCH / float(np.quantile(np.diff(clock), 0.25))
-    one, two = found[1], found[2]
-    return [{"job": "training", "one process, images/s": one, "two": two, "efficiency": two / (2 * one)}]
+            few, _ = torchrun(number, FEW, Path(place))
+            many, clock = torchrun(number, FEW + steps, Path(place))
+            rates[number] = BATCH / float(np.quantile(np.diff(clock), 0.25))
+            cost[number] = (many - few) / (steps * BATCH)
+    return [
+        {
+            "job": "training", "one process, images/s": rates[1], "two": rates[2], "by wall": rates[2] / (2 * rates[1]),
+            "CPU s an image, one": cost[1], "CPU s, two": cost[2], "by CPU": cost[1] / cost[2],
+        }
+    ]  # fmt: skip
+
+
+def torchrun(number: int, steps: int, place: Path) -> tuple[float, list[float]]:
+    """Train in so many processes: CPU seconds, and the clock of the loop after each step."""
+    words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), "-m", "fractalkit"]
+    words += ["train", "vdvae_mnist", "--data-dir", str(place), "--out", f"{place}/run", "--fresh", "--parts", "2"]
+    words += ["--batch", str(BATCH), "--steps", str(steps), "--log-every", "1", "--valid-every", "0"]
+    words += ["--valid-items", "8", "--valid-batch", "8", "--threads", "1"]
+    with timed() as t:
+        subprocess.run([sys.executable, *words], env=ENV, check=True, capture_output=True)
+    lines = [json.loads(line) for line in (place / "run" / "log.jsonl").read_text().splitlines()]
+    return t.cpu, [line["seconds"] for line in lines if line["kind"] == "train"]
 
 
 # ---- reckoned
