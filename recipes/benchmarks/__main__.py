@@ -67,6 +67,10 @@ ENTRIES = {
     "neural_times": Entry("Their times", None, "neural times {picture}"),
     "fractalize": Entry("Photographs made of themselves", "fractalize {photographs}", "fractalize {photographs}"),
     "flames": Entry("Flames beside flam3", None, "flames {flames}"),
+    "scale": Entry(
+        "One core, two processes, and what travels",
+        "scale --seconds 0.1 --jobs 6 --steps 3 --repeats 1", "scale",
+    ),
     "flame_speed": Entry("Their speed", "flame_speed samples {flames} --most 3", "flame_speed samples {flames}"),
 }  # fmt: skip
 
