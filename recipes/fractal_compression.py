@@ -158,8 +158,8 @@ for start in (face, np.random.default_rng(0).uniform(0, 255, grey.shape)):
 # %% [markdown]
 # Why is this picture near the hills? The encoder never looked at it. It made the *collage* $T x$ of the original near
 # the original $x$, one step only. The collage theorem does the rest: $|x - x^*| \le |x - T x| / (1 - \ell)$, where
-# $|\cdot|$ is the largest difference of pixels and $\ell$ the largest contrast. The bound is far too careful here, as it
-# nearly always is.
+# $|\cdot|$ is the largest difference of pixels and $\ell$ the largest contrast. The bound is far too careful here,
+# as it nearly always is.
 
 # %%
 fixed = x
