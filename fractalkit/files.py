@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fractalkit.errors import DataError
 
@@ -54,3 +55,19 @@ def check_writable(path: str | Path) -> None:
         raise DataError(f"{path}: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise DataError(f"{path}: the folder {path.parent} cannot be written to; choose another one")
+
+
+# Pillow knows more, among them EPS, for which it starts another program, whatever a file's suffix says
+PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "JPEG2000", "PPM")
+
+
+def open_picture(path: str | Path) -> Any:
+    """Pillow's image of a file in one of :data:`PICTURE_FORMATS`, opened and not yet decoded.
+
+    Raises:
+        OSError, and what else Pillow raises: another format, or damage.
+    """
+    from PIL import Image
+
+    Image.init()
+    return Image.open(path, formats=[f for f in PICTURE_FORMATS if f in Image.OPEN])

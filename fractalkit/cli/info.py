@@ -75,7 +75,7 @@ def describe_picture(path: Path) -> dict[str, Any]:
 
     texts = read_png_text(path)
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=["PNG"]) as image:
             width, height = image.size
     except (OSError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: is no picture that can be read ({error})") from error

@@ -11,6 +11,7 @@ import numpy as np
 
 from fractalkit.data.image_sets import SPLITS, ImageSet
 from fractalkit.errors import PILLOW_ERRORS, DataError, first_line
+from fractalkit.files import open_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 MAX_SOURCE_PIXELS = 150_000_000  # of one picture
@@ -87,7 +88,7 @@ def read_square(path: Path, size: int, channels: int, *, max_pixels: int | None 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
-            with Image.open(path) as opened:
+            with open_picture(path) as opened:
                 if opened.width * opened.height > max_pixels:
                     raise DataError(
                         f"{path}: {opened.width:,} x {opened.height:,} pixels are more than the "

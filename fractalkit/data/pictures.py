@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line
-from fractalkit.files import atomic_path
+from fractalkit.files import atomic_path, open_picture
 
 MAX_PIXELS = 1 << 28
 MAX_METADATA = 4 << 20  # of a profile or an EXIF block that is kept
@@ -55,7 +55,7 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             warnings.simplefilter("ignore")  # Pillow's own limit; ours is named by an option
             limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
             try:
-                with Image.open(path) as image:
+                with open_picture(path) as image:
                     if image.width * image.height > max_pixels:
                         raise DataError(
                             f"{path}: {image.width:,} x {image.height:,} pixels are more than the limit of "

@@ -223,7 +223,7 @@ def _from_hub(name: str) -> Path:
 
         logging.set_verbosity_error()  # it retries in many lines of its own
     except ImportError as error:
-        raise UsageError(f'model: {name!r} names a repository; `pip install huggingface_hub` to fetch it') from error
+        raise UsageError(f"model: {name!r} names a repository; `pip install huggingface_hub` to fetch it") from error
     try:
         return Path(hf_hub_download(name, "model.safetensors"))
     except Exception as error:

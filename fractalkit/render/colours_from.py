@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line
+from fractalkit.files import open_picture
 from fractalkit.render.palette import PALETTES, Palette, from_oklab, palette, to_linear, to_oklab, to_srgb
 
 Array = npt.NDArray[np.float64]
@@ -76,7 +77,7 @@ def from_picture(path: Path, *, colours: int = 12, seed: int = 0, max_pixels: in
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
-            with Image.open(path) as image:
+            with open_picture(path) as image:
                 if image.width * image.height > max_pixels:
                     raise DataError(
                         f"{path}: {image.width:,} x {image.height:,} pixels are more than a palette needs; "

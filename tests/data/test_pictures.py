@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fractalkit.data.images import read_square
 from fractalkit.data.pictures import read_picture, write_picture
 from fractalkit.errors import DataError, UsageError
+from fractalkit.render.colours_from import from_picture
 from tests.pictures import scene
 
 
@@ -91,3 +93,16 @@ def test_what_formats_cannot_hold_is_said(tmp_path):
     with pytest.raises(UsageError, match="suffix"):
         write_picture(tmp_path / "a.doc", scene(8, 8))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.jpg"]
+
+
+def test_programs_of_printers_are_not_run(tmp_path, monkeypatch):
+    path = tmp_path / "photo.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
+    from PIL import EpsImagePlugin
+
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *a, **k: started.append(a))
+    for read in (read_picture, lambda p: read_square(p, 8, 3), from_picture):
+        with pytest.raises(DataError, match=r"photo\.png: cannot be read"):
+            read(path)
+    assert not started
