@@ -7,13 +7,16 @@ dies, what it had not finished is handed out again.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from contextlib import contextmanager
+from multiprocessing import active_children, get_context
 from typing import Any
 
 from fractalkit.errors import DataError, FractalKitError, UsageError
+from fractalkit.interrupts import later
 
 TRIES = 3  # of an item whose worker died
 
@@ -45,6 +48,8 @@ def map_items(
 
 def attempt(function: Callable[[Any], Any], item: Any) -> Any:
     """The result, or the error where it is one of ours or the system's."""
+    if _stopped:
+        raise KeyboardInterrupt
     try:
         return function(item)
     except (FractalKitError, OSError, MemoryError) as error:
@@ -54,8 +59,11 @@ def attempt(function: Callable[[Any], Any], item: Any) -> Any:
 def _over_processes(function: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[tuple[int, Any]]:
     waiting = dict.fromkeys(range(len(items)), 0)
     while waiting:
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-            running = {pool.submit(attempt, function, items[i]): i for i in list(waiting)}
+        others = set(active_children())
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_hear_stop)
+        try:
+            with _deaf():
+                running = {pool.submit(attempt, function, items[i]): i for i in list(waiting)}
             try:
                 for future in as_completed(running):
                     i = running[future]
@@ -71,6 +79,48 @@ def _over_processes(function: Callable[[Any], Any], items: Sequence[Any], jobs: 
                             f"item {i + 1}: its process died {TRIES} times; see if memory ran out"
                         ) from None
                 jobs = max(1, jobs - 1)
+        except BaseException:
+            # Ctrl-C, or the caller wants no more: what is being done is left off, and tidies up behind itself
+            for child in set(active_children()) - others:
+                if child.pid is not None and hasattr(signal, "pthread_sigmask"):
+                    os.kill(child.pid, signal.SIGINT)
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+_stopped = False  # in a worker: that a Ctrl-C was heard
+
+
+def _hear_stop() -> None:
+    """In a new worker: an interrupt ends the item and all that would come after it, without a traceback."""
+
+    def stop(number: int, frame: Any) -> None:
+        global _stopped
+        if later(frame):
+            return
+        first, _stopped = not _stopped, True
+        while frame is not None:
+            if first and frame.f_code is attempt.__code__:
+                raise KeyboardInterrupt
+            frame = frame.f_back
+
+    signal.signal(signal.SIGINT, stop)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Processes that begin here hear of an interrupt once they ask for it, and this one after the block."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _over_cluster(function: Callable[[Any], Any], items: Sequence[Any], address: str) -> Iterator[tuple[int, Any]]:
@@ -78,7 +128,7 @@ def _over_cluster(function: Callable[[Any], Any], items: Sequence[Any], address:
         from distributed import Client
         from distributed import as_completed as completed
     except ImportError:
-        raise UsageError("--cluster: needs Dask; install it with pip install 'fractalkit[cluster]'") from None
+        raise UsageError("--cluster: needs Dask; install it with pip install distributed") from None
     try:
         client = Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:

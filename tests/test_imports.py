@@ -16,10 +16,11 @@ BASE = {"errors", "files"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "interrupts": set(),
     "core": {"errors"},
     "codec": BASE,
     "codes": BASE | {"codec"},
-    "jobs": BASE,
+    "jobs": BASE | {"interrupts"},
     "maps": BASE | {"core", "codes"},
     "orbit": BASE | {"core", "codes", "maps"},
     "fit": BASE | {"core", "codec", "codes", "maps", "orbit"},
@@ -29,7 +30,10 @@ ALLOWED = {
     "train": BASE | {"data"},  # any network with the right methods; knows none by name
     "models": BASE | {"codec", "core", "codes", "maps", "train"},  # a configuration says how it is trained
     "render": BASE | {"core", "codes", "maps", "orbit", "fit", "fk"},
-    "cli": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs", "fk"},
+    "demo": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "models", "fk"},
+    "cli": BASE
+    | {"interrupts", "core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs"}
+    | {"fk", "demo"},
     "__main__": {"cli"},
 }
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
+from fractalkit.cli.common import COMMAND_KEY, SEED_KEY, without
 from fractalkit.errors import DataError, UsageError
 from fractalkit.jobs import map_items
 
@@ -70,39 +73,95 @@ def targets(found: list[tuple[Path, Path]], out: Path | None, suffix: str) -> li
     return made
 
 
+Item = dict[str, Any]
+
+
+def is_there(item: Item) -> bool:
+    """Whether an item's ``target`` exists."""
+    return Path(item["target"]).exists()
+
+
+def is_made(path: Path, texts: Mapping[str, str], inputs: Sequence[str | Path], free: Mapping[str, int]) -> bool:
+    """Whether a picture is there, of the same seed and command, and none of what it is made of is younger.
+
+    Args:
+        texts: what the picture would carry.
+        inputs: files; names that are none are passed over.
+        free: options that the commands may differ in, with the number of values each has.
+    """
+    from fractalkit.render.png import read_png_text
+
+    try:
+        made = path.stat().st_mtime_ns
+        if any(os.stat(f).st_mtime_ns > made for f in inputs if os.path.exists(f)):
+            return False
+        there = read_png_text(path)
+    except (OSError, DataError):
+        return False
+    commands = [without(shlex.split(t.get(COMMAND_KEY, "")), free) for t in (there, texts)]
+    return commands[0] == commands[1] and there.get(SEED_KEY) == texts.get(SEED_KEY)
+
+
 def run(
-    work: Callable[[dict[str, Any]], dict[str, Any]],
-    items: list[dict[str, Any]],
+    work: Callable[[Item], Item],
+    items: list[Item],
     *,
     jobs: int | None,
     cluster: str | None,
     force: bool,
     bar: str,
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Do the items whose ``target`` is not yet there; results in order, and a sentence for each that failed."""
+    done: Callable[[Item], bool] = is_there,
+) -> tuple[list[Item], list[str]]:
+    """Do the items that are not yet done; results in order, and a sentence for each that failed.
+
+    Args:
+        work: makes an item's ``target`` of its ``source``; importable by its name.
+        done: whether that was done before; importable by its name. Asked here, and once more where the work is about to
+            be done: an item may come again whose worker died after it, before it could say so.
+        force: do them all.
+    """
     from tqdm import tqdm
 
-    results: dict[int, dict[str, Any]] = {}
+    results: dict[int, Item] = {}
     failures: dict[int, str] = {}
     waiting = []
+    once = len(items) > 1 and not force
     for i, item in enumerate(items):
-        if len(items) > 1 and not force and Path(item["target"]).exists():
-            results[i] = {"source": str(item["source"]), "target": str(item["target"]), "skipped": True}
+        if once and done(item):
+            results[i] = _skipped(item)
         else:
             Path(item["target"]).parent.mkdir(parents=True, exist_ok=True)
             waiting.append(i)
     if len(waiting) == 1 and cluster is None:
         jobs = 1
+    # machines of a cluster work in folders of their own
+    sent = [items[i] if cluster is None else items[i] | _absolute(items[i]) for i in waiting]
+    each = partial(_do_once, work, done) if once else work
     with tqdm(total=len(waiting), desc=bar, unit="file", disable=len(items) == 1 or None) as progress:
-        for k, result in map_items(work, [items[i] for i in waiting], jobs=jobs, cluster=cluster):
+        for k, result in map_items(each, sent, jobs=jobs, cluster=cluster):
             progress.update()
+            i = waiting[k]
             if isinstance(result, Exception):
                 if len(items) == 1:
                     raise result
-                failures[waiting[k]] = str(result)
+                failures[i] = str(result)
             else:
-                results[waiting[k]] = result
+                results[i] = result | {name: items[i][name] for name in ("source", "target")}
     return [results[i] for i in sorted(results)], [failures[i] for i in sorted(failures)]
+
+
+def _skipped(item: Item) -> Item:
+    return {"source": str(item["source"]), "target": str(item["target"]), "skipped": True}
+
+
+def _do_once(work: Callable[[Item], Item], done: Callable[[Item], bool], item: Item) -> Item:
+    return _skipped(item) if done(item) else work(item)
+
+
+def _absolute(item: Item) -> Item:
+    """The item's files by their full names; a source that is no file, such as a preset, keeps its name."""
+    paths = {"source": str(item["source"]), "target": str(item["target"])}
+    return {k: os.path.abspath(v) if k == "target" or os.path.exists(v) else v for k, v in paths.items()}
 
 
 def report_failures(failures: list[str], total: int) -> None:

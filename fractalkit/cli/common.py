@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,34 @@ if TYPE_CHECKING:
 CODE_KEY, SEED_KEY, COMMAND_KEY = "fractalkit:code", "fractalkit:seed", "fractalkit:command"
 
 
+WHERE = {
+    "--cluster": 1,
+    "--jobs": 1,
+    "--force": 0,
+}  # options that say where the work is done, not what, and their values
+
+
 def command_line(ctx: click.Context) -> str:
-    """How this command was called, as one would type it again."""
-    return shlex.join(["fractalkit", *(ctx.obj or {}).get("args", [])])
+    """How this command was called, as one would type it again; where the work was done is left out."""
+    return shlex.join(["fractalkit", *without((ctx.obj or {}).get("args", []), WHERE)])
+
+
+def without(words: Sequence[str], options: Mapping[str, int]) -> list[str]:
+    """The words of a command less some options, each given with the number of values that follow it.
+
+    >>> without(["sample", "-n", "3", "--seed=5", "--grid", "--cluster", "a"], {"-n": 1, "--seed": 1, "--cluster": 1})
+    ['sample', '--grid']
+    """
+    out: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        name, joined, _ = word.partition("=")
+        if name not in options or (joined and not name.startswith("--")):
+            out.append(word)
+        elif not joined:
+            for _ in range(options[name]):
+                next(rest, None)
+    return out
 
 
 def pick_device(name: str) -> torch.device:

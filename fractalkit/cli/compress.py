@@ -88,6 +88,8 @@ def compress(
         raise UsageError(f"--quality: means nothing to --method {method}; give --bpp or --bytes")
     if psnr is not None and "psnr" not in fk.OPTIONS[method]:
         raise UsageError(f"--psnr: means nothing to --method {method}; give --bpp or --bytes")
+    if model is not None and Path(model).is_file():
+        options["model"] = str(Path(model).absolute())  # other machines work in folders of their own
     options |= aims | {"method": method}
     items = [
         {"source": str(f), "target": str(t), "options": options, "max_pixels": max_pixels, "alone": len(found) == 1}
@@ -149,7 +151,7 @@ def _fitted(picture: Any, options: dict[str, Any]) -> Any:
 
     from fractalkit import fk
 
-    with tqdm(desc="fit", unit="step", total=options["iterations"] or 2000, leave=False) as bar:
+    with tqdm(desc="fit", unit="step", total=options["iterations"] or 2000, leave=False, disable=None) as bar:
 
         def tick(step: int, error: float) -> None:
             bar.update()

@@ -5,14 +5,18 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
 
 from fractalkit import __version__
 from fractalkit.errors import FractalKitError
+from fractalkit.interrupts import again, later
 
 COMMANDS = {
     "ifs": "fractalkit.cli.ifs:ifs",
@@ -26,6 +30,7 @@ COMMANDS = {
     "animate": "fractalkit.cli.animate:animate",
     "info": "fractalkit.cli.info:info",
     "train": "fractalkit.cli.train:train",
+    "demo": "fractalkit.cli.demo:demo",
     "completion": "fractalkit.cli.completion:completion",
 }
 
@@ -48,13 +53,48 @@ class LazyGroup(click.Group):
     def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
         words = list(args) if args is not None else sys.argv[1:]
         extra["standalone_mode"] = False
-        try:
-            # commands record in their outputs how they were called
-            code = super().main(args=words, prog_name=prog_name or "fractalkit", obj={"args": words}, **extra)
-            sys.stdout.flush()
-        except Exception as error:
-            _leave(error)
+        with _interrupts() as interrupted:
+            try:
+                # commands record in their outputs how they were called
+                code = super().main(args=words, prog_name=prog_name or "fractalkit", obj={"args": words}, **extra)
+                sys.stdout.flush()
+            except Exception as error:
+                # an interrupt in the middle of another library may come out of it as something else
+                _leave(click.exceptions.Abort() if interrupted() else error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """A function that says whether a Ctrl-C came; one that is lost in a callback, where nothing can be raised, is sent
+    again."""
+    came = False
+
+    def handle(number: int, frame: Any) -> None:
+        nonlocal came
+        if later(frame):
+            return
+        came = True
+        raise KeyboardInterrupt
+
+    def lost(what: Any) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            again()  # not here: what is raised in a hook is lost as well
+        else:
+            hook(what)
+
+    hook = sys.unraisablehook
+    try:
+        before = signal.signal(signal.SIGINT, handle)
+    except ValueError:  # not the main thread
+        yield lambda: False
+        return
+    sys.unraisablehook = lost
+    try:
+        yield lambda: came
+    finally:
+        sys.unraisablehook = hook
+        signal.signal(signal.SIGINT, before)
 
 
 def _leave(error: Exception) -> NoReturn:
@@ -113,4 +153,5 @@ def main() -> None:
     fractalkit render --random 12 -o sheet.png              twelve flames
     fractalkit zoom barnsley-fern -o dive.gif               without an end
     fractalkit info bunny.ifs.json          what a file holds
+    fractalkit demo                         to play with, in the browser
     """

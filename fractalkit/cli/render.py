@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,12 +51,14 @@ Examples:
   fractalkit render maps.csv                         rows of FractalDB
   fractalkit render sheep.flame --buffer sheep.safetensors --preview look.png
   fractalkit render sheep.safetensors --add-quality 500 -o sheep.png
+  fractalkit render sheep.flame pack.flame --all -o pictures   a picture of each flame; done ones are skipped
+  fractalkit render "*.flame" -o "{name}.tiff" --cluster tcp://10.0.0.1:8786
   fractalkit render --random 16 --seed 3 -o sheet.png          and sheet.flame
   fractalkit render sheep.flame --mutate 9 -o relatives.png
 
 Palettes: --palettes lists ours; any colour map of matplotlib, or a picture, will do as well."""
 )
-@click.argument("source", required=False, shell_complete=presets)
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=presets)
 @click.option("--index", type=click.IntRange(1), help="Which flame of a file of several, from 1.")
 @click.option("--name", "wanted", help="The flame of that name.")
 @click.option(
@@ -76,12 +79,18 @@ Palettes: --palettes lists ours; any colour map of matplotlib, or a picture, wil
 @click.option("--strength", type=float, default=1.0, show_default=True, help="Of --mutate.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 3), default=0, show_default=True, help="Fixes the picture.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1), help="[default: all]")
+@click.option("--threads", type=click.IntRange(1), help="[default: all; 1 where several are drawn]")
+@click.option("--all", "every", is_flag=True, help="Every flame of a file of several.")
+@click.option(
+    "--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes, for several.  [default: one a core]"
+)
+@click.option("--cluster", metavar="ADDRESS", help="Spread several over a Dask cluster.")
+@click.option("--force", is_flag=True, help="Of several, draw anew those that are there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
 @click.pass_context
 def render(
     ctx: click.Context,
-    source: str | None,
+    sources: tuple[str, ...],
     index: int | None,
     wanted: str | None,
     out: Path | None,
@@ -101,12 +110,16 @@ def render(
     seed: int,
     device: str,
     threads: int | None,
+    every: bool,
+    jobs: int | None,
+    cluster: str | None,
+    force: bool,
     as_json: bool,
 ) -> None:
     """A flame or a code, as a picture of any size.
 
     SOURCE is a .flame file, a code (.ifs.json, a picture of ours, the name of a preset), a csv of FractalDB's rows, or
-    a buffer that --buffer wrote.
+    a buffer that --buffer wrote. Several of them, a folder or a pattern give a picture each.
     """
     started = time.perf_counter()
     if palettes:
@@ -117,6 +130,19 @@ def render(
     for label, value in (("--quality", quality), ("--add-quality", add_quality)):
         if value is not None and not 0 < value <= 1e9:
             raise UsageError(f"{label}: expected a positive number of samples a pixel, got {value:g}")
+    source = sources[0] if sources else None
+    if every or cluster is not None or jobs is not None or _are_many(sources):
+        alone = {
+            "--index": index, "--name": wanted, "--add-quality": add_quality, "--buffer": buffer, "--preview": preview,
+            "--random": random_, "--mutate": mutate,
+        }  # fmt: skip
+        options = {
+            "size": size, "quality": quality, "palette": palette, "bits": int(bits), "transparent": transparent,
+            "oversample": oversample, "seed": seed, "device": None if device == "auto" else device,
+            "threads": threads or 1,
+        }  # fmt: skip
+        _many(sources, out, every, alone, options, jobs, cluster, force, as_json)
+        return
     if random_ is not None and (source is not None or mutate is not None):
         raise UsageError("--random: draws flames of its own; give no SOURCE and no --mutate with it")
     if source is None and random_ is None:
@@ -142,6 +168,35 @@ def render(
     else:
         click.echo(f"{result['output']}: {result['width']} x {result['height']}, quality {result['quality']:g}, "
                    f"{result['seconds']:.1f} s")  # fmt: skip
+
+
+def _are_many(sources: tuple[str, ...]) -> bool:
+    """Whether there are several, or one that stands for several: a folder or a pattern."""
+    if len(sources) != 1:
+        return len(sources) > 1
+    path = Path(sources[0])
+    return path.is_dir() or (has_magic(sources[0]) and not path.exists())
+
+
+def _many(
+    sources: tuple[str, ...], out: Path | None, every: bool, alone: dict[str, Any], options: dict[str, Any],
+    jobs: int | None, cluster: str | None, force: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """A picture of each; ``alone`` are options that this does not go with."""
+    from fractalkit.cli.batch import report_failures
+    from fractalkit.cli.render_many import render_all, report
+
+    for label, value in alone.items():
+        if value is not None:
+            raise UsageError(f"{label}: is for a single picture, not for several, --all, --jobs or --cluster")
+    if not sources:
+        raise UsageError("give a SOURCE: flames, codes, names of presets, a folder or a pattern")
+    results, failures = render_all(sources, out, every, options, jobs=jobs, cluster=cluster, force=force)
+    if not as_json:
+        report(results, failures)
+        return
+    emit({"files": results, "failed": failures})
+    report_failures(failures, len(results) + len(failures))
 
 
 def _still(
@@ -205,7 +260,7 @@ def _still(
                    "looks elsewhere", err=True)  # fmt: skip
     if buffer is not None:
         exposure.save(buffer)
-    picture = exposure.develop(transparent=transparent, threads=threads)
+    picture = develop(exposure, source, transparent=transparent, threads=threads)
     save_flame_picture(out, picture, bits=bits, text=texts(exposure.flame, exposure.seed, command_line(ctx)))
     h, w = picture.shape[:2]
     return {
@@ -214,6 +269,14 @@ def _still(
         "mean": float(picture[..., :3].mean()), "buffer": None if buffer is None else str(buffer),
         "command": command_line(ctx),
     }  # fmt: skip
+
+
+def develop(exposure: Exposure, source: str, *, transparent: bool = False, threads: int | None = None) -> Any:
+    """The picture of what was drawn; where its numbers overflow, a DataError that names the source."""
+    try:
+        return exposure.develop(transparent=transparent, threads=threads)
+    except DataError as error:
+        raise DataError(f"{source}: {error}; its brightness, gamma or weights are out of all proportion") from error
 
 
 def _sheet(
@@ -304,7 +367,7 @@ def load_flame(
 
         text = read_png_text(path)
         if FLAME_KEY in text and CODE_KEY not in text:
-            return choose(read_flames(text[FLAME_KEY].encode()), path, index, wanted)
+            return choose(read_flames(text[FLAME_KEY].encode(), str(path)), path, index, wanted)
     ifs = load_affine(source)
     if ifs.dim != 2:
         raise UsageError(f"{source}: a code in space; fractalkit ifs draws it")

@@ -95,10 +95,11 @@ Examples:
   fractalkit sample --model vdvae_mnist --interpolate 3 8 --frames 60 -o walk.gif
   fractalkit sample --model vdvae_mnist --from digit.png --res 700
   fractalkit sample --model vdvae_mnist --res 30000 -o poster.png
+  fractalkit sample --model vdvae_mnist -n 64 --res 28 -o "{seed}.png" --cluster tcp://10.0.0.1:8786
 
 Item i of a run has seed SEED + i: item 5 of "--seed 0 -n 64" is "--seed 5 -n 1", at every size. Pictures carry their
 seed and command, which fractalkit info shows. A name that holds {seed} (or {frame}) is a pattern; one name for
-several pictures is a sheet."""
+several pictures is a sheet. With --jobs or --cluster, pictures that are there already are not drawn again."""
 )
 @click.option(
     "--model",
@@ -140,6 +141,9 @@ several pictures is a sheet."""
 @click.option("--from", "source", type=click.Path(path_type=Path), help="Reconstruct this picture: light on dark.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 4096), metavar="N", help="Processor threads.")
+@click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes, of one thread each.")
+@click.option("--cluster", metavar="ADDRESS", help="Spread the pictures over a Dask cluster.")
+@click.option("--force", is_flag=True, help="With these, draw anew what is there.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option("--list", "list_", is_flag=True, help="List the models of the package.")
 @click.pass_context
@@ -161,6 +165,9 @@ def sample(
     source: Path | None,
     device: str,
     threads: int | None,
+    jobs: int | None,
+    cluster: str | None,
+    force: bool,
     as_json: bool,
     list_: bool,
 ) -> None:
@@ -185,10 +192,13 @@ def sample(
     box = _window(window, width, height)
     paths = _paths(out, stem, seed, n, grid, interpolate)
     sheet = interpolate is None and len(paths) == 1 and n > 1
+    if (cluster is not None or jobs is not None) and (sheet or interpolate is not None):
+        raise UsageError("--cluster and --jobs share out pictures of their own; name them by a pattern with {seed}")
     _affordable((width, height), window, n if sheet else 1, 0 if interpolate is None else frames or FRAMES)
 
     import torch
 
+    from fractalkit.cli.sample_jobs import draw
     from fractalkit.models.hub import from_pretrained
     from fractalkit.render.pictures import View, save_pictures, save_sheet
 
@@ -211,7 +221,20 @@ def sample(
         "model": model, "width": view.shape[1], "height": view.shape[0], "temperature": temperature,
         "kind": "binary" if not mean else "mean",
     }  # fmt: skip
-    if interpolate is not None:
+    if source is not None:
+        result["from"] = str(source)
+    if cluster is not None or jobs is not None:
+        from fractalkit.cli.sample_jobs import spread
+
+        if source is not None:
+            read(source, net)  # what is wrong with it is said here, once
+        seeds = [seed + i for i in range(n)]
+        drawn_now = spread(
+            model, seeds, paths, view, texts, temperature=temperature, source=source, device=device, jobs=jobs,
+            cluster=cluster, force=force,
+        )  # fmt: skip
+        result |= {"seeds": seeds, "drawn": drawn_now}
+    elif interpolate is not None:
         number = frames or FRAMES
         drawn = _walk(net, interpolate, number, temperature, view, many, progress)
         ends = "-".join(map(str, interpolate))
@@ -219,14 +242,7 @@ def sample(
         result |= {"interpolate": list(interpolate), "frames": number}
     else:
         seeds = [seed + i for i in range(n)]
-        generators = [torch.Generator().manual_seed(s) for s in seeds]
-        if source is not None:
-            x = _read(source, net)
-            h = net.infer(x.expand(n, -1, -1, -1), generators)
-            result["from"] = str(source)
-        else:
-            h = net.sample(generators, temperature)
-        pictures = [_picture(net, h[i : i + 1]) for i in range(n)]
+        pictures = draw(net, seeds, temperature, None if source is None else str(source))
         if not getattr(pictures[0], "fast", True):
             torch.set_num_threads(many)
         if sheet:
@@ -316,7 +332,8 @@ def _paths(
     return paths
 
 
-def _picture(net: VDVAE, h: torch.Tensor) -> Picture | Still:
+def picture_of(net: VDVAE, h: torch.Tensor) -> Picture | Still:
+    """What features ``[1, C, s, s]`` stand for."""
     from fractalkit.render.collage import Picture, Still
 
     if net.config.head == "collage":
@@ -324,7 +341,7 @@ def _picture(net: VDVAE, h: torch.Tensor) -> Picture | Still:
     return Still(net.draw(h, net.config.size, net.config.size)[0].cpu().numpy())
 
 
-def _read(path: Path, net: VDVAE) -> torch.Tensor:
+def read(path: Path, net: VDVAE) -> torch.Tensor:
     """A picture as the model wants it, ``[1, C, S, S]`` in [0, 1]; a warning where it looks like a negative."""
     import torch
 
@@ -360,7 +377,7 @@ def _walk(
     for k in range(frames):
         a, b = (torch.Generator().manual_seed(s) for s in ends)
         h = net.sample([Between(a, b, math.pi / 2 * k / (frames - 1))], temperature)
-        yield view.pixels(_picture(net, h), threads=threads)
+        yield view.pixels(picture_of(net, h), threads=threads)
         progress("walk", (k + 1) / frames)
 
 
@@ -384,4 +401,5 @@ def _report(result: dict[str, Any]) -> None:
         n = len(result["seeds"])
         what = "1 picture" if n == 1 else f"{n} pictures"
     names = outputs[0] if len(outputs) == 1 else f"{outputs[0]} … {outputs[-1]}"
-    click.echo(f"{names}: {what} of {result['width']} x {result['height']} in {result['seconds']:.2f} s")
+    now = f", {result['drawn']} drawn now," if "drawn" in result else ""
+    click.echo(f"{names}: {what} of {result['width']} x {result['height']}{now} in {result['seconds']:.2f} s")

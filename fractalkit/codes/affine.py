@@ -85,7 +85,10 @@ class AffineIFS:
         if not 0 < self.colour_speed <= 1:
             raise DataError(f"colour_speed: expected a number in (0, 1], got {self.colour_speed}")
         object.__setattr__(self, "offsets", t)
-        object.__setattr__(self, "weights", p / p.sum())
+        # weights that sum to one but for rounding stay as they are, so that a file's survive bit for bit
+        rounding = k * torch.finfo(p.dtype).eps
+        settled = not p.requires_grad and abs(float(p.sum()) - 1) <= rounding
+        object.__setattr__(self, "weights", p if settled else p / p.sum())
         object.__setattr__(self, "colours", c)
 
     # ---- shape and type

@@ -59,8 +59,8 @@ SILENT = frozenset(
 _NUMBERS = {f.name: f.type for f in fields(Flame)}
 
 
-def read_flames(source: str | Path | bytes) -> list[Flame]:
-    """All flames of a file, or of its text as bytes.
+def read_flames(source: str | Path | bytes, name: str = "flame") -> list[Flame]:
+    """All flames of a file, or of its text as bytes, which sentences then call ``name``.
 
     What is unknown is kept, and named in one warning; rendering leaves it out.
 
@@ -69,7 +69,7 @@ def read_flames(source: str | Path | bytes) -> list[Flame]:
             value that cannot be: the sentence names the file, the flame and the field.
     """
     if isinstance(source, bytes):
-        name, data = "flame", source
+        data = source
     else:
         path = Path(source)
         name = str(path)
@@ -325,8 +325,9 @@ def _palette(e: Element, where: str) -> tuple[np.ndarray, list[Element]]:
             out[index] = r / 255 * alpha, g / 255 * alpha, b / 255 * alpha, alpha
     known = np.nonzero(~np.isnan(out[:, 0]))[0]
     if not own:
-        if e.get("palette", "").strip().isdecimal():
-            found = numbered(int(e.get("palette", "")), _number(e.get("hue", "0"), f"{where}: hue"))
+        number = e.get("palette", "").strip()
+        if number.isdecimal() and len(number) < 10:
+            found = numbered(int(number), _number(e.get("hue", "0"), f"{where}: hue"))
             if found is not None:
                 return np.concatenate([found, np.ones((256, 1))], 1), own
         ramp = np.linspace(0, 1, 256)[:, None]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 
@@ -14,6 +16,11 @@ _POINTS = ("points", "xyz", "pos", "positions", "vertices", "cloud", "arr_0")
 _COLOURS = ("colours", "colors", "rgb", "color", "colour")
 _NORMALS = ("normals", "normal")
 _FACES = ("faces", "triangles")
+# what zipfile and NumPy's reader of headers, which is Python's own tokenizer, raise at damaged archives
+ARCHIVE_ERRORS = (
+    zipfile.BadZipFile, ValueError, TypeError, EOFError, KeyError, NotImplementedError, RuntimeError, OverflowError,
+    SyntaxError, TokenError, zlib.error,
+)  # fmt: skip
 
 
 def read_npy(path: Path, *, max_points: int) -> RawCloud:
@@ -25,7 +32,7 @@ def read_npy(path: Path, *, max_points: int) -> RawCloud:
     try:
         # mapped, so that a header that promises more than the file holds allocates nothing
         array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OverflowError, SyntaxError, TypeError) as error:
+    except (ValueError, EOFError, OverflowError, SyntaxError, TypeError, TokenError) as error:
         raise DataError(f"is not a NumPy array of numbers ({_first(error)}); save it with numpy.save") from None
     if not isinstance(array, np.ndarray):
         array.close()
@@ -51,9 +58,9 @@ def read_npz(path: Path, *, max_points: int) -> RawCloud:
                 found = next((k for k in keys if k in names), None)
                 if found is not None:
                     extra[what] = _member(archive, names[found], 8 * max_points)
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError) as error:
-        if isinstance(error, DataError):
-            raise
+    except DataError:
+        raise
+    except ARCHIVE_ERRORS as error:
         raise DataError(f"is not a NumPy archive of numbers ({_first(error)}); save it with numpy.savez") from None
     for what in ("colours", "normals"):
         if what in extra:

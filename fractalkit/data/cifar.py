@@ -75,8 +75,10 @@ def read_archive(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
                     found[name] = _rows(file, name)
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError) as error:
-        raise DataError(f"{path}: is no gzipped tar archive, or is cut short ({error}); fetch it anew") from error
+    except (OSError, EOFError, tarfile.TarError, zlib.error, ValueError, TypeError, KeyError, OverflowError) as error:
+        # tarfile's reader of headers stumbles over damaged ones in its own ways
+        why = ascii((str(error).splitlines() or ["no content"])[0])[1:-1][:100]
+        raise DataError(f"{path}: is no gzipped tar archive, or is cut short ({why}); fetch it anew") from error
     missing = [n for n in names if n not in found]
     if missing:
         raise DataError(f"{path}: lacks {missing[0]}; fetch {ARCHIVE}, the binary version, anew")

@@ -100,8 +100,9 @@ def load_cloud(path: str | Path, *, max_points: int = 50_000_000, mesh_samples: 
     try:
         if not path.stat().st_size:
             raise DataError("is empty (0 bytes); copy or export it again")
-        raw = _reader(suffix)(path, max_points=max_points)
-        return _finish(raw, path, mesh_samples, seed)
+        with np.errstate(all="ignore"):  # coordinates beyond all bounds are dropped and counted below
+            raw = _reader(suffix)(path, max_points=max_points)
+            return _finish(raw, path, mesh_samples, seed)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     except OSError as error:

@@ -118,7 +118,7 @@ class _Reader:
         colour = self.accessor(attributes["COLOR_0"]) if "COLOR_0" in attributes else None
         if colour is not None and colour.shape != (len(x), colour.shape[1]):
             raise DataError("has colours for only some vertices; export it again")
-        self.colours.append(None if colour is None else np.clip(colour[:, :3], 0, 1).astype(np.float32))
+        self.colours.append(None if colour is None else np.clip(np.nan_to_num(colour[:, :3]), 0, 1).astype(np.float32))
         mode = primitive.get("mode", 4)
         if mode in (4, 5, 6):
             order = np.arange(len(x))

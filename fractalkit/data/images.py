@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fractalkit.data.image_sets import SPLITS, ImageSet
-from fractalkit.errors import DataError
+from fractalkit.errors import PILLOW_ERRORS, DataError, first_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
 MAX_SOURCE_PIXELS = 150_000_000  # of one picture
@@ -75,22 +75,23 @@ def split_paths(paths: list[Path], folder: Path) -> dict[str, list[Path]]:
     return {split: sorted(part) for split, part in parts.items()}
 
 
-def read_square(path: Path, size: int, channels: int) -> np.ndarray:
+def read_square(path: Path, size: int, channels: int, *, max_pixels: int | None = None) -> np.ndarray:
     """The middle square of a picture, resampled, on white where it is transparent: ``[channels, size, size]`` uint8.
 
     Raises:
-        DataError: no picture, damaged, or more pixels than any camera takes.
+        DataError: no picture, damaged, or more pixels than ``max_pixels`` (None: than any camera takes).
     """
     from PIL import Image, ImageOps
 
+    max_pixels = MAX_SOURCE_PIXELS if max_pixels is None else max_pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
             with Image.open(path) as opened:
-                if opened.width * opened.height > MAX_SOURCE_PIXELS:
+                if opened.width * opened.height > max_pixels:
                     raise DataError(
                         f"{path}: {opened.width:,} x {opened.height:,} pixels are more than the "
-                        f"{MAX_SOURCE_PIXELS // 10**6} megapixels allowed; make it smaller"
+                        f"{max_pixels / 10**6:g} megapixels allowed; make it smaller"
                     )
                 opened.draft("RGB", (size, size))  # JPEG decodes at a fraction of its size
                 image = ImageOps.exif_transpose(opened)
@@ -101,8 +102,10 @@ def read_square(path: Path, size: int, channels: int) -> np.ndarray:
             image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
     except DataError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError, OverflowError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error}); leave it out or mend it") from error
+    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        raise DataError(
+            f"{path}: cannot be read as a picture ({first_line(error)}); leave it out or mend it"
+        ) from error
     return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
 
 

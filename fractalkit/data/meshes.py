@@ -11,6 +11,8 @@ from fractalkit.data.columns import RawCloud, unit_colours
 from fractalkit.data.ply import fan
 from fractalkit.errors import DataError
 
+MAX_INDEX = 1 << 62
+
 
 def sample_surface(
     vertices: np.ndarray, triangles: np.ndarray, n: int, *, colours: np.ndarray | None = None, seed: int = 0
@@ -79,6 +81,8 @@ def read_obj(path: Path, *, max_points: int) -> RawCloud:
                     # counted from 1; negative ones count back from the last vertex so far
                     indices += [i - 1 if i > 0 else len(rows) + i for i in face]
                     lengths.append(len(face))
+                    if not all(-MAX_INDEX < i < MAX_INDEX for i in face):
+                        raise ValueError
             except ValueError:
                 raise DataError(f"line {number} is not a line of an OBJ file: {line.strip()[:40]!a}") from None
             if len(rows) > max_points:
@@ -123,21 +127,21 @@ def read_off(path: Path, *, max_points: int) -> RawCloud:
                 row = next(rows)
                 n = int(row[0])
                 face = [int(w) for w in row[1 : n + 1]]
-                if n < 0 or len(face) < n:
+                if n < 0 or len(face) < n or not all(-MAX_INDEX < i < MAX_INDEX for i in face):
                     raise ValueError
                 indices += face
                 lengths.append(n)
-        except (ValueError, IndexError, StopIteration) as error:
-            if isinstance(error, DataError):
-                raise
+            rgb = None
+            if all(len(row) >= 6 for row in table) and magic.upper().startswith("C"):
+                rgb = unit_colours(np.array([[float(w) for w in row[3:6]] for row in table]))
+        except DataError:
+            raise
+        except (ValueError, IndexError, StopIteration):
             raise DataError("is an OFF file with rows missing or damaged; export it again") from None
     if points.ndim != 2 or points.shape[1] != 3:
         raise DataError("is an OFF file with rows missing or damaged; export it again")
-    colours = None
-    if all(len(row) >= 6 for row in table) and magic.upper().startswith("C"):
-        colours = unit_colours(np.array([[float(w) for w in row[3:6]] for row in table]))
     triangles = fan(np.array(indices, np.int64), np.array(lengths, np.int64)) if lengths else None
-    return RawCloud(points, colours, None, triangles, "OFF mesh")
+    return RawCloud(points, rgb, None, triangles, "OFF mesh")
 
 
 def read_stl(path: Path, *, max_points: int) -> RawCloud:

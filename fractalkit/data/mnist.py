@@ -7,11 +7,10 @@ import zipfile
 import zlib
 from pathlib import Path
 from typing import IO
-from zipfile import BadZipFile
 
 import numpy as np
 
-from fractalkit.data.arrays import _member
+from fractalkit.data.arrays import ARCHIVE_ERRORS, _member
 from fractalkit.data.fetch import Remote, fetch_all
 from fractalkit.data.image_sets import ImageSet, find_file
 from fractalkit.errors import DataError
@@ -153,16 +152,7 @@ def read_packed(path: Path, split: str) -> np.ndarray:
             bits = _member(archive, f"{split}.npy", MAX_PIXELS // (SIDE * SIDE))
     except DataError as error:
         raise DataError(f"{path}: {error}") from None
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        KeyError,
-        NotImplementedError,
-        RuntimeError,
-        BadZipFile,
-        zlib.error,
-    ) as error:
+    except (OSError, *ARCHIVE_ERRORS) as error:
         first = (str(error).splitlines() or ["no content"])[0]
         raise DataError(f"{path}: is not a NumPy archive ({first[:100]}); fetch it anew") from None
     if bits.ndim != 2 or bits.shape[1] != SIDE * SIDE // 8 or bits.dtype != np.uint8 or not len(bits):

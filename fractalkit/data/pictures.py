@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 
 MAX_PIXELS = 1 << 28
@@ -71,8 +71,8 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> Picture:
             samples = _upright(samples, turn)
     except DataError:
         raise
-    except (OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, TypeError, KeyError) as error:
-        first = (str(error).splitlines() or ["unknown"])[0]
+    except PILLOW_ERRORS as error:
+        first = first_line(error)
         raise DataError(
             f"{path}: cannot be read as a picture ({first}); give an undamaged PNG, JPEG or the like"
         ) from None

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
 from fractalkit.models.vdvae import VDVAE, VDVAEConfig
@@ -48,6 +49,7 @@ def save_pretrained(
     Raises:
         DataError: the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     architecture = architecture_of(model)
@@ -65,8 +67,8 @@ def save_pretrained(
     try:
         with atomic_path(path) as temporary:
             save_file(tensors, temporary, metadata=about)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path}: cannot be written ({first_line(error)})") from error
 
 
 def architecture_of(model: nn.Module) -> str:
@@ -121,9 +123,13 @@ def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu", arc
         raise UsageError(f"model: {str(name)!r} is a {architecture}, and what is needed here is a {wanted}")
     kind, config_kind = ARCHITECTURES[architecture]
     try:
-        model = kind(config_kind.from_dict(json.loads(about.get("config", ""))))
+        config = config_kind.from_dict(json.loads(about.get("config", "")))
         extra = json.loads(about.get("about", "{}"))
-    except (ValueError, RecursionError) as error:
+        if not isinstance(extra, dict):
+            raise ValueError("what it says about itself is no object")
+        with _Budget(2 * sum(t.numel() for t in tensors.values()) + (1 << 20)):
+            model = kind(config)
+    except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: its configuration cannot be used: {error}") from error
     want = model.state_dict()
     wrong = sorted(set(want) ^ set(tensors)) or [k for k in want if want[k].shape != tensors[k].shape]
@@ -137,6 +143,28 @@ def from_pretrained(name: str | Path, *, device: torch.device | str = "cpu", arc
     model.requires_grad_(False)
     model.about = extra  # type: ignore[assignment]
     return model
+
+
+class _Budget(TorchFunctionMode):
+    """Refuses new tensors beyond so many numbers in all: a configuration may promise far more than its file holds.
+
+    They are counted before anything is written into them, so that the system has not given their memory yet. (The meta
+    device would do, too, but its first use takes a second.)
+    """
+
+    FACTORIES = (torch.empty, torch.zeros, torch.ones, torch.full, torch.randn, torch.rand)
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self.left = numbers
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if func in self.FACTORIES:
+            self.left -= out.numel()
+            if self.left < 0:
+                raise DataError("it is of a larger network than the weights are")
+        return out
 
 
 def read_file(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
@@ -195,7 +223,7 @@ def _from_hub(name: str) -> Path:
 
         logging.set_verbosity_error()  # it retries in many lines of its own
     except ImportError as error:
-        raise UsageError(f'model: {name!r} names a repository; `pip install "fractalkit[hub]"` to fetch it') from error
+        raise UsageError(f'model: {name!r} names a repository; `pip install huggingface_hub` to fetch it') from error
     try:
         return Path(hf_hub_download(name, "model.safetensors"))
     except Exception as error:

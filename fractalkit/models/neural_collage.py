@@ -74,8 +74,10 @@ class NeuralCollageConfig:
         out = cls(**data)
         numbers = (out.weight, out.rho)
         wholes = (out.analysis, out.synthesis, out.collage_steps)
-        if not all(isinstance(v, (int, float)) and math.isfinite(v) for v in numbers) or not all(
-            isinstance(v, int) and 0 <= v <= 1 << 24 for v in wholes
+        if (
+            any(isinstance(v, bool) for v in numbers + wholes)
+            or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in numbers)
+            or not all(isinstance(v, int) and 0 <= v <= 1 << 24 for v in wholes)
         ):
             raise DataError("config: a value of another kind")
         if not (out.weight > 0 and 0 <= out.rho < 1 and 1 <= out.analysis <= 4096 and 1 <= out.synthesis <= 4096):

@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     from fractalkit.errors import UsageError
 
-    raise UsageError('the hub needs huggingface_hub; `pip install "fractalkit[hub]"` brings it') from error
+    raise UsageError('the hub needs huggingface_hub; `pip install huggingface_hub` brings it') from error
 
 from torch import nn
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
-from fractalkit.orbit.streams import CHAINS, Plan, plan
+from fractalkit.orbit.streams import CHAINS, MOST, Plan, plan
 
 ENGINES = ("auto", "torch", "numba", "triton")
 MAX_DEPTH = 64
@@ -108,8 +108,8 @@ def stream(
 
     Args, Raises: as :func:`sample`; pieces are multiples of 65,536 points but for the last.
     """
-    if n < 0:
-        raise UsageError(f"n: expected 0 or more points, got {n}")
+    if not 0 <= n <= MOST:
+        raise UsageError(f"n: expected 0 to {MOST:,} points, got {n}; take several seeds for more")
     if not 0 <= depth <= MAX_DEPTH:
         raise UsageError(f"depth: expected 0 to {MAX_DEPTH}, got {depth}")
     engine, where = pick_engine(engine, device)
@@ -249,8 +249,8 @@ def histogram(
 
     Other arguments and errors as :func:`sample`. The result does not depend on the number of threads.
     """
-    if n < 0:
-        raise UsageError(f"n: expected 0 or more points, got {n}")
+    if not 0 <= n <= MOST:
+        raise UsageError(f"n: expected 0 to {MOST:,} points, got {n}; take several seeds for more")
     cells = int(np.prod([int(s) for s in shape], dtype=object)) if shape else 0
     if len(shape) != ifs.dim or min(shape, default=0) < 1 or cells > MAX_CELLS:
         raise UsageError(f"shape: expected {ifs.dim} sides of at least 1 and at most {MAX_CELLS} cells, got {shape}")

@@ -31,6 +31,7 @@ from fractalkit.errors import UsageError
 from fractalkit.orbit.flame_loop import CHAINS, RESTART, prepare
 
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
+FULL = 1 << 22  # a sum of samples in a cell
 
 
 def accumulate(
@@ -84,24 +85,29 @@ def accumulate(
     cumulative[:, -1] = 2.0
     table, scale = _colours(flame)
     table = table.ravel()
+    scale = np.append(scale, 0.0)  # the last one tells the loop to stop
     threads = max(1, min(threads or os.cpu_count() or 1, 1 + MAX_BUFFERS // out.nbytes, samples))
     # as many chains as flam3 starts for so many samples: where maps do not contract, it shows
     chains = min(CHAINS, max(16, samples // threads // RESTART))
     seeds = np.random.SeedSequence([seed, threads]).generate_state(threads * chains, np.uint64).reshape(threads, chains)
     shares = [samples * (k + 1) // threads - samples * k // threads for k in range(threads)]
-    buffers = [out] + [np.zeros_like(out) for _ in range(threads - 1)]
+    # float32 cannot count past 2^24 one by one: where cells are that full, samples are gathered apart and added at once
+    full = bool(out.max() > FULL)
+    buffers = [] if full else [out]
+    buffers += [np.zeros_like(out) for _ in range(threads - len(buffers))]
 
     def one(k: int) -> None:
         state, picture = seeds[k].copy(), buffers[k].ravel()
         run(numbers, cumulative, table, scale, camera, state, shares[k], cells[0], cells[1], picture)
 
-    if threads == 1:
-        one(0)
-    else:
-        with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(threads) as pool:  # even for one: this thread has to hear a Ctrl-C
+        try:
             list(pool.map(one, range(threads)))
-        for b in buffers[1:]:
-            out += b
+        except BaseException:
+            scale[-1] = 1.0
+            raise
+    for b in buffers if full else buffers[1:]:
+        out += b
     return out
 
 

@@ -71,6 +71,8 @@ def run(N, cumulative, colours, scale, camera, state, samples, rows, columns, pi
     done, turn, age, bads = 0, -FUSE, RESTART, 0
     while done < samples:
         if age >= RESTART:
+            if scale[2] != 0.0:  # somebody wants it to stop; looked at some times a second
+                break
             for k in range(ZERO, every):
 {start}
             for k in range({maps} + 1):
@@ -379,7 +381,11 @@ def prepare(flame: Flame) -> tuple[Any, npt.NDArray[np.float64]]:
     return _load(text), numbers
 
 
-@lru_cache(maxsize=64)
+KEPT = 64  # loops; days of random flames would fill the memory with them
+_kept: list[str] = []
+
+
+@lru_cache(maxsize=KEPT)
 def _load(text: str) -> Any:
     """The loop of a text: from a file in the cache folder, so that what was compiled is found again, or from memory."""
     name = "flame_" + hashlib.sha256(text.encode()).hexdigest()[:20]
@@ -394,7 +400,10 @@ def _load(text: str) -> Any:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None and spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
+        sys.modules[name] = module  # what Numba looks for while it compiles
+        while len(_kept) >= KEPT:
+            sys.modules.pop(_kept.pop(0), None)
+        _kept.append(name)
         spec.loader.exec_module(module)
         return module.run
     except OSError:

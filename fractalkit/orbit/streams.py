@@ -22,6 +22,7 @@ from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
 
 CHAINS = 1 << 16
+MOST = CHAINS * ((1 << 32) - 1024)  # points of one seed: after 2^32 steps the numbers of a chain come again
 STRIDE = 0x9E3779B9  # φ above
 MIX1, MIX2 = 0x21F0AAAD, 0xD35A2D97  # odd multipliers with good avalanche in 32 bits
 _MIXING = 1e-6  # what is left of the start's influence after the burn-in, on average

@@ -28,7 +28,7 @@ class TorchWalker:
 
     def _draw(self) -> Tensor:
         """Map indices ``[CHAINS]`` of this step; 32-bit arithmetic in int64."""
-        u = (self.key1 + self.t * STRIDE) & _MASK
+        u = (self.key1 + (self.t * STRIDE & _MASK)) & _MASK
         u = ((u ^ (u >> 16)) * MIX1) & _MASK
         u = ((u ^ (u >> 15)) + self.key2) & _MASK
         u = (u * MIX2) & _MASK

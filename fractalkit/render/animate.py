@@ -93,12 +93,14 @@ def draw_frame(
 def frame_job(item: dict[str, object]) -> int:
     """A frame into its file: the work of one process, or of a machine of a cluster, which makes the flames anew."""
     from fractalkit.codes.flame_xml import read_flames
-    from fractalkit.render.film import save_frame
+    from fractalkit.render.film import FRAME, save_frame
 
-    flames = tuple(read_flames(str(item["flames"]).encode()))
-    frame, options = item["frame"], item["options"]
+    frame, options, folder = item["frame"], item["options"], Path(str(item["folder"]))
     assert isinstance(frame, int) and isinstance(options, dict)
+    if (folder / FRAME.format(frame)).is_file():  # by one that died before it could say so
+        return frame
+    flames = tuple(read_flames(str(item["flames"]).encode()))
     motion = Motion(flames, **options["motion"])
     pixels = draw_frame(motion, frame, **options["draw"])
-    save_frame(pixels, Path(str(item["folder"])), frame)
+    save_frame(pixels, folder, frame)
     return frame

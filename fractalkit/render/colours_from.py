@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line
 from fractalkit.render.palette import PALETTES, Palette, from_oklab, palette, to_linear, to_oklab, to_srgb
 
 Array = npt.NDArray[np.float64]
+MAX_PIXELS = 1 << 28  # of a picture that gives its colours
 
 # Many-hued, for the colour coordinate of a flame: neighbours differ, nothing is too dark to glow.
 HUED: dict[str, Palette] = {
@@ -63,22 +65,31 @@ def colour_table(source: str, *, seed: int = 0) -> Array:
     )
 
 
-def from_picture(path: Path, *, colours: int = 12, seed: int = 0) -> Array:
+def from_picture(path: Path, *, colours: int = 12, seed: int = 0, max_pixels: int = MAX_PIXELS) -> Array:
     """Colours drawn from a picture: the centres of its clusters in Oklab, along a short way through them.
 
     k-means of a thinned picture (Lloyd, 1982), started by distance (Arthur and Vassilvitskii, 2007); the way joins
     nearest neighbours and is untangled by reversals (2-opt), from the darkest to where it ends.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (256, 256))
-            small = image.convert("RGB")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
+            with Image.open(path) as image:
+                if image.width * image.height > max_pixels:
+                    raise DataError(
+                        f"{path}: {image.width:,} x {image.height:,} pixels are more than a palette needs; "
+                        "make it smaller"
+                    )
+                image.draft("RGB", (256, 256))
+                small = image.convert("RGB")
             small.thumbnail((128, 128))
             pixels = np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({error})") from error
+    except DataError:
+        raise
+    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
+        raise DataError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
     lab = to_oklab(to_linear(pixels))
     g = np.random.default_rng(seed)
     centres = lab[g.integers(len(lab))][None]

@@ -49,7 +49,7 @@ def save_film(frames: Iterable[Pixels], path: Path, *, fps: float = 30.0, text: 
     try:
         import av
     except ImportError:
-        raise UsageError(f"{path}: video needs PyAV; pip install 'fractalkit[film]', or write .gif or frames") from None
+        raise UsageError(f"{path}: video needs PyAV; pip install av, or write .gif or frames") from None
     from fractions import Fraction
 
     first: Pixels | None = None

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 from fractalkit.render.flame_tone import Look, develop
 
@@ -144,7 +144,8 @@ class Exposure:
         return develop(self.histogram, look_of(self.flame, self.quality, transparent=transparent), threads=threads)
 
     def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` file from which :meth:`load` goes on."""
+        """Write a ``.safetensors`` file from which :meth:`load` goes on; a DataError where it cannot be written."""
+        from safetensors import SafetensorError
         from safetensors.numpy import save_file
 
         from fractalkit.codes.flame_xml import to_xml
@@ -155,8 +156,11 @@ class Exposure:
             "flame": to_xml([self.flame]),
             "state": json.dumps({"quality": self.quality, "seed": self.seed, "batches": self.batches}),
         }
-        with atomic_path(path) as temporary:
-            save_file({"histogram": self.histogram}, temporary, metadata=meta)
+        try:
+            with atomic_path(path) as temporary:
+                save_file({"histogram": self.histogram}, temporary, metadata=meta)
+        except (OSError, SafetensorError) as error:
+            raise DataError(f"{path}: cannot be written ({first_line(error)})") from error
 
     @classmethod
     def load(cls, path: str | Path) -> Exposure:
@@ -177,17 +181,19 @@ class Exposure:
                     raise DataError(f"{path}: holds no flame buffer; give a file that --buffer wrote")
                 histogram = np.array(file.get_tensor("histogram"))
             state = json.loads(meta["state"])
-            flame = read_flames(meta["flame"].encode())[0]
+            flame = read_flames(meta["flame"].encode(), str(path))[0]
             out = cls.empty(flame, int(state["seed"]))
             quality, batches = float(state["quality"]), int(state["batches"])
-        except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as error:
+        except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
             if isinstance(error, (DataError, UsageError)):
                 raise
             raise DataError(f"{path}: a damaged flame buffer ({error})") from error
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-        if histogram.shape != out.histogram.shape or histogram.dtype != np.float32 or not quality >= 0:
+        if histogram.shape != out.histogram.shape or histogram.dtype != np.float32 or not 0 <= quality <= 1e12:
             raise DataError(f"{path}: the buffer does not fit its flame; draw it anew")
+        if not (np.isfinite(histogram).all() and histogram.min() >= 0):
+            raise DataError(f"{path}: the buffer holds values that are not finite or negative; draw it anew")
         out.histogram, out.quality, out.batches = histogram, quality, batches
         return out
 

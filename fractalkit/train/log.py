@@ -26,7 +26,7 @@ class JsonLog:
                 try:
                     if json.loads(line)["step"] <= step:
                         kept.append(line + "\n")
-                except (ValueError, TypeError, KeyError):
+                except (ValueError, TypeError, KeyError, RecursionError):
                     continue
         with atomic_path(path) as temporary:
             temporary.write_text("".join(kept), encoding="utf-8")

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from fractalkit.data.image_sets import ImageSet
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import DataError, UsageError, first_line
 from fractalkit.files import atomic_path
 from fractalkit.train.config import TrainConfig, learning_rate
 from fractalkit.train.folder import BEST, CHECKPOINT, LAST, LOG, own_folder
@@ -138,7 +139,12 @@ def _train(
     if resume and (out / CHECKPOINT).exists():
         _check_data(out / CHECKPOINT, about)
         state.load(out / CHECKPOINT, first=ranks.first)
-    elif ranks.first:
+    if not ranks.agree(f"{config} {about['data_fingerprint']} {state.step}"):
+        raise DataError(
+            f"{out}: the processes differ in settings, data or checkpoint; on several machines they need a folder that "
+            "all of them share, and the same command"
+        )
+    if not (resume and (out / CHECKPOINT).exists()) and ranks.first:
         for name in (CHECKPOINT, BEST, LAST, LOG):
             (out / name).unlink(missing_ok=True)
     ranks.share_([*model.parameters(), *state.average.parameters()])
@@ -327,11 +333,10 @@ class _Run:
         try:
             with atomic_path(self.out / name) as temporary:
                 state.average.save_pretrained(temporary, about)  # type: ignore[operator]
-        except (OSError, RuntimeError) as error:
-            if isinstance(error, RuntimeError) and "Safetensor" not in type(error).__name__:
-                raise
+        except (OSError, SafetensorError, DataError) as error:
             raise DataError(
-                f"{self.out / name}: cannot be written ({error}); the last checkpoint stands; "
+                f"{self.out / name}: cannot be written ({first_line(error.__cause__ or error)}); "
+                "the last checkpoint stands; "
                 "free some space, then go on with --resume"
             ) from error
 

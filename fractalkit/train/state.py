@@ -152,11 +152,35 @@ def read_head(path: Path) -> dict[str, Any]:
             raise DataError(f"{path}: is no checkpoint of a training run; weights are given with --init")
         if head.get("version") != str(VERSION):
             raise DataError(f"{path}: version {head.get('version')!r}; a newer FractalKit may read it")
-        return {key: json.loads(head[key]) for key in ("state", "config", "about")}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        found = {key: json.loads(head[key]) for key in ("state", "config", "about")}
+        _check_counters(found["state"])
+        if not isinstance(found["about"], dict) or not isinstance(found["config"], dict):
+            raise ValueError("its description is no object")
+        return found
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path}: is damaged or no checkpoint ({error}); start anew with --fresh") from error
+
+
+def _check_counters(state: Any) -> None:
+    """A ValueError where these are not what :meth:`TrainState.counters` gives."""
+    wholes = ("step", "seen", "updates", "skipped", "skipped_in_a_row", "best_step")
+    if not isinstance(state, dict) or set(state) != {*wholes, "best", "seconds", "window"}:
+        raise ValueError("its counters are not those of a run")
+    for key in wholes:
+        if not isinstance(state[key], int) or isinstance(state[key], bool) or not 0 <= state[key] < 1 << 63:
+            raise ValueError(f"{key} is {str(state[key])[:40]!r}, expected a whole number")
+    for key in ("seconds", *(["best"] if state["best"] is not None else [])):
+        if not isinstance(state[key], (int, float)) or isinstance(state[key], bool) or not abs(state[key]) < 1e300:
+            raise ValueError(f"{key} is {str(state[key])[:40]!r}, expected a number")
+    window = state["window"]
+    if not isinstance(window, dict) or not isinstance(window.get("steps"), int) or not 0 <= window["steps"] < 1 << 63:
+        raise ValueError("its window of the log is damaged")
+    for value in window["sums"].values() if isinstance(window.get("sums"), dict) else [None]:
+        if not isinstance(value, (int, float, list)):
+            raise ValueError("its window of the log is damaged")
+        torch.tensor(value, dtype=torch.float32)  # a TypeError or a ValueError for what is no array
 
 
 def load_weights(model: nn.Module, path: Path) -> None:

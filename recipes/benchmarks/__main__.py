@@ -5,8 +5,8 @@
     python -m recipes.benchmarks --full --photographs DIR --clouds DIR --mnist DIR --flames DIR
 
 Each benchmark runs in a process of its own, one after the other, since they measure time. What fails or lacks its data
-is named in the page and does not stop the rest. Small figures say that all works and about how fast; for comparisons take
-those of the full runs in recipes/benchmarks/results.
+is named in the page and does not stop the rest. Small figures say that all works and about how fast; for comparisons
+take those of the full runs in recipes/benchmarks/results.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ ENTRIES = {
     "codec": Entry("Compression beside its peers", "codec rd {photographs} --efforts 1", "codec rd {photographs}"),
     "codec_parts": Entry("What its parts bring", None, "codec parts {photographs}"),
     "codec_speed": Entry("Its speed", "codec speed {picture}", "codec speed {picture}"),
-    "codec_fuzz": Entry("Damaged files", "codec fuzz -n 400", "codec fuzz"),
+    "fuzz": Entry(
+        "Damaged files", "fuzz --cases 100 --only fk-quadtree --only ply --only flame-xml --only model", "fuzz"
+    ),
     "neural": Entry(
         "Neural collages", "neural rd {photographs} --coin 1 --iterations 30 --name small",
         "neural rd {photographs} --coin 1",
@@ -65,6 +67,10 @@ ENTRIES = {
     "neural_times": Entry("Their times", None, "neural times {picture}"),
     "fractalize": Entry("Photographs made of themselves", "fractalize {photographs}", "fractalize {photographs}"),
     "flames": Entry("Flames beside flam3", None, "flames {flames}"),
+    "scale": Entry(
+        "One core, two processes, and what travels",
+        "scale --seconds 0.1 --jobs 6 --steps 3 --repeats 1", "scale",
+    ),
     "flame_speed": Entry("Their speed", "flame_speed samples {flames} --most 3", "flame_speed samples {flames}"),
 }  # fmt: skip
 

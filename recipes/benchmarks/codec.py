@@ -1,11 +1,10 @@
-"""The fractal codec beside its peers: rate and distortion, speed, memory, and how it takes damaged files.
+"""The fractal codec beside its peers: rate and distortion, speed, memory.
 
     python -m recipes.benchmarks.codec rd FOLDER [--plot FILE.png]   PSNR at five rates, files as they are
     python -m recipes.benchmarks.codec luma FOLDER                   grey, 512 x 512 centres
     python -m recipes.benchmarks.codec parts FOLDER                  what each part of the codec brings
     python -m recipes.benchmarks.codec speed PICTURE                 seconds; beside the plain least-squares search
     python -m recipes.benchmarks.codec memory                        100 megapixels
-    python -m recipes.benchmarks.codec fuzz -n 20000                 damaged files
 
 Rates are those of whole files. A codec without a target is run at many settings and its PSNR interpolated linearly in
 the logarithm of the rate, picture by picture; ours is asked for the rate. PSNR is over all samples of RGB, or of luma
@@ -17,12 +16,9 @@ from __future__ import annotations
 import io
 import json
 import math
-import random
 import subprocess
 import sys
 import time
-import tracemalloc
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,7 +31,6 @@ from scipy.ndimage import gaussian_filter
 from fractalkit.codes.quadtree import QuadtreeCode
 from fractalkit.data.images import list_pictures
 from fractalkit.data.pictures import read_picture
-from fractalkit.errors import FractalKitError
 from fractalkit.fit.quadtree import EFFORTS, Effort, encode
 from fractalkit.maps.quadtree import decode
 from recipes.benchmarks.report import peak_memory, save, table
@@ -438,140 +433,6 @@ def memory(side: int, effort: int, inside: bool) -> None:
             }
         )
     )
-
-
-def mutated(data: bytes, rng: random.Random, others: list[bytes]) -> tuple[bytes, str]:
-    """A damaged file, and how; half of those that keep their length get their checksums repaired."""
-    kind = rng.choice(("flip", "flip", "cut", "splice", "grow", "zero", "header"))
-    b = bytearray(data)
-    if kind == "flip":
-        for _ in range(rng.choice((1, 1, 2, 8, 64))):
-            b[rng.randrange(len(b))] ^= 1 << rng.randrange(8)
-    elif kind == "cut":
-        del b[rng.randrange(len(b)) :]
-    elif kind == "splice":
-        other = rng.choice(others)
-        i, j = rng.randrange(len(b)), rng.randrange(len(other))
-        n = rng.randrange(1, 200)
-        b[i : i + n] = other[j : j + n]
-    elif kind == "grow":
-        i = rng.randrange(len(b) + 1)
-        b[i:i] = rng.randbytes(rng.randrange(1, 100))
-    elif kind == "zero":
-        i = rng.randrange(len(b))
-        n = rng.randrange(1, 400)
-        b[i : i + n] = bytes(len(b[i : i + n]))
-    else:
-        b[rng.randrange(4, min(len(b), 48))] = rng.randrange(256)
-    if rng.random() < 0.5:
-        repaired = repair(bytes(b))
-        if repaired is not None:
-            return repaired, kind + ", checksums repaired"
-    return bytes(b), kind
-
-
-def repair(data: bytes) -> bytes | None:
-    """The file with the checksums that its bytes should have, or None where its header cannot be walked."""
-    b = bytearray(data)
-    try:
-        at = 6
-
-        def varint() -> int:
-            nonlocal at
-            out = shift = 0
-            while True:
-                byte = b[at]
-                at += 1
-                out |= (byte & 127) << shift
-                shift += 7
-                if byte < 128 or shift > 35:
-                    return out
-
-        for _ in range(4):
-            varint()
-        for _ in range(2):
-            n = varint()
-            at += n
-        places = []
-        for _ in range(min(varint(), 10_000)):
-            n = varint()
-            places.append((at, n))
-            at += 4
-        start = at + 4
-        for place, n in places:
-            b[place : place + 4] = zlib.crc32(b[start : start + n]).to_bytes(4, "little")
-            start += n
-        b[at : at + 4] = zlib.crc32(b[:at]).to_bytes(4, "little")
-    except IndexError:
-        return None
-    return bytes(b) if len(b) >= at + 4 else None
-
-
-def fuzz_pictures() -> list[bytes]:
-    """Small files of many kinds."""
-    rng = np.random.default_rng(0)
-    y, x = np.indices((72, 88))
-    base = 120 + 60 * np.sin(x / 7) * np.cos(y / 9) + 20 * ((x // 12 + y // 12) % 2)
-    rgb = np.stack([base, np.roll(base, 9, 0), np.roll(base, 9, 1)], -1) + rng.normal(0, 4, (72, 88, 3))
-    a = rgb.clip(0, 255).astype(np.uint8)
-    alpha = np.dstack([a, (255 * (x > 30)).astype(np.uint8)])
-    deep = (rgb.clip(0, 255) * 257).astype(np.uint16)
-    made = [
-        encode(a, quality=50, effort=6),
-        encode(a, quality=70, effort=1, chroma="full"),
-        encode(a[..., 0], quality=40, effort=6),
-        encode(alpha, quality=45, effort=4),
-        encode(deep, quality=45, effort=1),
-        encode(a[:1, :1]),
-        encode(a, quality=50, method="pifs"),
-        encode(a, quality=50, effort=6, metadata={"icc": rng.bytes(200), "exif": b"Exif\0\0" + rng.bytes(50)}),
-    ]
-    return [c.to_bytes() for c in made]
-
-
-@main.command()
-@click.option("-n", default=20_000, show_default=True)
-@click.option("--seed", default=0, show_default=True)
-def fuzz(n: int, seed: int) -> None:
-    """Each damaged file gives a sentence or a picture, in bounded time and memory."""
-    rng = random.Random(seed)
-    files = fuzz_pictures()
-    outcome: dict[str, dict[str, int]] = {}
-    slowest = 0.0
-    limit = 1 << 18
-    tracemalloc.start()
-    most = 0
-    for i in range(n):
-        data, kind = mutated(files[i % len(files)], rng, files)
-        partial = rng.random() < 0.3
-        began = time.process_time()
-        try:
-            picture = decode(QuadtreeCode.from_bytes(data, max_pixels=limit, partial=partial))
-            assert picture.size > 0
-            what = "picture"
-        except FractalKitError as error:
-            assert str(error) and "\n" not in str(error)
-            what = "sentence"
-        slowest = max(slowest, time.process_time() - began)
-        row = outcome.setdefault(kind, {"picture": 0, "sentence": 0})
-        row[what] += 1
-        if i % 500 == 0:
-            most = max(most, tracemalloc.get_traced_memory()[1])
-            tracemalloc.reset_peak()
-            click.echo(f"{i} of {n}", err=True)
-    most = max(most, tracemalloc.get_traced_memory()[1])
-    rows: list[dict[str, Any]] = [{"damage": k, **v} for k, v in sorted(outcome.items())]
-    put(rows)
-    total = {k: sum(int(r[k]) for r in rows) for k in ("picture", "sentence")}
-    summary = {
-        "files": n,
-        **total,
-        "other": n - sum(total.values()),
-        "slowest CPU s": slowest,
-        "peak traced MiB": most / 2**20,
-    }
-    put([summary])
-    save("codec_fuzz", rows, summary=summary, max_pixels=limit, seed=seed)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def one_thread():
 
 
 def run(out: Path, *, steps: int = 30, resume: bool = False, net: TinyVAE | None = None, **extra):
-    keys = {"stop", "minutes", "valid", "data", "progress"}
+    keys = {"stop", "minutes", "valid", "data", "progress", "ranks"}
     settings = SETTINGS | {"steps": steps} | {k: v for k, v in extra.items() if k not in keys}
     given = {"valid": pictures(20, seed=1)} | {k: v for k, v in extra.items() if k in keys - {"data"}}
     return train(net or model(), extra.get("data") or pictures(), out, TrainConfig(**settings), resume=resume, **given)
@@ -99,11 +99,7 @@ def test_two_processes_compute_what_one_does_and_one_goes_on_from_two(tmp_path):
     two = tmp_path / "two"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command += ["-m", "tests.train.tiny", str(two), '{"parts": 2, "stop": 18}']
-    for _ in range(4):
-        done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False)
-        # Gloo's threads now and then abort a process that is starting or leaving; whatever else goes wrong counts
-        if done.returncode == 0 or "SIGABRT" not in done.stderr:
-            break
+    done = subprocess.run(command, cwd=ROOT, env=ENV, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert existing_run(two)["state"]["step"] == 18
     run(two, parts=2, resume=True)

@@ -1,0 +1,386 @@
+"""The page: five tabs of Gradio over what work does."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from fractalkit.demo import work
+from fractalkit.demo.shelf import Shelf
+from fractalkit.errors import FractalKitError
+
+UPLOAD = "32mb"
+WAITING = 24  # of those who wait; more are told to come back
+PRESETS = ("sierpinski-tetrahedron", "barnsley-fern", "heighway-dragon", "fern-3d", "tree-3d", "nautilus")
+ZOOM = 3.0  # times nearer, a click
+
+# heavy work is done one piece at a time, looking closer another: a fit of half a minute does not stop a zoom
+WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "work"}
+LOOK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "look", "show_progress": "minimal"}
+
+# browsers offer WebGPU on machines where it then fails and the view in space stays black; WebGL is enough for points
+HEAD = "<script>delete Navigator.prototype.gpu;</script>"
+
+CSS = """
+.gradio-container { max-width: 1240px !important; margin: auto; }
+#head h1 { font-size: 1.9rem; margin: .3em 0 0; letter-spacing: -.02em; }
+#head p { opacity: .75; margin: .2em 0 .6em; }
+.looked img { cursor: zoom-in; image-rendering: auto; }
+footer { display: none !important; }
+"""
+
+
+def theme() -> Any:
+    """Fonts of the reader's own machine: the page asks nothing of the network."""
+    fonts = ("ui-sans-serif", "system-ui", "sans-serif")
+    return gr.themes.Base(
+        primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=fonts,
+        font_mono=("ui-monospace", "Menlo", "monospace"), radius_size="lg",
+    ).set(button_primary_background_fill="*primary_600", button_primary_text_color="white")  # fmt: skip
+
+
+@contextmanager
+def told(*paths: str | None) -> Iterator[None]:
+    """Errors as one sentence on the page, with the names that people gave their files in place of where they lie."""
+    try:
+        yield
+    except Exception as error:
+        if os.environ.get("FRACTALKIT_DEBUG"):
+            traceback.print_exception(error)
+        if isinstance(error, FractalKitError):
+            sentence = str(error)
+        elif isinstance(error, MemoryError):
+            sentence = "there is not enough memory for that; take a smaller picture"
+        else:
+            sentence = f"unexpected {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+        for path in paths:
+            if path:
+                sentence = sentence.replace(path, Path(path).name)
+        raise gr.Error(sentence, duration=None, title="That did not work", print_exception=False) from None
+
+
+def saying(progress: gr.Progress) -> Callable[[str, float], None]:
+    """A bar that a job moves."""
+    return lambda word, share: progress(min(max(share, 0.0), 1.0), desc=word)
+
+
+def photograph(name: str) -> Any:
+    """An upload as it is: what reads it says what is wrong with it, and stops at what is too large."""
+    image = gr.Image(_photo(), sources=["upload", "clipboard"], label="Photograph", elem_id=name)
+    # Gradio would decode it first, whatever its size; a subclass would have Gradio write files into the package
+    setattr(image, "preprocess", lambda payload: None if payload is None else payload.path)  # noqa: B010
+    return image
+
+
+class LookedAt:
+    """Pictures that one looks into: a click goes nearer, buttons go back."""
+
+    def __init__(self, name: str, labels: tuple[str, ...]) -> None:
+        self.state = gr.State(None, time_to_live=3600)
+        with gr.Row():
+            self.images = [
+                gr.Image(
+                    label=label, format="png", interactive=False, elem_id=f"{name}-{k}", elem_classes="looked",
+                    alt_text=f"{label}; a click goes nearer", buttons=["download", "fullscreen"],
+                )
+                for k, label in enumerate(labels)
+            ]  # fmt: skip
+        with gr.Row():
+            self.out = gr.Button("Farther", size="sm", elem_id=f"{name}-out")
+            self.whole = gr.Button("The whole", size="sm", elem_id=f"{name}-whole")
+        self.where = gr.Markdown("Click into the picture to go nearer.", elem_id=f"{name}-where")
+        self.outputs = [self.state, self.where, *self.images]
+        for image in self.images:
+            image.select(self._nearer, self.state, self.outputs, show_progress_on=self.images, **LOOK)
+        self.out.click(self._farther, self.state, self.outputs, show_progress_on=self.images, **LOOK)
+        self.whole.click(self._all, self.state, self.outputs, show_progress_on=self.images, **LOOK)
+
+    def show(self, look: work.Look) -> list[Any]:
+        """Values for ``outputs``."""
+        m = look.magnification
+        side = work.SIDE * m
+        text = f"Magnified {m:,.3g} times: the whole would be {side:,.0f} pixels wide. Click to go nearer."
+        if m >= look.deepest * 0.999:
+            text = f"Magnified {m:,.3g} times, as far as it goes here."
+        return [look, text if m > 1.001 else "Click into the picture to go nearer.", *look.pictures()]
+
+    def _nearer(self, look: work.Look | None, event: gr.SelectData) -> list[Any]:
+        if look is None:
+            return [gr.skip()] * len(self.outputs)
+        with told():
+            aspect = look.things[0].aspect
+            width, height = (work.SIDE, work.SIDE * aspect) if aspect <= 1 else (work.SIDE / aspect, work.SIDE)
+            return self.show(look.nearer(event.index[0] / width, event.index[1] / height, ZOOM))
+
+    def _farther(self, look: work.Look | None) -> list[Any]:
+        if look is None:
+            return [gr.skip()] * len(self.outputs)
+        with told():
+            return self.show(look.nearer(0.5, 0.5, 1 / ZOOM))
+
+    def _all(self, look: work.Look | None) -> list[Any]:
+        if look is None:
+            return [gr.skip()] * len(self.outputs)
+        with told():
+            return self.show(work.Look.at(*look.things, deepest=look.deepest))
+
+
+def build(shelf: Shelf) -> gr.Blocks:
+    """The whole page; files to download lie on the shelf."""
+    with gr.Blocks(title="FractalKit", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
+        gr.Markdown(
+            "# FractalKit\nData as the fixed point of a map that shrinks space. All of it is made on this machine, and "
+            "nothing leaves it.",
+            elem_id="head",
+        )
+        with gr.Tab("Sample", id="sample"):
+            _sample()
+        with gr.Tab("Fractalize", id="fractalize"):
+            _fractalize(shelf)
+        with gr.Tab("Cloud to fractal", id="cloud"):
+            _cloud(shelf)
+        with gr.Tab("Compress and zoom", id="compress"):
+            _compress(shelf)
+        with gr.Tab("Flames", id="flames"):
+            _flames(shelf)
+    page.queue(max_size=WAITING, api_open=False)
+    return page
+
+
+def _photo() -> str:
+    """A picture to begin with, which matplotlib brings along."""
+    from matplotlib import cbook
+
+    return str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
+
+
+def _sample() -> None:
+    gr.Markdown(
+        "A network that learned handwritten digits of 28 x 28 pixels draws them as fixed points, which have every "
+        "resolution. Choose one, and look into it."
+    )
+    with gr.Row():
+        with gr.Column(scale=2):
+            with gr.Row():
+                seed = gr.Number(0, label="First seed", precision=0, minimum=0, maximum=2**40, elem_id="sample-seed")
+                temperature = gr.Slider(0, 1.2, 1.0, step=0.05, label="Temperature")
+            button = gr.Button("Draw sixteen", variant="primary", elem_id="sample-go")
+            sheet = gr.Gallery(
+                label="Samples", columns=4, height=520, allow_preview=False, format="png", elem_id="sample-sheet",
+                object_fit="contain", interactive=False, buttons=[],
+            )  # fmt: skip
+        with gr.Column(scale=3):
+            looked = LookedAt("sample", ("The digit",))
+
+    def many(seed: int, temperature: float, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+        with told():
+            made = work.digits(int(seed or 0), 16, temperature, saying(progress))
+            return [made, *looked.show(work.digit(int(seed or 0), temperature))]
+
+    def one(seed: int, temperature: float, event: gr.SelectData) -> list[Any]:
+        with told():
+            return looked.show(work.digit(int(seed or 0) + event.index, temperature))
+
+    button.click(many, [seed, temperature], [sheet, *looked.outputs], show_progress_on=sheet, **WORK)
+    sheet.select(one, [seed, temperature], looked.outputs, show_progress_on=looked.images, **LOOK)
+
+
+def _fractalize(shelf: Shelf) -> None:
+    gr.Markdown("Every tile shows the whole picture, and each of its tiles does so again, at every depth.")
+    with gr.Row():
+        with gr.Column(scale=2):
+            source = photograph("fractalize-in")
+            tiles = gr.Slider(4, 128, 48, step=1, label="Tiles along a side", elem_id="fractalize-tiles")
+            texture = gr.Slider(0, 0.9, 0.5, step=0.05, label="Texture: more of the tiles")
+            blend = gr.Slider(0, 1, 0.5, step=0.05, label="Blend: tiles follow the picture's shades")
+            button = gr.Button("Make it of itself", variant="primary", elem_id="fractalize-go")
+        with gr.Column(scale=3):
+            looked = LookedAt("fractalize", ("Made of itself",))
+            with gr.Row():
+                side = gr.Number(
+                    2048, label="Pixels of the longer side", precision=0, minimum=16, maximum=work.MAX_SIDE
+                )
+                save = gr.Button("Save the whole as PNG", elem_id="fractalize-save")
+            file = gr.File(label="The whole", interactive=False, visible=False, elem_id="fractalize-file")
+
+    def make(path: str | None, tiles: float, texture: float, blend: float) -> list[Any]:
+        with told(path):
+            return looked.show(work.fractal(path, int(tiles), texture, blend))
+
+    def keep(look: work.Look | None, side: float) -> Any:
+        with told():
+            if look is None:
+                raise FractalKitError("make it first")
+            return gr.File(str(work.save_whole(look, int(side or 0), shelf.folder())), visible=True)
+
+    button.click(make, [source, tiles, texture, blend], looked.outputs, show_progress_on=looked.images, **WORK)
+    save.click(keep, [looked.state, side], file, **WORK)
+
+
+def _cloud(shelf: Shelf) -> None:
+    gr.Markdown(
+        "A point cloud or a mesh in, the maps out whose attractor lies where it lies. A scan becomes a fractal made of "
+        "small copies of itself. Without a file, it gets 20,000 points of a known fractal and is not told which."
+    )
+    with gr.Row():
+        with gr.Column(scale=2):
+            source = gr.File(
+                label="Cloud or mesh: ply, pcd, xyz, csv, npy, obj, off, stl, glb", type="filepath", elem_id="cloud-in",
+                file_types=[
+                    ".ply", ".pcd", ".xyz", ".pts", ".txt", ".csv", ".npy", ".npz", ".obj", ".off", ".stl", ".glb"
+                ],
+            )  # fmt: skip
+            example = gr.Dropdown(list(PRESETS), value=PRESETS[0], label="Or points of", elem_id="cloud-example")
+            maps = gr.Slider(1, work.MAX_MAPS, 4, step=1, label="Maps", elem_id="cloud-maps")
+            effort = gr.Slider(
+                0, work.MAX_EFFORT, 1, step=1, label="Effort: one more doubles the time", elem_id="cloud-effort"
+            )
+            with gr.Row():
+                up = gr.Dropdown(["auto", "x", "y", "z"], value="auto", label="Up")
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**40)
+            button = gr.Button("Find its maps", variant="primary", elem_id="cloud-go")
+            table = gr.Dataframe(
+                headers=["figure", "value"], interactive=False, label="How near", elem_id="cloud-table", wrap=True
+            )
+        with gr.Column(scale=3):
+            picture = gr.Image(
+                label="Input, attractor, its pieces", format="png", interactive=False, elem_id="cloud-picture",
+                alt_text="The input beside the attractor, and the attractor coloured by its maps",
+                buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            space = gr.Model3D(
+                label="The attractor in space: drag to turn, wheel to come nearer", height=460, elem_id="cloud-space",
+                clear_color=(0.055, 0.06, 0.075, 1.0), interactive=False, display_mode="solid",
+                camera_position=(55, 72, None),
+            )  # fmt: skip
+            files = gr.File(label="Code and cloud", interactive=False, file_count="multiple", elem_id="cloud-files")
+
+    def find(
+        path: str | None, example: str, maps: float, effort: float, up: str, seed: float,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
+        with told(path):
+            made = work.fit(path, example, int(maps), int(effort), int(seed or 0), up, shelf.folder(), saying(progress))
+            return [made.preview, str(made.view), [str(f) for f in made.files], [list(row) for row in made.rows]]
+
+    button.click(
+        find,
+        [source, example, maps, effort, up, seed],
+        [picture, space, files, table],
+        show_progress_on=picture,
+        **WORK,
+    )
+
+
+def _compress(shelf: Shelf) -> None:
+    gr.Markdown(
+        "A photograph as a quadtree of maps, in a small file that has no pixels of its own. Look into both, what the "
+        "file has and what bicubic enlargement makes of the original."
+    )
+    with gr.Row():
+        with gr.Column(scale=1):
+            source = photograph("compress-in")
+            bits = gr.Slider(0.1, 3.0, 0.5, step=0.05, label="Bits a pixel", elem_id="compress-bits")
+            button = gr.Button("Compress", variant="primary", elem_id="compress-go")
+            report = gr.Markdown(elem_id="compress-report")
+            file = gr.File(label="The .fk file", interactive=False, elem_id="compress-file")
+        with gr.Column(scale=3):
+            looked = LookedAt("compress", ("From the .fk file", "The original, enlarged"))
+
+    def pack(path: str | None, bits: float) -> list[Any]:
+        with told(path):
+            made = work.compress(path, bits, shelf.folder())
+            jpeg = "no JPEG is so small" if made.jpeg is None else f"the best JPEG of that size: {made.jpeg:.2f} dB"
+            text = f"**{made.size:,} bytes**, {made.bits:.3f} bits a pixel, {made.psnr:.2f} dB; {jpeg}."
+            return [text, str(made.file), *looked.show(made.look)]
+
+    button.click(pack, [source, bits], [report, file, *looked.outputs], **WORK)
+
+
+def _flames(shelf: Shelf) -> None:
+    from fractalkit.render.colours_from import names
+
+    gr.Markdown("Make some, click on the one you like, breed it, and render it large. Or bring a `.flame` file.")
+    chosen, shown = gr.State(None), gr.State([])
+    with gr.Row():
+        with gr.Column(scale=3):
+            with gr.Row():
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**40, elem_id="flames-seed")
+                palette = gr.Dropdown(["any", *names()], value="any", label="Palette")
+                strength = gr.Slider(0.1, 3, 1.0, step=0.1, label="Strength of mutation")
+            with gr.Row():
+                make = gr.Button("Nine new ones", variant="primary", elem_id="flames-go")
+                breed = gr.Button("Nine relatives of the chosen", elem_id="flames-breed")
+            sheet = gr.Gallery(
+                label="Flames", columns=3, height=640, allow_preview=False, format="png", elem_id="flames-sheet",
+                object_fit="cover", interactive=False, buttons=[],
+            )  # fmt: skip
+            upload = gr.File(
+                label="A .flame file", type="filepath", elem_id="flames-in", height=110,
+                file_types=[".flame", ".flam3", ".xml"],
+            )  # fmt: skip
+        with gr.Column(scale=3):
+            picture = gr.Image(
+                label="The chosen one", format="png", interactive=False, elem_id="flames-picture",
+                alt_text="The flame that was chosen", buttons=["download", "fullscreen"],
+            )  # fmt: skip
+            with gr.Row():
+                width = gr.Number(1280, label="Width", precision=0, minimum=16, maximum=work.MAX_SIDE)
+                height = gr.Number(1280, label="Height", precision=0, minimum=16, maximum=work.MAX_SIDE)
+                quality = gr.Number(80, label="Samples a pixel", minimum=1, maximum=work.MAX_QUALITY)
+            draw = gr.Button("Render it", variant="primary", elem_id="flames-render")
+            files = gr.File(label="Picture and flame", interactive=False, file_count="multiple", elem_id="flames-files")
+
+    def show(flames: list[Any], say: Callable[[str, float], None]) -> list[Any]:
+        pictures = work.thumbnails(flames, say)
+        return [flames, [(p, f"{k + 1}") for k, p in enumerate(pictures)], flames[0], pictures[0]]
+
+    def new(seed: float, palette: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+        with told():
+            say = saying(progress)
+            return show(work.random_flames(9, int(seed or 0), palette, say), say)
+
+    def relatives(
+        parent: Any, seed: float, strength: float, progress: gr.Progress = gr.Progress()  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
+        with told():
+            if parent is None:
+                raise FractalKitError("make some first, and click on one")
+            say = saying(progress)
+            return show([parent, *work.mutants(parent, 8, int(seed or 0), strength, say)], say)
+
+    def opened(path: str | None, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+        if path is None:
+            return [gr.skip()] * 4
+        with told(path):
+            return show(work.read_flame(path), saying(progress))
+
+    def pick(flames: list[Any], event: gr.SelectData) -> list[Any]:
+        if not flames or event.index >= len(flames):
+            return [gr.skip(), gr.skip()]
+        with told():
+            return [flames[event.index], work.thumbnails([flames[event.index]], lambda word, share: None)[0]]
+
+    def large(
+        flame: Any, width: float, height: float, quality: float, seed: float,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
+        with told():
+            made = work.render(
+                flame, int(width or 0), int(height or 0), float(quality or 0), int(seed or 0), shelf.folder(),
+                saying(progress),
+            )  # fmt: skip
+            return [str(made[0]), [str(f) for f in made]]
+
+    outputs = [shown, sheet, chosen, picture]
+    make.click(new, [seed, palette], outputs, show_progress_on=sheet, **WORK)
+    breed.click(relatives, [chosen, seed, strength], outputs, show_progress_on=sheet, **WORK)
+    upload.upload(opened, upload, outputs, show_progress_on=sheet, **WORK)
+    sheet.select(pick, shown, [chosen, picture], **WORK)
+    draw.click(large, [chosen, width, height, quality, seed], [picture, files], show_progress_on=picture, **WORK)
