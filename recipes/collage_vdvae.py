@@ -168,8 +168,8 @@ show(("new digits", sheet(held_out[:8], 8)), height=1.0)
 show(("what the model makes of each", sheet(again, 8)), height=1.0)
 
 # %% [markdown]
-# Two minutes make it a printer's apprentice: it knows strokes, corners and holes, and about half of what it draws of its
-# own are digits. What it is shown it redraws well, and smoothly.
+# Two minutes make it a printer's apprentice: it knows strokes, corners and holes, and about half of what it draws of
+# its own are digits. What it is shown it redraws well, and smoothly.
 #
 # ## Handwriting
 #
@@ -205,7 +205,7 @@ fig, axes = plt.subplots(1, 4, figsize=(9, 2.6), dpi=80, sharey=True)
 for ax, (name, x) in zip(axes, kinds.items(), strict=True):
     score = model.eval_losses(x, seeded(1)[0])
     elbo, nll, kl = (float(score[k].mean(0).sum()) for k in ("elbo", "nll", "kl"))
-    ax.bar(range(1, 11), score["kl"].mean(0), color=["#e07a5f"] * 2 + ["#1b4965"] * 8)
+    ax.bar(range(1, 11), score["kl"].mean(0).numpy(), color=["#e07a5f"] * 2 + ["#1b4965"] * 8)
     ax.set_title(f"{name}\n{elbo:.0f} nats, rate {kl:.0f}", fontsize=9)
     print(f"{name}: {elbo:.1f} nats = {elbo / math.log(2):.0f} bits; distortion {nll:.1f}, rate {kl:.1f}")
 axes[0].set(ylabel="nats of a layer", ylim=(0, 20))
@@ -217,12 +217,12 @@ bound = float(model.importance_bound(few, seeded(1)[0], 4 if SMALL else 100).mea
 print(f"{len(few)} of its own: {one:.1f} nats by one story each, {bound:.1f} by a hundred")
 
 # %% [markdown]
-# Its own cost nine nats more than MNIST's test pictures: they are softer than what it has learned from, and coins thrown
-# for grey pixels are hard to guess. Print costs another fourteen, handwriting upside down twenty-one, in rate as well
-# as in distortion: it takes unusual $z$, and the ink is still not where they say. Coins alone cost nearly five times
-# the 543 nats of saying each pixel plainly, for a model that is sure of paper pays dearly for every speck. What there
-# is to say is said at 7 x 7, and there in small portions. With a hundred stories to a picture the bound comes down by
-# four nats: at least that much of the score is due to the encoder, not to the pictures.
+# Its own cost nine nats more than MNIST's test pictures: they are softer than what it has learned from, and coins
+# thrown for grey pixels are hard to guess. Print costs another fourteen, handwriting upside down twenty-one, in rate as
+# well as in distortion: it takes unusual $z$, and the ink is still not where they say. Coins alone cost nearly five
+# times the 543 nats of saying each pixel plainly, for a model that is sure of paper pays dearly for every speck. What
+# there is to say is said at 7 x 7, and there in small portions. With a hundred stories to a picture the bound comes
+# down by four nats: at least that much of the score is due to the encoder, not to the pictures.
 #
 # ## 28 pixels are 1120
 #
