@@ -398,12 +398,16 @@ class VDVAE(nn.Module):
 
     @torch.no_grad()
     def draw(self, h: Tensor, height: int, width: int) -> Tensor:
-        """Mean pictures ``[B, C, height, width]`` in [0, 1], any size for a collage (in memory; see render.collage)."""
+        """Mean pictures ``[B, C, height, width]`` in [0, 1], any size for a collage (in memory; see render.collage).
+
+        A pixel is the mean over the points in it, of which there are as many a side as a training picture has, or more.
+        """
         from fractalkit.maps.collage import valid_size
 
         if not isinstance(self.head, CollageHead):
             return self.likelihood.mean(self.head(h, height, width))
-        full = valid_size(self.head.code(h), height, width)
+        points = self.config.size * self.cells
+        full = valid_size(self.head.code(h), max(height, points), max(width, points))
         mean = self.likelihood.mean(self.head(h, *full))
         return mean if full == (height, width) else F.interpolate(mean, (height, width), mode="area")
 

@@ -72,9 +72,14 @@ def test_the_picture_is_the_collage_at_every_size():
     h = model.sample(generators(2))
     code = model.head.code(h)
     assert float(code.lipschitz().max()) < model.config.rho
-    for size in (6, 12, 27):
+    learned = model.config.size * model.cells  # points a side
+    assert learned == 12
+    for size in (12, 27):
         want = model.likelihood.mean(model.head.pixels(decode(code, size, size)))
         assert torch.allclose(model.draw(h, size, size), want, atol=1e-5)
+    # as the likelihood has it, a pixel of a learned picture is the mean over its points
+    want = torch.nn.functional.avg_pool2d(model.draw(h, 12, 12), 2)
+    assert torch.allclose(model.draw(h, 6, 6), want, atol=1e-6)
     assert model.draw(h, 10, 7).shape == (2, 1, 10, 7)
 
 
