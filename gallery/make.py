@@ -31,9 +31,10 @@ sys.path.insert(0, str(HERE))
 
 from designs import DESIGNS, SINGLE, load  # noqa: E402
 from flames import FLAMES  # noqa: E402  # files beside this one
+from page import PAGE  # noqa: E402
 from photographs import PHOTOGRAPHS  # noqa: E402
 
-DRAWN = PHOTOGRAPHS | FLAMES | DESIGNS
+DRAWN = PHOTOGRAPHS | FLAMES | DESIGNS | PAGE
 
 Image = npt.NDArray[np.uint8]
 SEED = 1
@@ -152,6 +153,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Photographs": tuple(PHOTOGRAPHS),
     "Samples of a model": ("digits",),
     "Presets": ("presets",),
+    "The page": ("demo",),
 }  # fmt: skip
 JOBS = [name for names in GROUPS.values() for name in names]
 

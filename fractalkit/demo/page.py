@@ -172,7 +172,7 @@ def _sample() -> None:
                 temperature = gr.Slider(0, 1.2, 1.0, step=0.05, label="Temperature")
             button = gr.Button("Draw sixteen", variant="primary", elem_id="sample-go")
             sheet = gr.Gallery(
-                label="Samples", columns=4, height=520, allow_preview=False, format="png", elem_id="sample-sheet",
+                label="Samples", columns=4, height=470, allow_preview=False, format="png", elem_id="sample-sheet",
                 object_fit="contain", interactive=False, buttons=[],
             )  # fmt: skip
         with gr.Column(scale=3):
@@ -318,7 +318,7 @@ def _flames(shelf: Shelf) -> None:
                 make = gr.Button("Nine new ones", variant="primary", elem_id="flames-go")
                 breed = gr.Button("Nine relatives of the chosen", elem_id="flames-breed")
             sheet = gr.Gallery(
-                label="Flames", columns=3, height=640, allow_preview=False, format="png", elem_id="flames-sheet",
+                label="Flames", columns=3, height=600, allow_preview=False, format="png", elem_id="flames-sheet",
                 object_fit="cover", interactive=False, buttons=[],
             )  # fmt: skip
             upload = gr.File(
@@ -339,7 +339,8 @@ def _flames(shelf: Shelf) -> None:
 
     def show(flames: list[Any], say: Callable[[str, float], None]) -> list[Any]:
         pictures = work.thumbnails(flames, say)
-        return [flames, [(p, f"{k + 1}") for k, p in enumerate(pictures)], flames[0], pictures[0]]
+        large = work.thumbnails(flames[:1], say, work.CHOSEN)[0]
+        return [flames, [(p, f"{k + 1}") for k, p in enumerate(pictures)], flames[0], large]
 
     def new(seed: float, palette: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         with told():
@@ -365,7 +366,8 @@ def _flames(shelf: Shelf) -> None:
         if not flames or event.index >= len(flames):
             return [gr.skip(), gr.skip()]
         with told():
-            return [flames[event.index], work.thumbnails([flames[event.index]], lambda word, share: None)[0]]
+            quiet = lambda word, share: None  # noqa: E731
+            return [flames[event.index], work.thumbnails([flames[event.index]], quiet, work.CHOSEN)[0]]
 
     def large(
         flame: Any, width: float, height: float, quality: float, seed: float,

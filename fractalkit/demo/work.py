@@ -27,7 +27,7 @@ MAX_SIDE = 4096  # of a picture to download
 MAX_QUALITY = 500.0
 SIDE = 720  # of a picture on the page
 SHOWN = 150_000  # points of the view in space
-THUMB = 224
+THUMB, CHOSEN = 224, 560  # pixels a side of small pictures, and of the one that was chosen
 
 
 @dataclass(frozen=True)
@@ -324,13 +324,13 @@ def mutants(parent: Any, count: int, seed: int, strength: float, say: Say) -> li
     )
 
 
-def thumbnails(flames: Sequence[Any], say: Say) -> list[Pixels]:
+def thumbnails(flames: Sequence[Any], say: Say, side: int = THUMB) -> list[Pixels]:
     """A small picture of each."""
     from fractalkit.render.flame import render_flame, to_8_bit
 
     made = []
     for k, flame in enumerate(flames):
-        made.append(to_8_bit(render_flame(flame, size=(THUMB, THUMB), quality=50.0, batches=1)))
+        made.append(to_8_bit(render_flame(flame, size=(side, side), quality=50.0, batches=1)))
         say("drawing", (k + 1) / len(flames))
     return made
 
