@@ -85,6 +85,32 @@ def test_interpolation_turns_by_the_short_way():
     torch.testing.assert_close(interpolate(turned(170), turned(-170), 0.5).matrices, turned(180).matrices)
 
 
+@pytest.mark.parametrize("angle", [0.0, 1e-6, 0.4, 2.0, 3.1, math.pi])
+def test_in_space_a_share_of_a_turn_is_a_turn_by_that_share(angle):
+    axes = torch.randn(20, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    axes = torch.cat([torch.eye(3, dtype=torch.float64), -torch.eye(3, dtype=torch.float64), axes])
+    axes = axes / axes.norm(dim=1, keepdim=True)
+    skew = torch.linalg.cross(torch.eye(3, dtype=torch.float64).expand(len(axes), 3, 3), axes[:, None], dim=-1)
+    whole, part = torch.matrix_exp(angle * skew), torch.matrix_exp(0.3 * angle * skew)
+    offsets = torch.zeros(len(axes), 3, dtype=torch.float64)
+    still = AffineIFS(0.5 * torch.eye(3, dtype=torch.float64).expand(len(axes), 3, 3), offsets)
+    turned = AffineIFS(0.5 * whole, offsets)
+    got = interpolate(still, turned, 0.3).matrices / 0.5
+    if angle == math.pi:  # either way round is as short
+        part = torch.where((got - part).abs().amax((1, 2), keepdim=True) < 1e-6, part, part.mT)
+    assert torch.allclose(got, part, atol=1e-6)
+
+
+def test_a_plane_is_no_place_to_conjugate_by():
+    triangle = preset("sierpinski-triangle")
+    flat = torch.tensor([[1.0, 2.0], [2.0, 4.0]], dtype=torch.float64)
+    for matrix, offset in ((flat, torch.zeros(2)), (torch.eye(3), torch.zeros(3)), (torch.eye(2), torch.zeros(3))):
+        with pytest.raises(UsageError, match="conjugate"):
+            conjugate(triangle, matrix, offset)
+    small = conjugate(triangle, 0.5 * torch.eye(2), torch.zeros(2))  # of determinant 1/4, and invertible
+    assert torch.allclose(small.offsets, triangle.offsets / 2)
+
+
 def test_moments_of_the_cantor_set_in_closed_form():
     a = torch.tensor([[[1 / 3, 0.0], [0.0, 1 / 3]]] * 2, dtype=torch.float64)
     cantor = AffineIFS(a, torch.tensor([[0.0, 0.0], [2 / 3, 0.0]], dtype=torch.float64))
