@@ -57,8 +57,9 @@ def show(*panels, inches=2.5, dark=True, **how):
 
 def draw(code, side=200, points=400_000, **how):
     """The attractor in the unit square and a little about it, by the chaos game: [side, side, 3]."""
-    cells = histogram(code, points // 50 if SMALL else points, shape=(2 * side, 2 * side), bounds=(LOW - 0.03, HIGH + 0.03), seed=0,
-                      colours=code.colours is not None)  # fmt: skip
+    window = (LOW - 0.03, HIGH + 0.03)
+    n, by_map = points // 50 if SMALL else points, code.colours is not None
+    cells = histogram(code, n, shape=(2 * side, 2 * side), bounds=window, seed=0, colours=by_map)
     rgb = None if cells.rgb is None else cells.rgb.flip(0).numpy()
     return tone_map(cells.counts.flip(0).numpy(), rgb, supersample=2, **how)
 
@@ -211,8 +212,8 @@ plt.show()
 # %% [markdown]
 # ## The film of it
 #
-# Most happens early: after two dozen rounds the lobes are leaves. First some rounds, each map's piece in a colour of its
-# own, then all of it in motion. The loss above jumps where a finer grid begins, since that one sees more.
+# Most happens early: after two dozen rounds the lobes are leaves. First some rounds, each map's piece in a colour of
+# its own, then all of it in motion. The loss above jumps where a finer grid begins, since that one sees more.
 
 
 # %%
