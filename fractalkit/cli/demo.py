@@ -31,7 +31,6 @@ def demo(port: int | None, open_: bool, as_json: bool) -> None:
     """Play with FractalKit in the browser."""
     # before Gradio is imported, which reads them once
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     port = _free_port(port)
     from fractalkit.demo.shelf import Shelf
 
