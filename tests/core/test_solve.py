@@ -56,6 +56,44 @@ def test_callback_sees_each_step_and_can_stop():
     assert seen == [1, 2, 3, 4] and not s.converged and "callback" in s.message
 
 
+def test_each_step_says_how_far_it_moved_and_how_far_it_can_be_off():
+    problem = linear(rate=0.8)
+    x = problem.start()
+    for state in steps_of(problem, 5):
+        tx = problem.step(x)
+        assert torch.equal(state.residual, problem.distance(x, tx))
+        assert torch.allclose(state.error_bound, state.residual * 0.8 / 0.2, rtol=1e-12)
+        x = tx
+    assert solve(problem, max_steps=1, tol=1e9).steps == 1
+
+
+def steps_of(problem, n):
+    seen = []
+    solve(problem, callback=lambda state: seen.append(state) or state.step == n)
+    return seen
+
+
+def test_an_accelerated_answer_is_an_image_of_the_map():
+    # what is proven good is T x; the mixture that comes after it is a guess
+    problem = linear(rate=0.9)
+    s = solve(problem, solver=Anderson(memory=4), tol=1e-6)
+    inverse = torch.linalg.solve(problem.a, s.value - problem.b)
+    assert torch.allclose(problem.distance(inverse, s.value), s.residual, rtol=1e-6)
+
+
+def test_an_item_that_grew_forgets_its_history():
+    anderson = Anderson(memory=5, growth=2.0)
+    x, tx = torch.zeros(2, 3).double(), torch.ones(2, 3).double()
+    _, state = anderson.advance(x, tx, torch.tensor([1.0, 1.0]).double(), anderson.init(x))
+    _, state = anderson.advance(tx, tx + 0.5, torch.tensor([0.5, 0.5]).double(), state)
+    y, z = torch.full((2, 3), 2.0).double(), torch.full((2, 3), 4.0).double()
+    got, state = anderson.advance(y, z, torch.tensor([0.9, 1.1]).double(), state)
+    assert not torch.equal(got[0], z[0])  # not yet twice the least: accelerated
+    assert torch.equal(got[1], z[1])  # more: a plain step
+    assert torch.equal(state.least, torch.tensor([0.5, 1.1]).double())
+    assert all(torch.equal(old[1], y[1]) for old in state.xs) and not torch.equal(state.xs[0][0], y[0])
+
+
 def test_failures_are_values_with_a_sentence():
     s = solve(linear(rate=0.999), max_steps=3, tol=1e-9)
     assert not s.converged and "raise max_steps" in s.message and s.steps == 3

@@ -34,6 +34,41 @@ def test_the_floor_is_what_a_second_sample_scores():
     assert sampling_floor(x).chamfer == pytest.approx(compare_clouds(y, x).chamfer, rel=0.03)
 
 
+def test_one_percent_is_the_border_of_the_fscore():
+    x = np.stack(np.meshgrid(np.arange(31.0), np.arange(41.0)), -1).reshape(-1, 2)  # the diagonal is 50
+    y = x.copy()
+    y[::2, 0] += 0.49  # half of them by less than 1 %, or by more
+    y[1::2, 0] += 0.45
+    assert compare_clouds(y, x).fscore == 1
+    y[1::2, 1] += 0.3
+    got = compare_clouds(y, x)
+    assert got.fscore == pytest.approx(636 / 1271, abs=1e-3)
+    assert got.to_dict() == {
+        "chamfer": got.chamfer, "hausdorff": got.hausdorff, "hausdorff95": got.hausdorff95, "fscore": got.fscore
+    }  # fmt: skip
+
+
+def test_clouds_are_thinned_to_one_number():
+    rng = np.random.default_rng(2)
+    x, y = rng.random((300, 2)), rng.random((200, 2))
+    half = compare_clouds(x[:200], y, points=None)
+    few = compare_clouds(x, y, points=100)
+    assert few.chamfer > 1.2 * half.chamfer  # sparser clouds have farther neighbours
+    assert compare_clouds(x, y, points=1000).chamfer == compare_clouds(x, y, points=None).chamfer
+    assert compare_clouds(x, y, points=100, seed=1) != few
+    assert sampling_floor(x, points=100).chamfer > 1.2 * sampling_floor(x).chamfer
+    assert sampling_floor(x, points=300) == sampling_floor(x, points=None) == sampling_floor(x)
+
+
+def test_the_floor_by_brute_force_and_of_a_single_point():
+    x = np.random.default_rng(3).random((60, 3))
+    d = np.linalg.norm(x[:, None] - x[None], axis=2) + np.diag(np.full(60, np.inf))
+    got = sampling_floor(x)
+    assert got.chamfer == pytest.approx(d.min(1).mean() / np.linalg.norm(x.max(0) - x.min(0)))
+    assert sampling_floor(x[:1]).to_dict() == {"chamfer": 0, "hausdorff": 0, "hausdorff95": 0, "fscore": 1}
+    assert compare_clouds(np.zeros((1, 2)), np.array([[3.0, 4.0]])).chamfer == 5  # no diagonal: as it is
+
+
 def test_bad_clouds_are_refused():
     x = np.zeros((5, 2))
     with pytest.raises(DataError, match="dimensions"):

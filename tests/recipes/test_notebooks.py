@@ -31,11 +31,14 @@ def test_it_runs(script, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    import torch
 
+    dtype = torch.get_default_dtype()  # of the whole process, and a notebook may choose its own
     try:
         runpy.run_path(str(script), run_name="__main__")
     finally:
         plt.close("all")
+        torch.set_default_dtype(dtype)
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
