@@ -255,6 +255,7 @@ def test_a_film_that_was_stopped_goes_on_to_the_same_film(zygote: Zygote, tmp_pa
     assert b["film/frame-000001.png"] == first["film/frame-000001.png"]
 
 
+@pytest.mark.skipif(sys.gettrace() is not None, reason="coverage warns on stderr")
 def test_ctrl_c_stops_all_processes_of_a_job(tmp_path: Path) -> None:
     """As in a terminal: the whole group gets it, workers that are still importing too."""
     album(tmp_path, 9, 256)
