@@ -1,10 +1,12 @@
 """The container: what is written is read, and nothing else is."""
 
 import io
+import zlib
+from dataclasses import replace
 
 import pytest
 
-from fractalkit.codec.container import MAGIC, Header, read, read_header, write
+from fractalkit.codec.container import MAGIC, MAX_METADATA, Header, _metadata, read, read_header, write
 from fractalkit.errors import DataError
 
 HEADER = Header("quadtree", 300, 200, 3, 8, b"settings", {"icc": b"profile" * 40, "exif": b"Exif"})
@@ -44,6 +46,29 @@ def test_every_cut_is_noticed_and_partial_takes_those_behind_the_header():
 def test_what_stands_behind_the_end_is_an_error():
     with pytest.raises(DataError, match="1 bytes too many"):
         read(write(HEADER, SEGMENTS) + b"x")
+
+
+@pytest.mark.parametrize("channels", range(6))
+@pytest.mark.parametrize("depth", [1, 7, 8, 9, 16])
+def test_one_pixel_is_a_picture_and_none_is_not(channels, depth):
+    one = replace(HEADER, height=1, width=1, channels=channels, depth=depth)
+    if channels in (1, 3, 4) and depth in (8, 16):
+        header, _ = read(write(one, SEGMENTS))
+        assert (header.height, header.width, header.channels, header.depth) == (1, 1, channels, depth)
+        for flat in (replace(one, height=0), replace(one, width=0)):
+            with pytest.raises(DataError, match="no picture"):
+                read(write(flat, SEGMENTS))
+    else:
+        with pytest.raises(DataError):
+            read(write(one, SEGMENTS))
+
+
+def test_metadata_that_ends_early_or_swells_is_damaged():
+    packed = zlib.compress(b"\x03icc\x04same")
+    assert _metadata(packed, "x.fk") == {"icc": b"same"}
+    for bad in (packed[:-1], packed[:-5], zlib.compress(bytes(MAX_METADATA + 1)), packed[:4], b"\x00"):
+        with pytest.raises(DataError, match=r"^x\.fk: damaged metadata"):
+            _metadata(bad, "x.fk")
 
 
 def test_limits():
