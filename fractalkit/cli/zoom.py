@@ -73,6 +73,11 @@ def zoom(
 
         table = colour_table(palette)
     thing = open_thing(source, palette=table, quality=quality, seed=seed, threads=threads)
+    if hasattr(thing, "deepest") and depth > thing.deepest(size[0]):
+        click.echo(
+            f"fractalkit: note: beyond x {thing.deepest(size[0]):.3g} {source} has no more detail, and is interpolated",
+            err=True,
+        )
     centre = _point(at) if at is not None else interesting(thing, min(depth, 1e12))
     texts = {SEED_KEY: str(seed), COMMAND_KEY: command_line(ctx)}
     progress = Progress()

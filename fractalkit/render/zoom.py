@@ -70,6 +70,10 @@ class CodeWindows:
     code: Any
     aspect: float
 
+    def deepest(self, width: int) -> float:
+        """Magnification beyond which pictures of so many pixels across are interpolated: 64 to a sample."""
+        return 64 * self.code.width / width
+
     def window(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> Pixels:
         """Decoded at full detail; the window has to lie within the picture."""
         from fractalkit import fk

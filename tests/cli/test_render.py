@@ -86,6 +86,18 @@ def test_films(folder):
     assert len(list((folder / "f").glob("frame-*.png"))) == 2
 
 
+def test_zoom_says_where_a_compressed_picture_ends(tmp_path):
+    from fractalkit import fk
+    from tests.pictures import scene
+
+    (tmp_path / "a.fk").write_bytes(fk.encode(scene(60, 80), quality=20, effort=0).to_bytes())
+    words = ["zoom", str(tmp_path / "a.fk"), "-o", str(tmp_path / "a.gif"), "--frames", "2", "--size", "40x30"]
+    for depth, said in (("100", False), ("200", True)):  # 64 x 80 / 40 = 128
+        r = CliRunner().invoke(main, [*words, "--depth", depth, "--at", "0.4,0.3"])
+        assert r.exit_code == 0, r.output
+        assert ("beyond x 128" in r.stderr) == said
+
+
 def test_zoom_into_a_photograph_made_of_itself(tmp_path):
     from tests.pictures import scene
 
