@@ -190,7 +190,8 @@ def compress(path: str | None, bpp: float, folder: Path) -> Packed:
     data = code.to_bytes()
     file = folder / f"{Path(path or 'photo').stem[:60]}.fk"
     file.write_bytes(data)
-    look = Look.at(CodeWindows(code, h / w), PhotoWindows(photo), deepest=64.0)
+    windows = CodeWindows(code, h / w)
+    look = Look.at(windows, PhotoWindows(photo), deepest=max(windows.deepest(SIDE), 2.0))
     made = np.asarray(fk.decode(code))
     return Packed(look, file, len(data), 8 * len(data) / (h * w), _psnr(made, photo), _jpeg(photo, len(data)))
 
