@@ -206,7 +206,7 @@ def _still(
     bits: int, transparent: bool, oversample: int | None, seed: int, device: str | None, threads: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     from fractalkit.files import check_writable
-    from fractalkit.render.flame import Exposure, resized, save_flame_picture
+    from fractalkit.render.flame import Exposure, save_flame_picture
 
     path = Path(source)
     exposure: Exposure
@@ -224,11 +224,7 @@ def _still(
             raise UsageError(
                 "--add-quality: goes on with a buffer; give as SOURCE the .safetensors that --buffer wrote"
             )
-        flame = load_flame(source, index, wanted, size=size, palette=palette)
-        if size is not None:
-            flame = resized(flame, size)
-        if oversample is not None:
-            flame = replace(flame, oversample=oversample)
+        flame = prepared(source, index, wanted, size=size, palette=palette, oversample=oversample)
         wish = quality if quality is not None else flame.quality
         exposure = Exposure.empty(flame, seed)
         stem = flame.name if flame.name and "/" not in flame.name and not path.suffix else path.name.split(".")[0]
@@ -284,14 +280,10 @@ def _sheet(
     size: tuple[int, int] | None, quality: float | None, palette: str | None, random_: int | None, mutate: int | None,
     strength: float, seed: int, threads: int | None,
 ) -> dict[str, Any]:  # fmt: skip
-    import numpy as np
-
-    from fractalkit.codes import flame_random
     from fractalkit.codes.flame_xml import to_xml, write_flames
     from fractalkit.files import check_writable
-    from fractalkit.render.colours_from import colour_table, names
     from fractalkit.render.flame import resized
-    from fractalkit.render.flame_sheet import sheet, worth_seeing
+    from fractalkit.render.flame_sheet import mutants, random_flames, sheet
     from fractalkit.render.png import save_png
 
     size = size or (256, 256)
@@ -306,21 +298,12 @@ def _sheet(
     progress = Progress()
     try:
         if source is None:
-            fixed = None if palette is None else colour_table(palette, seed=seed)
-
-            def make(rng: np.random.Generator) -> Flame:
-                colours = fixed if fixed is not None else colour_table(str(rng.choice(names())))
-                return flame_random.random_flame(rng, colours, size=size)
-
             assert random_ is not None
-            flames = worth_seeing(make, random_, seed=seed, progress=progress)
+            flames = random_flames(random_, palette, size=size, seed=seed, progress=progress)
         else:
             assert mutate is not None
             parent = resized(load_flame(source, index, wanted, size=size, palette=palette), size)
-            flames = worth_seeing(
-                lambda rng: flame_random.mutate(parent, rng, strength), mutate, seed=seed, refit=False, least=0.1,
-                progress=progress,
-            )  # fmt: skip
+            flames = mutants(parent, mutate, strength=strength, seed=seed, progress=progress)
         flames = [replace(f, name=f"{out.stem}-{k + 1}") for k, f in enumerate(flames)]
         q = quality or 60.0
         image = sheet(flames, quality=q, seed=seed, threads=threads, progress=progress)
@@ -332,6 +315,19 @@ def _sheet(
         "source": source, "output": str(out), "flames": str(beside), "count": len(flames), "width": image.shape[1],
         "height": image.shape[0], "quality": q, "seed": seed, "command": command_line(ctx),
     }  # fmt: skip
+
+
+def prepared(
+    source: str, index: int | None = None, wanted: str | None = None, *, size: tuple[int, int] | None,
+    palette: str | None, oversample: int | None,
+) -> Flame:  # fmt: skip
+    """The flame that a source holds, as the options want it drawn; errors as :func:`load_flame`."""
+    from fractalkit.render.flame import resized
+
+    flame = load_flame(source, index, wanted, size=size, palette=palette)
+    if size is not None:
+        flame = resized(flame, size)
+    return flame if oversample is None else replace(flame, oversample=oversample)
 
 
 def load_flame(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,19 +58,15 @@ def render_all(
 
 def render_one(item: Item) -> Item:
     """One picture; importable, so that other processes can draw it."""
-    from fractalkit.cli.render import load_flame, texts
-    from fractalkit.render.flame import Exposure, resized, save_flame_picture
+    from fractalkit.cli.render import develop, prepared, texts
+    from fractalkit.render.flame import Exposure, save_flame_picture
 
     began = time.perf_counter()
     o = item["options"]
-    flame = load_flame(item["source"], item["index"], size=o["size"], palette=o["palette"])
-    if o["size"] is not None:
-        flame = resized(flame, o["size"])
-    if o["oversample"] is not None:
-        flame = replace(flame, oversample=o["oversample"])
+    flame = prepared(item["source"], item["index"], size=o["size"], palette=o["palette"], oversample=o["oversample"])
     exposure = Exposure.empty(flame, o["seed"])
     exposure.expose(flame.quality if o["quality"] is None else o["quality"], threads=o["threads"], device=o["device"])
-    picture = exposure.develop(transparent=o["transparent"], threads=o["threads"])
+    picture = develop(exposure, item["source"], transparent=o["transparent"], threads=o["threads"])
     text = texts(exposure.flame, exposure.seed, item["command"])
     save_flame_picture(item["target"], picture, bits=o["bits"], text=text)
     h, w = picture.shape[:2]

@@ -111,24 +111,24 @@ class LookedAt:
         return [look, text if m > 1.001 else "Click into the picture to go nearer.", *look.pictures()]
 
     def _nearer(self, look: work.Look | None, event: gr.SelectData) -> list[Any]:
-        if look is None:
-            return [gr.skip()] * len(self.outputs)
-        with told():
-            aspect = look.things[0].aspect
-            width, height = (work.SIDE, work.SIDE * aspect) if aspect <= 1 else (work.SIDE / aspect, work.SIDE)
-            return self.show(look.nearer(event.index[0] / width, event.index[1] / height, ZOOM))
+        def near(look: work.Look) -> work.Look:
+            width, height = look.size()
+            return look.nearer(event.index[0] / width, event.index[1] / height, ZOOM)
+
+        return self._to(look, near)
 
     def _farther(self, look: work.Look | None) -> list[Any]:
-        if look is None:
-            return [gr.skip()] * len(self.outputs)
-        with told():
-            return self.show(look.nearer(0.5, 0.5, 1 / ZOOM))
+        return self._to(look, lambda look: look.nearer(0.5, 0.5, 1 / ZOOM))
 
     def _all(self, look: work.Look | None) -> list[Any]:
+        return self._to(look, lambda look: work.Look.at(*look.things, deepest=look.deepest))
+
+    def _to(self, look: work.Look | None, other: Callable[[work.Look], work.Look]) -> list[Any]:
+        """Values for ``outputs`` of another look; nothing changes where there is none yet."""
         if look is None:
             return [gr.skip()] * len(self.outputs)
         with told():
-            return self.show(work.Look.at(*look.things, deepest=look.deepest))
+            return self.show(other(look))
 
 
 def build(shelf: Shelf) -> gr.Blocks:
@@ -345,7 +345,7 @@ def _flames(shelf: Shelf) -> None:
     def new(seed: float, palette: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         with told():
             say = saying(progress)
-            return show(work.random_flames(9, int(seed or 0), palette, say), say)
+            return show(work.new_flames(9, int(seed or 0), palette, say), say)
 
     def relatives(
         parent: Any, seed: float, strength: float, progress: gr.Progress = gr.Progress()  # noqa: B008
@@ -354,7 +354,7 @@ def _flames(shelf: Shelf) -> None:
             if parent is None:
                 raise FractalKitError("make some first, and click on one")
             say = saying(progress)
-            return show([parent, *work.mutants(parent, 8, int(seed or 0), strength, say)], say)
+            return show([parent, *work.relatives(parent, 8, int(seed or 0), strength, say)], say)
 
     def opened(path: str | None, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         if path is None:

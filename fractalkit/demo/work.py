@@ -87,10 +87,14 @@ class Look:
         top = min(max(cy - w * aspect / 2, 0.0), aspect - w * aspect)
         return replace(self, box=(left, top, left + w, top + w * aspect))
 
+    def size(self, side: int = SIDE) -> tuple[int, int]:
+        """Width and height of a picture whose longer side has so many pixels."""
+        aspect = self.things[0].aspect
+        return (side, max(1, round(side * aspect))) if aspect <= 1 else (max(1, round(side / aspect)), side)
+
     def pictures(self, side: int = SIDE) -> list[Pixels]:
         """Of each thing, the longer side so many pixels: uint8 ``[H, W, 3]``."""
-        aspect = self.things[0].aspect
-        width, height = (side, max(1, round(side * aspect))) if aspect <= 1 else (max(1, round(side / aspect)), side)
+        width, height = self.size(side)
         return [rgb(t.window(*self.box, width, height)) for t in self.things]
 
 
@@ -298,31 +302,19 @@ def _save_view(view: Path, x: Any, shades: Pixels, up: str, points: Any) -> None
 # ---- flames
 
 
-def random_flames(count: int, seed: int, palette: str, say: Say) -> list[Any]:
+def new_flames(count: int, seed: int, palette: str, say: Say) -> list[Any]:
     """Flames worth seeing, of 256 pixels a side."""
-    from fractalkit.codes import flame_random
-    from fractalkit.render.colours_from import colour_table, names
-    from fractalkit.render.flame_sheet import worth_seeing
+    from fractalkit.render.flame_sheet import random_flames
 
-    fixed = None if palette == "any" else colour_table(palette)
-
-    def make(rng: np.random.Generator) -> Any:
-        colours = fixed if fixed is not None else colour_table(str(rng.choice(names())))
-        return flame_random.random_flame(rng, colours, size=(256, 256))
-
-    return worth_seeing(make, count, seed=seed, progress=say)
+    return random_flames(count, None if palette == "any" else palette, size=(256, 256), seed=seed, progress=say)
 
 
-def mutants(parent: Any, count: int, seed: int, strength: float, say: Say) -> list[Any]:
-    """Relatives of a flame."""
-    from fractalkit.codes import flame_random
+def relatives(parent: Any, count: int, seed: int, strength: float, say: Say) -> list[Any]:
+    """Mutants of a flame."""
     from fractalkit.render.flame import resized
-    from fractalkit.render.flame_sheet import worth_seeing
+    from fractalkit.render.flame_sheet import mutants
 
-    small = resized(parent, (256, 256))
-    return worth_seeing(
-        lambda rng: flame_random.mutate(small, rng, strength), count, seed=seed, refit=False, least=0.1, progress=say
-    )
+    return mutants(resized(parent, (256, 256)), count, strength=strength, seed=seed, progress=say)
 
 
 def thumbnails(flames: Sequence[Any], say: Say, side: int = THUMB) -> list[Pixels]:

@@ -9,7 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame_random import mutate, random_flame
 from fractalkit.errors import DataError, UsageError
+from fractalkit.render.colours_from import colour_table, names
 from fractalkit.render.flame import render_flame, to_8_bit
 from fractalkit.render.pictures import sheet_shape
 
@@ -139,6 +141,30 @@ def worth_seeing(
         raise DataError(f"only {len(found)} of {n} flames show anything; ask for fewer, or try another --seed")
     found.sort(key=lambda f: (-f[0], f[1]))
     return [f for _, _, f in sorted(found[:n], key=lambda f: f[1])]
+
+
+def random_flames(
+    n: int, palette: str | None = None, *, size: tuple[int, int], seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
+) -> list[Flame]:  # fmt: skip
+    """n random flames worth seeing, in one palette (see :func:`colour_table`) or, with None, in any of ours."""
+    fixed = None if palette is None else colour_table(palette, seed=seed)
+
+    def make(rng: np.random.Generator) -> Flame:
+        colours = fixed if fixed is not None else colour_table(str(rng.choice(names())))
+        return random_flame(rng, colours, size=size)
+
+    return worth_seeing(make, n, seed=seed, progress=progress)
+
+
+def mutants(
+    parent: Flame, n: int, *, strength: float = 1.0, seed: int = 0,
+    progress: Callable[[str, float], None] | None = None,
+) -> list[Flame]:  # fmt: skip
+    """n mutants of a flame that show something, in its own camera and size."""
+    return worth_seeing(
+        lambda rng: mutate(parent, rng, strength), n, seed=seed, refit=False, least=0.1, progress=progress
+    )
 
 
 def sheet(
