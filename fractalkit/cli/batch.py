@@ -76,6 +76,11 @@ def targets(found: list[tuple[Path, Path]], out: Path | None, suffix: str) -> li
 Item = dict[str, Any]
 
 
+def full_name(name: str | Path) -> str:
+    """The full name of a file, as machines work in folders of their own; another, such as a model's, as it is."""
+    return os.path.abspath(name) if os.path.isfile(name) else str(name)
+
+
 def is_there(item: Item) -> bool:
     """Whether an item's ``target`` exists."""
     return Path(item["target"]).exists()

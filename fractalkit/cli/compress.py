@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from fractalkit.cli.batch import report_failures, run, sources, targets
+from fractalkit.cli.batch import full_name, report_failures, run, sources, targets
 from fractalkit.cli.common import emit
 from fractalkit.cli.completion import models
 from fractalkit.errors import UsageError
@@ -88,8 +88,8 @@ def compress(
         raise UsageError(f"--quality: means nothing to --method {method}; give --bpp or --bytes")
     if psnr is not None and "psnr" not in fk.OPTIONS[method]:
         raise UsageError(f"--psnr: means nothing to --method {method}; give --bpp or --bytes")
-    if model is not None and Path(model).is_file():
-        options["model"] = str(Path(model).absolute())  # other machines work in folders of their own
+    if model is not None:
+        options["model"] = full_name(model)
     options |= aims | {"method": method}
     items = [
         {"source": str(f), "target": str(t), "options": options, "max_pixels": max_pixels, "alone": len(found) == 1}

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractalkit.cli.batch import is_made
+from fractalkit.cli.batch import full_name, is_made
 from fractalkit.cli.common import SEED_KEY
 from fractalkit.errors import DataError
 from fractalkit.jobs import map_items
@@ -53,7 +53,7 @@ def spread(
     if cluster is None:
         each = max(1, min(each, len(seeds) // (jobs or os.cpu_count() or 1)))
     common: dict[str, Any] = {
-        "model": _full(model), "from": None if source is None else _full(str(source)), "view": view, "texts": texts,
+        "model": full_name(model), "from": None if source is None else full_name(source), "view": view, "texts": texts,
         "temperature": temperature, "device": device, "force": force,
     }  # fmt: skip
     left = [(s, os.path.abspath(p)) for s, p in zip(seeds, paths, strict=True) if force or not _is_there(common, s, p)]
@@ -121,8 +121,3 @@ def _model(name: str, device: str) -> VDVAE:
 def _is_there(item: dict[str, Any], seed: int, path: str | Path) -> bool:
     texts = item["texts"] | {SEED_KEY: str(seed)}
     return is_made(Path(path), texts, [item["model"], item["from"] or ""], FREE)
-
-
-def _full(name: str) -> str:
-    """The full name of a file; another name, such as a model's of the package, as it is."""
-    return os.path.abspath(name) if os.path.isfile(name) else name
