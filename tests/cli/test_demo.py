@@ -105,18 +105,24 @@ def near(page, name):
     return act(page, name, page.locator(f"#{name}-0 img").click)
 
 
-def upload(page, where, path):
-    """Give a picture; a tab that has just been opened does not always listen yet."""
-    page.locator(f"{where} img").wait_for()  # the one that was there before
-    there = "([where, name]) => (document.querySelector(where)?.src ?? '').includes(name)"
+def give(page, where, path, taken):
+    """Give a file until ``taken`` sees it; a tab that has just been opened does not always listen yet."""
     for _ in range(12):
         page.set_input_files(f"{where} input[type=file]", path)
         try:
-            page.wait_for_function(there, arg=[f"{where} img", path.stem], timeout=5_000)
+            taken(5_000)
         except playwright.TimeoutError:
             continue
         return
     raise AssertionError(f"{path.name} was not taken")
+
+
+def upload(page, where, path):
+    """Give a picture in place of another."""
+    page.locator(f"{where} img").wait_for()  # the one that was there before
+    there = "([where, name]) => (document.querySelector(where)?.src ?? '').includes(name)"
+    arguments = [f"{where} img", path.stem]
+    give(page, where, path, lambda wait: page.wait_for_function(there, arg=arguments, timeout=wait))
 
 
 def type_into(page, where, value):
@@ -240,13 +246,8 @@ def test_what_cannot_be_used_is_told_by_the_name_that_it_has(page, tmp_path):
         b"ply\nformat binary_little_endian 1.0\nelement vertex 1000000000\nend_header\n"
     )
     tab(page, "Cloud to fractal")
-    for _ in range(12):
-        page.set_input_files("#cloud-in input[type=file]", tmp_path / "broken.ply")
-        try:
-            page.wait_for_selector("#cloud-in a", timeout=5_000)
-        except playwright.TimeoutError:
-            continue
-        break
+    cloud = tmp_path / "broken.ply"
+    give(page, "#cloud-in", cloud, lambda wait: page.wait_for_selector("#cloud-in a", timeout=wait))
     page.click("#cloud-go")
     toast = page.get_by_test_id("toast-text").first
     toast.wait_for()

@@ -42,12 +42,7 @@ FLAME = """<flame size="24 20" scale="10" quality="5"><xform weight="1" color="0
  coefs="0.5 0 0 0.5 0.2 0"/><xform weight="1" color="1" spherical="0.5" coefs="0.6 0.3 -0.3 0.6 0 0.5"/></flame>"""
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # ---- a thousand rounds
