@@ -1,9 +1,12 @@
-"""The errors a user can cause, each one clear sentence; the command line turns them into exit codes."""
+"""Errors that a user can cause, each one clear sentence with an exit code for the command line."""
 
+import errno
 import struct
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 MAX_LENGTH = 1000
-# what Pillow's decoders raise at damaged files, each in its own way
+# errors of Pillow's decoders on damaged files
 PILLOW_ERRORS = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, OverflowError, TypeError, KeyError, IndexError,
     RuntimeError, AttributeError, ZeroDivisionError, MemoryError,
@@ -11,7 +14,7 @@ PILLOW_ERRORS = (
 
 
 class FractalKitError(Exception):
-    """Base of every error that FractalKit raises on purpose; ``exit_code`` is what the command line returns."""
+    """Base class of errors that FractalKit raises on purpose; ``exit_code`` is the exit code of the command line."""
 
     exit_code = 1
 
@@ -20,7 +23,7 @@ class FractalKitError(Exception):
 
 
 def one_line(text: str) -> str:
-    """The text as one printable line of bounded length: what it quotes of a damaged file may hold anything.
+    """Format text as one printable line of bounded length; quotes from damaged files may contain anything.
 
     >>> one_line("a.png: bad\\n\\x1b[2J")
     'a.png: bad\\\\n\\\\x1b[2J'
@@ -31,7 +34,7 @@ def one_line(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What another library's error says in its first line, or its kind where it says nothing.
+    """First line of another library's error, or the name of its class if it has no message.
 
     >>> first_line(OSError("cannot decode\\nhint: try again"))
     'cannot decode'
@@ -39,11 +42,50 @@ def first_line(error: BaseException) -> str:
     return one_line((str(error).splitlines() or [type(error).__name__])[0])[:200]
 
 
+def did_you_mean(name: str, known: Iterable[str], n: int = 1) -> str:
+    """A hint that names the known names nearest to a wrong one, or nothing.
+
+    >>> did_you_mean("barnsly", ["barnsley", "koch"])
+    '; did you mean barnsley?'
+    """
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, list(known), n=n, cutoff=0.6 if n == 1 else 0.4)
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
 class DataError(FractalKitError, ValueError):
-    """A file or an array that cannot be used; the message names it and the remedy (exit code 1)."""
+    """A file or an array that cannot be used; the message names it and a remedy (exit code 1)."""
 
 
 class UsageError(FractalKitError, ValueError):
-    """Options that contradict each other or are out of range (exit code 2)."""
+    """Contradictory options, or options out of range (exit code 2)."""
 
     exit_code = 2
+
+
+@contextmanager
+def naming(where: object) -> Iterator[None]:
+    """Put the name of a file in front of the DataErrors of the ``with`` block; errors of the system become DataErrors.
+
+    >>> with naming("a.ply"):
+    ...     raise DataError("is empty")
+    Traceback (most recent call last):
+    fractalkit.errors.DataError: a.ply: is empty
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
+    except OSError as error:
+        raise DataError(f"{where}: cannot be read ({error.strerror or error})") from error
+
+
+def full_disk(error: OSError) -> str:
+    """What to do about a full disk or quota; empty for any other error of the system."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return "the disk is full; free some space or write elsewhere" if full else ""
+
+
+class FileWarning(UserWarning):
+    """A file was read, but not all of it as it stands; the message names it and what was mended or left out."""

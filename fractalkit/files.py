@@ -1,25 +1,26 @@
-"""Writing files so that a half-written one never stands under its final name."""
+"""Atomic writes, and opening pictures safely."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fractalkit.errors import DataError
+from fractalkit.errors import PILLOW_ERRORS, DataError, first_line, full_disk
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder and with the same suffix; rename it to ``path`` on success.
 
-    On an error nothing is left behind and an older file at ``path`` stays as it was.
+    On an error the temporary file is removed, and an existing file at ``path`` stays as it was.
 
     Raises:
-        DataError: the folder is missing or cannot be written to.
+        DataError: the folder is missing or not writable, or the ``with`` block raised an error of the system.
 
     >>> folder = Path(tempfile.mkdtemp())
     >>> with atomic_path(folder / "a.txt") as temporary:
@@ -37,37 +38,100 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes files that only the owner can read; give them what open() would have given
+        # mkstemp creates files that only the owner can read; give them the permissions that open() would
         mask = os.umask(0)
         os.umask(mask)
         temporary.chmod(0o666 & ~mask)
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename not in (None, name, str(path)):
+            raise  # of another file
+        refused = f"cannot be written ({error.strerror or error})"
+        raise DataError(f"{path}: {full_disk(error) or refused}") from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise a DataError, before any work is done, where a file at ``path`` could not be written."""
+    """Raise a DataError if a file cannot be written at ``path``; call it before the work."""
     path = Path(path)
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; give the name of a file in it")
+        raise DataError(f"{path}: is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise DataError(f"{path}: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise DataError(f"{path}: the folder {path.parent} cannot be written to; choose another one")
+        raise DataError(f"{path}: the folder {path.parent} is not writable; choose another one")
 
 
-# Pillow knows more, among them EPS, for which it starts another program, whatever a file's suffix says
+@contextmanager
+def locked_folder(folder: Path, taken: str) -> Iterator[None]:
+    """Create the folder if it is missing, and keep other processes out of it.
+
+    Windows and some network file systems have no such locks; there, nothing is kept out.
+
+    Raises:
+        DataError: another process holds the lock (``taken`` says what it does), or the folder cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY) if hasattr(os, "O_DIRECTORY") else None
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be used as a folder ({error.strerror or error}); choose another one"
+        ) from None
+    try:
+        if handle is not None:
+            _lock(handle, f"{folder}: {taken}")
+        yield
+    finally:
+        if handle is not None:
+            os.close(handle)
+
+
+def _lock(handle: int, taken: str) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise DataError(taken) from None
+    except OSError:
+        return  # the file system has no locks
+
+
+# Pillow reads more formats. EPS is left out because Pillow starts Ghostscript for it, whatever the file's suffix.
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "JPEG2000", "PPM")
 
 
-def open_picture(path: str | Path) -> Any:
-    """Pillow's image of a file in one of :data:`PICTURE_FORMATS`, opened and not yet decoded.
+@contextmanager
+def checked_picture(path: str | Path, *, max_pixels: int, hint: str = "make it smaller") -> Iterator[Any]:
+    """Open a picture of bounded size; what fails while the ``with`` block decodes it becomes a DataError.
+
+    ``max_pixels`` replaces Pillow's own limit; ``hint`` says what to do about a picture that exceeds it.
 
     Raises:
-        OSError, and what else Pillow raises: another format, or damage.
+        DataError: not a picture, damaged, or more than ``max_pixels`` pixels.
     """
     from PIL import Image
 
     Image.init()
-    return Image.open(path, formats=[f for f in PICTURE_FORMATS if f in Image.OPEN])
+    formats = [f for f in PICTURE_FORMATS if f in Image.OPEN]
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=formats) as image:
+                if image.width * image.height > max_pixels:
+                    raise DataError(
+                        f"{path}: {image.width:,} x {image.height:,} pixels are more than the limit of "
+                        f"{max_pixels:,}; {hint}"
+                    )
+                yield image
+    except DataError:
+        raise
+    except PILLOW_ERRORS as error:
+        raise DataError(
+            f"{path}: cannot be read as a picture ({first_line(error)}); give an undamaged PNG, JPEG or the like"
+        ) from error
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit

@@ -6,50 +6,40 @@ from pathlib import Path
 from typing import Any
 
 from fractalkit.codec import container
-from fractalkit.errors import DataError, UsageError
+from fractalkit.codec.methods import METHODS
+from fractalkit.errors import UsageError
+from fractalkit.lazy import resolve
+from fractalkit.raster.part import Part
 
-MAX_FILE = 1 << 32
-METHODS = ("quadtree", "pifs", "neural", "coin")
-# what each method can be told, beside the picture and its metadata
-OPTIONS = {
-    "quadtree": ("quality", "bpp", "bytes", "psnr", "effort", "chroma", "deblock", "threads", "device", "callback"),
-    "neural": ("bpp", "bytes", "psnr", "model"),
-    "coin": ("bpp", "bytes", "iterations", "seed", "callback"),
-}
-OPTIONS["pifs"] = OPTIONS["quadtree"]
+__all__ = ["decode", "encode", "load"]
 
 
-def encode(image: Any, *, method: str = "quadtree", **options: Any) -> Any:
-    """A picture to a code, by any codec.
+def encode(image: Any, *, method: str = "auto", **options: Any) -> Any:
+    """Encode a picture or a cloud with one of the methods in :data:`fractalkit.codec.methods.METHODS`.
 
     Args:
-        image: ``[H, W]``, ``[H, W, 3]`` or (not neural) ``[H, W, 4]``, uint8 or uint16.
-        method: "quadtree" (:func:`fractalkit.fit.quadtree.encode`), "pifs" (the plain one of the literature), "neural"
-            (:func:`fractalkit.models.neural_code.encode_neural`, one forward pass) or "coin"
-            (:func:`fractalkit.models.coin.encode_coin`, a network for each picture).
-        options: of that function; None counts as not given.
+        image: ``[H, W]``, ``[H, W, 3]`` or (not neural) ``[H, W, 4]``, uint8 or uint16; for "cloud" a
+            :class:`fractalkit.data.Cloud` or points ``[N, 2]`` or ``[N, 3]``.
+        method: "auto" (:func:`fractalkit.fit.choice.encode_best`: quadtree, or without loss where that is better),
+            "quadtree" (:func:`fractalkit.fit.quadtree.encode`), "lossless"
+            (:func:`fractalkit.fit.copies.encode_copies`, which takes no target), "pifs" (the plain fractal coder),
+            "neural" (:func:`fractalkit.models.neural_code.encode_neural`, one forward pass), "coin"
+            (:func:`fractalkit.models.coin.encode_coin`, a network fitted to the picture), or "cloud"
+            (:func:`fractalkit.fit.cloud_codec.encode_cloud`, which takes clouds only).
+        options: of that function; None means not given.
 
     Raises:
-        UsageError: another method, an option that it has not, or one out of range.
+        UsageError: an unknown method, an option that it lacks, or one out of range.
     """
     if method not in METHODS:
         raise UsageError(f"method {method!r}: expected {', '.join(METHODS)}")
     options = {k: v for k, v in options.items() if v is not None}
     metadata = options.pop("metadata", None)
-    wrong = sorted(set(options) - set(OPTIONS[method]))
+    known = METHODS[method]
+    wrong = sorted(set(options) - set(known.options))
     if wrong:
-        raise UsageError(f"{wrong[0]}: means nothing to the method {method!r}, which has {', '.join(OPTIONS[method])}")
-    if method == "neural":
-        from fractalkit.models.neural_code import encode_neural
-
-        return encode_neural(image, metadata=metadata, **options)
-    if method == "coin":
-        from fractalkit.models.coin import encode_coin
-
-        return encode_coin(image, metadata=metadata, **options)
-    from fractalkit.fit.quadtree import encode as quadtree
-
-    return quadtree(image, method=method, metadata=metadata, **options)
+        raise UsageError(f"{wrong[0]}: means nothing to the method {method!r}, which has {', '.join(known.options)}")
+    return resolve(known.encoder)(image, metadata=metadata, **known.fixed, **options)
 
 
 def load(source: bytes | str | Path, *, max_pixels: int = container.MAX_PIXELS, partial: bool = False) -> Any:
@@ -63,40 +53,51 @@ def load(source: bytes | str | Path, *, max_pixels: int = container.MAX_PIXELS, 
     Raises:
         DataError: missing, damaged, cut off or too large; the sentence begins with the file's name.
     """
-    if isinstance(source, bytes):
-        data, name = source, ".fk data"
-    else:
-        path = Path(source)
-        name = str(path)
-        if not path.exists():
-            raise DataError(f"{name}: there is no such file; check the name")
-        if path.is_dir():
-            raise DataError(f"{name}: is a folder; name a .fk file in it")
-        if path.stat().st_size > MAX_FILE:
-            raise DataError(f"{name}: {path.stat().st_size:,} bytes are more than any .fk file has")
-        data = path.read_bytes()
+    data = source if isinstance(source, bytes) else container.read_file(source)
+    name = ".fk data" if isinstance(source, bytes) else str(source)
     header = container.read_header(data, name)
-    if header.codec == "quadtree":
-        from fractalkit.codes.quadtree import QuadtreeCode
-
-        return QuadtreeCode.from_bytes(data, name, max_pixels=max_pixels, partial=partial)
-    if header.codec == "neural":
-        from fractalkit.models.neural_code import NeuralCode
-
-        return NeuralCode.from_bytes(data, name, max_pixels=max_pixels, partial=partial)
-    if header.codec == "coin":
-        from fractalkit.models.coin import CoinCode
-
-        return CoinCode.from_bytes(data, name, max_pixels=max_pixels, partial=partial)
-    raise DataError(f"{name}: coded by {header.codec!r}, which this FractalKit cannot read; update it")
+    code = resolve(METHODS[header.codec].code)
+    return code.from_bytes(data, name, max_pixels=max_pixels, partial=partial)
 
 
-def decode(code: Any, height: int | None = None, width: int | None = None, **options: Any) -> Any:
-    """The picture of a code, ``[H, W(, C)]``, at any size; ``window`` and ``deblock`` as the codec has them."""
+def decode(
+    code: Any,
+    height: int | None = None,
+    width: int | None = None,
+    *,
+    window: tuple[int, int, int, int] | None = None,
+    deblock: bool | None = None,
+    detail: float | None = None,
+) -> Any:
+    """The picture of a code, ``[H, W(, C)]``, at any size.
+
+    Args:
+        height, width, window: see :meth:`fractalkit.raster.part.Part.of`.
+        deblock: smooth the borders of blocks; None as the code says.
+        detail: None: the fixed point of the code at this size. 0 to 2: the picture at its stored size, enlarged as by
+            :func:`fractalkit.fit.enlargement.enlarge`.
+
+    Raises:
+        UsageError: a size or a window out of range, a result too large for memory, or the code of a cloud.
+    """
+    if not hasattr(code, "width"):
+        raise UsageError(
+            "this code is a cloud's, not a picture's; `fractalkit decompress` and code.collage draw its points"
+        )
+    if detail is not None:
+        from fractalkit.fit.enlargement import enlarge
+
+        stored = decode_part(code, Part.of((code.width, code.height)), deblock)
+        return enlarge(stored, height, width, detail=detail, window=window)
+    return decode_part(code, Part.of((code.width, code.height), height, width, window), deblock)
+
+
+def decode_part(code: Any, part: Part, deblock: bool | None = None) -> Any:
+    """:func:`decode` of a part whose corners need not be pixels."""
     from fractalkit.codes.quadtree import QuadtreeCode
 
     if not isinstance(code, QuadtreeCode):
-        return code.decode(height, width, **options)
-    from fractalkit.maps.quadtree import decode as quadtree
+        return code.decode_part(part, deblock)
+    from fractalkit.maps.quadtree_picture import decode_part as quadtree
 
-    return quadtree(code, height, width, **options)
+    return quadtree(code, part, deblock)

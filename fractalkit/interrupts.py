@@ -1,4 +1,4 @@
-"""Ctrl-C at moments at which nothing may be raised."""
+"""Delay Ctrl-C while Numba compiles."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ LATER = 0.05  # seconds
 
 
 def later(frame: FrameType | None) -> bool:
-    """Whether a handler of SIGINT, called in ``frame``, has to wait; if so, it is called again a moment later.
+    """Whether a handler of SIGINT, called in ``frame``, must wait; if so, schedule another interrupt.
 
-    LLVM calls Python while it compiles. An exception that comes up there is lost, or brings down the process.
+    LLVM calls Python while it compiles. An exception raised there is lost or crashes the process.
     """
     while frame is not None:
         if str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("llvmlite", "numba"):
@@ -23,7 +23,7 @@ def later(frame: FrameType | None) -> bool:
 
 
 def again() -> None:
-    """Interrupt the main thread a moment later."""
+    """Interrupt the main thread after a short delay."""
     timer = Timer(LATER, interrupt_main)
     timer.daemon = True
     timer.start()

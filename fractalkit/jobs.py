@@ -1,7 +1,7 @@
-"""Many items through one function: in processes of this machine, or over machines on a Dask cluster.
+"""Map a function over many items: in processes on this machine, or on a Dask cluster.
 
-Items are independent and their outputs are renamed into place, so an item may be done anew at any time: where a worker
-dies, what it had not finished is handed out again.
+Items are independent and their outputs are renamed into place, so an item can be repeated at any time: if a worker
+dies, its unfinished items are submitted again.
 """
 
 from __future__ import annotations
@@ -13,22 +13,23 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import active_children, get_context
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-from fractalkit.errors import DataError, FractalKitError, UsageError
+from fractalkit.errors import DataError, FractalKitError, UsageError, first_line
 from fractalkit.interrupts import later
 
-TRIES = 3  # of an item whose worker died
+TRIES = 3  # attempts at an item whose worker died
 
 
 def map_items(
     function: Callable[[Any], Any], items: Sequence[Any], *, jobs: int | None = None, cluster: str | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """(index, result) of each item as it is done, in any order; an error that FractalKit raised is the item's result.
+    """Yield (index, result) of each item as it completes, in any order; an error raised by FractalKit is a result.
 
     Args:
-        function: importable by its name, as are its results.
-        jobs: processes; None for as many as there are cores, 1 to work in this one.
+        function: importable by name, as are the types of its results.
+        jobs: number of processes; None for one per core, 1 to work in this process.
         cluster: address of a Dask scheduler, such as tcp://10.0.0.1:8786.
 
     Raises:
@@ -47,7 +48,7 @@ def map_items(
 
 
 def attempt(function: Callable[[Any], Any], item: Any) -> Any:
-    """The result, or the error where it is one of ours or the system's."""
+    """Return the result, or the error if it comes from FractalKit or the system."""
     if _stopped:
         raise KeyboardInterrupt
     try:
@@ -57,43 +58,48 @@ def attempt(function: Callable[[Any], Any], item: Any) -> Any:
 
 
 def _over_processes(function: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[tuple[int, Any]]:
-    waiting = dict.fromkeys(range(len(items)), 0)
+    waiting = dict.fromkeys(range(len(items)), 0)  # index of an item: times that its pool broke
     while waiting:
         others = set(active_children())
-        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_hear_stop)
+        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_handle_interrupts)
         try:
-            with _deaf():
+            with _blocked_interrupts():
                 running = {pool.submit(attempt, function, items[i]): i for i in list(waiting)}
-            try:
-                for future in as_completed(running):
-                    i = running[future]
-                    result = future.result()
-                    del waiting[i]
-                    yield i, result
-            except BrokenProcessPool:
-                # which item it was cannot be told; all that were not done are tried again, one fewer at a time
-                for i in waiting:
-                    waiting[i] += 1
-                    if waiting[i] >= TRIES:
-                        raise DataError(
-                            f"item {i + 1}: its process died {TRIES} times; see if memory ran out"
-                        ) from None
-                jobs = max(1, jobs - 1)
+            for future in as_completed(running):
+                i = running[future]
+                result = future.result()
+                del waiting[i]
+                yield i, result
+        except BrokenProcessPool:
+            # the pool does not tell which item it was, so all that were not done are tried again, with one process less
+            _count_tries(waiting)
+            jobs = max(1, jobs - 1)
         except BaseException:
-            # Ctrl-C, or the caller wants no more: what is being done is left off, and tidies up behind itself
-            for child in set(active_children()) - others:
-                if child.pid is not None and hasattr(signal, "pthread_sigmask"):
-                    os.kill(child.pid, signal.SIGINT)
+            # Ctrl-C, or the caller stopped iterating: interrupt the items being worked on, which then clean up
+            _interrupt(set(active_children()) - others)
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_stopped = False  # in a worker: that a Ctrl-C was heard
+def _count_tries(waiting: dict[int, int]) -> None:
+    for i in waiting:
+        waiting[i] += 1
+        if waiting[i] >= TRIES:
+            raise DataError(f"item {i + 1}: its process died {TRIES} times; check if memory ran out") from None
 
 
-def _hear_stop() -> None:
-    """In a new worker: an interrupt ends the item and all that would come after it, without a traceback."""
+def _interrupt(children: set[BaseProcess]) -> None:
+    for child in children:
+        if child.pid is not None and hasattr(signal, "pthread_sigmask"):
+            os.kill(child.pid, signal.SIGINT)
+
+
+_stopped = False  # in a worker: whether SIGINT was received
+
+
+def _handle_interrupts() -> None:
+    """Set up a new worker: SIGINT ends the current item and all later ones, without a traceback."""
 
     def stop(number: int, frame: Any) -> None:
         global _stopped
@@ -111,8 +117,8 @@ def _hear_stop() -> None:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """Processes that begin here hear of an interrupt once they ask for it, and this one after the block."""
+def _blocked_interrupts() -> Iterator[None]:
+    """Block SIGINT: processes started here receive it once they unblock it, this process after the ``with`` block."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -133,7 +139,7 @@ def _over_cluster(function: Callable[[Any], Any], items: Sequence[Any], address:
         client = Client(address, timeout="10s", set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise UsageError(
-            f"--cluster {address}: no scheduler answers there ({error}); start one with `dask scheduler`"
+            f"--cluster {address}: no scheduler answers ({first_line(error)}); start one with `dask scheduler`"
         ) from None
     with client, client.as_current():
         futures = {}
@@ -142,5 +148,5 @@ def _over_cluster(function: Callable[[Any], Any], items: Sequence[Any], address:
         for future in completed(list(futures)):
             try:
                 yield futures[future], future.result()
-            except Exception as error:  # a worker that died again and again: Dask says so in its own class
-                yield futures[future], DataError(f"item {futures[future] + 1}: {str(error).splitlines()[0]}")
+            except Exception as error:  # Dask's own error for a worker that died repeatedly
+                yield futures[future], DataError(f"item {futures[future] + 1}: {first_line(error)}")

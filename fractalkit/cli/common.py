@@ -1,4 +1,4 @@
-"""What several commands share: options, devices, progress, sources of codes."""
+"""Shared by the commands: the command line, devices, reports, progress bars."""
 
 from __future__ import annotations
 
@@ -6,35 +6,26 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.checked import json_plain
+from fractalkit.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-    from fractalkit.codes.affine import AffineIFS
-
-CODE_KEY, SEED_KEY, COMMAND_KEY = "fractalkit:code", "fractalkit:seed", "fractalkit:command"
-
-
-WHERE = {
-    "--cluster": 1,
-    "--jobs": 1,
-    "--force": 0,
-}  # options that say where the work is done, not what, and their values
+WHERE = {"--cluster": 1, "--jobs": 1, "--force": 0}  # options that do not affect the result: number of their values
 
 
 def command_line(ctx: click.Context) -> str:
-    """How this command was called, as one would type it again; where the work was done is left out."""
+    """The command line of this call, without the options that do not affect the result."""
     return shlex.join(["fractalkit", *without((ctx.obj or {}).get("args", []), WHERE)])
 
 
 def without(words: Sequence[str], options: Mapping[str, int]) -> list[str]:
-    """The words of a command less some options, each given with the number of values that follow it.
+    """The words of a command line without some options, each given with its number of values.
 
     >>> without(["sample", "-n", "3", "--seed=5", "--grid", "--cluster", "a"], {"-n": 1, "--seed": 1, "--cluster": 1})
     ['sample', '--grid']
@@ -52,10 +43,10 @@ def without(words: Sequence[str], options: Mapping[str, int]) -> list[str]:
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that a name stands for; "auto" takes CUDA where there is one.
+    """The device of that name; "auto" is CUDA where it is available.
 
     Raises:
-        UsageError: a device that this machine lacks.
+        UsageError: the device is not available.
     """
     import torch
 
@@ -69,57 +60,43 @@ def pick_device(name: str) -> torch.device:
 
 
 class Progress:
-    """One line on standard error that says how far the work is; silent where that is no terminal."""
+    """A tqdm bar of shares from 0 to 1 on standard error; silent where that is not a terminal."""
 
     def __init__(self) -> None:
-        self.live = sys.stderr.isatty()
-        self.shown = ""
+        self._bar: Any = None
 
     def __call__(self, word: str, share: float) -> None:
-        text = f"{word} {min(max(share, 0.0), 1.0):4.0%}"
-        if self.live and text != self.shown:
-            self.shown = text
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
+        if self._bar is None:
+            if not sys.stderr.isatty():
+                return
+            from tqdm import tqdm
+
+            self._bar = tqdm(
+                total=100, bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}", leave=False
+            )
+        done = round(100 * min(max(share, 0.0), 1.0))
+        if done < self._bar.n:
+            self._bar.reset()
+        self._bar.set_description(word, refresh=False)
+        self._bar.update(done - self._bar.n)
 
     def clear(self) -> None:
-        """Take the line away."""
-        if self.live and self.shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
-def load_code(path: Path) -> AffineIFS:
-    """A code from a JSON file, or from the text of a picture that we made.
+def answer(result: dict[str, Any], as_json: bool, text: str) -> None:
+    """Print the text, or with ``--json`` the result as one JSON object."""
+    emit(result) if as_json else click.echo(text)
 
-    Raises:
-        DataError: neither; the message names the file.
-    """
-    from fractalkit.codes.affine import AffineIFS
 
-    if path.suffix.lower() != ".png":
-        return AffineIFS.load(path)
-    from fractalkit.render.png import read_png_text
-
-    text = read_png_text(path).get(CODE_KEY)
-    if text is None:
-        raise DataError(f"{path}: this picture carries no code; only those that FractalKit made do")
-    try:
-        return AffineIFS.from_dict(json.loads(text))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: the code in its text is damaged ({error})") from error
+def warn(sentence: str) -> None:
+    """Print a warning on standard error."""
+    click.echo(f"fractalkit: warning: {sentence}", err=True)
 
 
 def emit(result: dict[str, Any]) -> None:
-    """Print one JSON object; numbers that JSON lacks become null."""
-    click.echo(json.dumps(_plain(result), indent=1, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return None
-    return value
+    """Print one JSON object; NaN and infinity become null."""
+    click.echo(json.dumps(json_plain(result), indent=1, allow_nan=False))

@@ -1,4 +1,4 @@
-"""``fractalkit completion``: the script that lets a shell complete our commands, options and names."""
+"""``fractalkit completion``: shell completion of commands, options and names."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Examples:
   fractalkit completion zsh >> ~/.zshrc
   fractalkit completion fish > ~/.config/fish/completions/fractalkit.fish
 
-Open a new shell after that. Presets, models and files are completed too."""
+Then open a new shell. Names of presets, models and files are completed as well."""
 )
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print the script that completes commands in SHELL."""
+    """Print the completion script for SHELL."""
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)
@@ -35,19 +35,19 @@ def completion(ctx: click.Context, shell: str) -> None:
 
 
 def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Names of presets that begin so, and files."""
-    # read off their source, since to import them takes a second and a half, which is long between two keys
+    """Complete names of presets, and files."""
+    # parsed from the source: importing it takes 1.5 s, too slow for completion
     source = (ROOT / "codes" / "presets.py").read_text(encoding="utf-8")
-    return _named(re.findall(r'^@_preset\("([^"]+)"', source, re.M), incomplete)
+    return _named(re.findall(r'^(?:@_preset|    Preset|    )\("([^"]+)", "', source, re.M), incomplete)
 
 
 def models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
-    """Names of the package's models that begin so, and files."""
+    """Complete names of the models of the package, and files."""
     return _named([p.stem for p in (ROOT / "models" / "weights").glob("*.safetensors")], incomplete)
 
 
 def _named(names: list[str], incomplete: str) -> list[Any]:
-    """Those names that begin so, and the mark that tells the shell to complete a path itself."""
+    """Matching names, and a marker that makes the shell complete paths."""
     from click.shell_completion import CompletionItem
 
     found = [CompletionItem(name) for name in sorted(names) if name.startswith(incomplete)]

@@ -1,135 +1,148 @@
-"""``fractalkit decompress``: ``.fk`` files to pictures of any size."""
+"""``fractalkit decompress``: decode ``.fk`` files: pictures at any size, clouds with any number of points."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.batch import report_failures, run, sources, targets
-from fractalkit.cli.common import emit
+from fractalkit.cli.batch import report, run, sources, targets
+from fractalkit.cli.cloud_files import decompress_cloud, decompressed_line, holds_cloud, only_for
+from fractalkit.cli.common import answer
+from fractalkit.cli.options import (
+    PATH,
+    SEED,
+    Real,
+    Whole,
+    detail_option,
+    json_option,
+    max_pixels_option,
+    res_option,
+    source_argument,
+    spread_options,
+    window_option,
+)
 from fractalkit.errors import DataError, UsageError
+from fractalkit.raster.part import Part
+from fractalkit.raster.view import Region, Size
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# options that mean nothing for clouds, and the items that hold them
+OF_PICTURES = {"res": "size", "window": "window", "detail": "detail", "deblock": "deblock"}
+MAX_OUTPUT = 1 << 29  # samples of a picture in memory
 
 
 @click.command(
     epilog="""\b
 Examples:
-  fractalkit decompress photo.fk                             photo.png
+  fractalkit decompress photo.fk -o again.png                at the stored size
   fractalkit decompress photo.fk --res 4x -o large.png       four times as wide and high
   fractalkit decompress photo.fk --res 1920 -o desk.jpg      the longer side
-  fractalkit decompress photo.fk --window 0.4,0.3,0.6,0.5 --res 1600x1200 -o part.png
-  fractalkit decompress photo.fk --trace film.gif            the iterates, from grey
-  fractalkit decompress packed -o pictures                   a folder; done files are skipped
-  fractalkit decompress begun.fk --partial                   what there is of a file that was cut off
+  fractalkit decompress photo.fk --res 8x --window 40%,30%,60%,50% -o part.png
+  fractalkit decompress photo.fk --res 4x --detail 1 -o fine.png      with detail from its own coarser scales
+  fractalkit decompress photo.fk --trace film.gif            the iterates, starting from grey
+  fractalkit decompress packed -o pictures                   a folder; skips existing files
+  fractalkit decompress begun.fk --partial                   as much as a truncated file contains
+  fractalkit decompress scan.fk --points 1e6 -o scan.ply     a cloud, with as many points as you like
 
-The suffix of --out decides the format: png, jpg, webp, avif, tif and others."""
+The suffix of --out selects the format: png, jpg, webp, avif, tif …; ply, pcd, xyz, csv … for clouds."""
 )
-@click.argument("source", nargs=-1, required=True)
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="File, or folder.  [default: beside each source]")
-@click.option("--suffix", default=".png", show_default=True, metavar=".EXT", help="Format of files in a folder.")
-@click.option("--res", metavar="Nx|N|WxH", help="Size: times the original, the longer side, or both sides.")
-@click.option("--window", metavar="x0,y0,x1,y1", help="Show this part only; 0 to 1, from the upper left.")
-@click.option("--deblock/--no-deblock", default=None, help="Filter the borders of leaves.  [default: as coded]")
-@click.option("--trace", type=click.Path(path_type=Path), help="Write the iterates as an animated GIF instead.")
-@click.option("--steps", type=click.IntRange(1, 200), default=10, show_default=True, help="Of the trace.")
-@click.option("--start", type=click.Path(path_type=Path), help="Picture that the trace starts from.")
-@click.option("--partial", is_flag=True, help="Take the beginning of a file.")
-@click.option("--max-pixels", type=click.IntRange(1), metavar="N", default=1 << 28, help="Larger pictures are refused.")
-@click.option("--jobs", type=click.IntRange(1, 4096), metavar="N", help="Processes.  [default: one a core]")
-@click.option("--cluster", metavar="ADDRESS", help="Spread the files over a Dask cluster.")
-@click.option("--force", is_flag=True, help="Do files anew whose results are there.")
-@click.option("--seed", type=int, hidden=True)
-@click.option("--device", type=click.Choice(["auto", "cpu"]), default="cpu", hidden=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@source_argument("source", nargs=-1, required=True)
+@click.option("-o", "--out", type=PATH, help="Output file or folder.  [default: beside each source]")
+@click.option(
+    "--suffix", metavar=".EXT", help="Format of the files in an output folder.  [default: .png, and .ply for clouds]"
+)
+@click.option(
+    "--points", type=Real(1, 1e10), help="Number of points of a cloud.  [default: as many as were compressed]"
+)
+@res_option("the stored size", times=True)
+@window_option
+@detail_option(None)
+@click.option("--deblock/--no-deblock", default=None, help="Filter block edges.  [default: as stored in the file]")
+@click.option("--trace", type=PATH, help="Write the iterates as an animated GIF instead of a picture.")
+@click.option("--steps", type=Whole(1, 200), default=10, help="Number of iterates in the trace.")
+@click.option("--start", type=PATH, help="Picture from which the trace starts.")
+@click.option("--partial", is_flag=True, help="Decode as much as a truncated file contains.")
+@max_pixels_option
+@spread_options("files")
+@click.option("--seed", type=SEED, default=0, help="Random seed of a cloud's points.")
+@click.option("--device", type=click.Choice(["auto", "cpu"]), hidden=True, expose_value=False)
+@json_option
 def decompress(
-    source: tuple[str, ...], out: Path | None, suffix: str, res: str | None, window: str | None, deblock: bool | None,
-    trace: Path | None, steps: int, start: Path | None, partial: bool, max_pixels: int, jobs: int | None,
-    cluster: str | None, force: bool, seed: int | None, device: str, as_json: bool,
+    source: tuple[str, ...], out: Path | None, suffix: str | None, points: float | None, res: Size | None,
+    window: Region | None, detail: float | None, deblock: bool | None, trace: Path | None, steps: int,
+    start: Path | None, partial: bool, max_pixels: int, jobs: int | None, cluster: str | None, force: bool, seed: int,
+    as_json: bool,
 ) -> None:  # fmt: skip
-    """Turn .fk files into pictures: SOURCE is a file, a folder or a pattern."""
-    from fractalkit.data.pictures import check_picture_suffix
-
-    size, part = parse_res(res), parse_window(window)
+    """Decode .fk files to pictures and clouds. SOURCE is a file, a folder or a pattern."""
+    if window is not None and window.unit == "old shares":
+        x0, y0, x1, y1 = (f"{100 * v:g}%" for v in window.corners)
+        click.echo(
+            f"fractalkit: note: the window is in shares, as in earlier versions, where --res is the size of the part; "
+            f"write --window {x0},{y0},{x1},{y1}, and --res for the whole picture",
+            err=True,
+        )
     if start is not None and trace is None:
-        raise UsageError("--start: is where a --trace begins; give both")
+        raise UsageError("--start: is only for --trace; give both")
     found = sources(source, (".fk",))
     if trace is not None:
         if len(found) > 1:
-            raise UsageError("--trace: is made of one file; name one")
+            raise UsageError("--trace: takes a single file; name one")
         if trace.suffix.lower() != ".gif":
             raise UsageError(f"--trace {trace}: give a name that ends in .gif")
         result = _write_trace(found[0][0], trace, start, steps, max_pixels)
-        emit(result) if as_json else click.echo(f"{trace}: {result['frames']} frames")
+        answer(result, as_json, f"{trace}: {result['frames']} frames")
         return
-    if not suffix.startswith("."):
-        suffix = "." + suffix
-    made = targets(found, out, suffix)
-    for target in made:
-        check_picture_suffix(target)
+    made = _targets(found, out, suffix, force)
     items = [
         {
-            "source": str(f), "target": str(t), "size": size, "window": part, "deblock": deblock, "partial": partial,
-            "max_pixels": max_pixels,
+            "source": str(f), "target": str(t), "size": res, "window": window, "detail": detail,
+            "deblock": deblock, "partial": partial, "max_pixels": max_pixels, "seed": seed,
+            "points": None if points is None else int(points),
         }
         for (f, _), t in zip(found, made, strict=True)
     ]  # fmt: skip
     results, failures = run(decompress_file, items, jobs=jobs, cluster=cluster, force=force, bar="decompress")
-    for r in results:
-        for note in r.get("warnings", ()):
-            click.echo(f"fractalkit: warning: {note}", err=True)
-        if not as_json:
-            there = f"{r['target']}: there already, skipped (--force does it anew)"
-            click.echo(
-                there if r.get("skipped") else f"{r['target']}: {r['width']} x {r['height']}, {r['seconds']:.2f} s"
-            )
-    if as_json:
-        emit({"files": results, "failed": failures})
-    report_failures(failures, len(items))
+    report(results, failures, _line, as_json)
 
 
-def parse_res(text: str | None) -> tuple[str, float, float] | None:
-    """("times", k, k), ("longer", n, n) or ("both", width, height).
+def _targets(found: list[tuple[Path, Path]], out: Path | None, suffix: str | None, force: bool) -> list[Path]:
+    """Output paths; those of clouds end in .ply unless another suffix is given.
 
-    >>> parse_res("4x"), parse_res("1440"), parse_res("640x480")
-    (('times', 4.0, 4.0), ('longer', 1440.0, 1440.0), ('both', 640.0, 480.0))
+    Raises:
+        UsageError: a suffix with which no picture, or no cloud, can be written; or a name that nobody gave, of a file
+            that exists already, such as the original.
     """
-    if text is None:
-        return None
-    plain = text.strip().lower()
-    try:
-        if plain.endswith("x"):
-            kind, a = "times", float(plain[:-1])
-            b = a
-        elif "x" in plain:
-            kind = "both"
-            a, b = (float(int(v)) for v in plain.split("x"))
+    from fractalkit.data.pictures import check_picture_suffix
+    from fractalkit.data.writers import check_suffix
+
+    if suffix is not None and not suffix.startswith("."):
+        suffix = "." + suffix
+    made = targets(found, out, suffix or ".png")
+    for i, (f, _) in enumerate(found):
+        if not holds_cloud(f):
+            check_picture_suffix(made[i])
+        elif suffix is None and made[i] != out:
+            made[i] = made[i].with_suffix(".ply")
         else:
-            kind, a = "longer", float(int(plain))
-            b = a
-    except ValueError:
-        raise UsageError(f"--res {text}: expected a factor such as 4x, a side such as 1440, or 1920x1080") from None
-    if not (0 < a < 1e9 and 0 < b < 1e9):
-        raise UsageError(f"--res {text}: expected sizes above 0 and below a thousand million")
-    return kind, a, b
+            check_suffix(made[i])
+    if out is None and len(made) == 1 and made[0].exists() and not force:
+        raise UsageError(f"{made[0]}: exists already; give --out another name, or --force to replace it")
+    return made
 
 
-def parse_window(text: str | None) -> tuple[float, float, float, float] | None:
-    """Four numbers in [0, 1]."""
-    if text is None:
-        return None
-    try:
-        x0, y0, x1, y1 = (float(v) for v in text.split(","))
-    except ValueError:
-        raise UsageError(f"--window {text}: expected x0,y0,x1,y1 between 0 and 1") from None
-    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-        raise UsageError(f"--window {text}: expected 0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1")
-    return x0, y0, x1, y1
+def _line(r: dict[str, Any]) -> str:
+    if "points" in r:
+        return decompressed_line(r)
+    return f"{r['target']}: {r['width']} x {r['height']}, {r['seconds']:.2f} s"
 
 
 def decompress_file(item: dict[str, Any]) -> dict[str, Any]:
-    """One file; importable, so that other processes can do it."""
+    """Decode one file; at the top level of the module, so that other processes can call it."""
     from fractalkit import fk
     from fractalkit.data.pictures import write_picture
     from fractalkit.files import check_writable
@@ -137,20 +150,46 @@ def decompress_file(item: dict[str, Any]) -> dict[str, Any]:
     began = time.perf_counter()
     check_writable(item["target"])
     code = fk.load(item["source"], max_pixels=item["max_pixels"], partial=item["partial"])
-    window = item["window"]
-    w = code.width * ((window[2] - window[0]) if window else 1)
-    h = code.height * ((window[3] - window[1]) if window else 1)
-    height = width = None
-    if item["size"] is not None:
-        kind, a, b = item["size"]
-        k = a if kind == "times" else a / max(w, h)
-        width, height = (round(a), round(b)) if kind == "both" else (max(1, round(w * k)), max(1, round(h * k)))
-    samples = fk.decode(code, height, width, window=window, deblock=item["deblock"])
+    if not hasattr(code, "width"):
+        only_for("pictures", {k: item[v] for k, v in OF_PICTURES.items()})
+        return decompress_cloud(item, code)
+    only_for("clouds", {"points": item["points"]})
+    samples = _decoded(code, item["size"], item["window"], item["detail"], item["deblock"])
     notes = write_picture(Path(item["target"]), samples, code.metadata)
     return {
         "source": item["source"], "target": item["target"], "width": samples.shape[1], "height": samples.shape[0],
         "seconds": round(time.perf_counter() - began, 3), "warnings": notes,
     }  # fmt: skip
+
+
+def _decoded(
+    code: Any, size: Size | None, window: Region | None, detail: float | None, deblock: bool | None
+) -> np.ndarray:
+    from fractalkit import fk
+
+    stored = code.width, code.height
+    if detail is None:
+        made: np.ndarray = fk.decode_part(code, part_of(stored, size, window), deblock)
+        return made
+    if window is not None and window.unit == "old shares":
+        raise UsageError("--detail: give --window in pixels of --res, or with percent signs")
+    width, height = stored if size is None else size.pixels(stored, scales=True)
+    if width * height * code.channels > MAX_OUTPUT and window is None:
+        raise UsageError(f"--res {size}: {width:,} x {height:,} pixels are too many for memory; ask for a --window")
+    box = None if window is None else window.pixels((width, height))
+    made = fk.decode(code, height, width, window=box, deblock=deblock, detail=detail)
+    return made
+
+
+def part_of(stored: tuple[int, int], size: Size | None, window: Region | None) -> Part:
+    """The part of a picture of a stored size (width, height) to decode."""
+    if window is not None and window.unit == "old shares":  # --res was the size of the part
+        x0, y0, x1, y1 = window.corners
+        part = (x1 - x0) * stored[0], (y1 - y0) * stored[1]
+        width, height = (None, None) if size is None else size.pixels(part, scales=True)
+        return Part.of_shares(stored, window.corners, height, width)
+    width, height = stored if size is None else size.pixels(stored, scales=True)
+    return Part.of(stored, height, width, None if window is None else window.pixels((width, height)))
 
 
 def _write_trace(path: Path, trace: Path, start: Path | None, steps: int, max_pixels: int) -> dict[str, Any]:
@@ -161,12 +200,12 @@ def _write_trace(path: Path, trace: Path, start: Path | None, steps: int, max_pi
     from fractalkit.codes.quadtree import QuadtreeCode
     from fractalkit.data.pictures import read_picture
     from fractalkit.files import atomic_path, check_writable
-    from fractalkit.maps.quadtree import trace as iterates
+    from fractalkit.maps.quadtree_picture import trace as iterates
 
     check_writable(trace)
     code = fk.load(path, max_pixels=max_pixels)
     if not isinstance(code, QuadtreeCode):
-        raise DataError(f"{path}: only quadtree codes have iterates to show")
+        raise DataError(f"{path}: only quadtree codes have iterates; --trace needs one")
     begin = None
     if start is not None:
         samples = read_picture(start).samples
@@ -183,11 +222,7 @@ def _write_trace(path: Path, trace: Path, start: Path | None, steps: int, max_pi
         frames.append(image)
     with atomic_path(trace) as temporary:
         frames[0].save(
-            temporary,
-            "GIF",
-            save_all=True,
-            append_images=frames[1:],
-            duration=[900] + [350] * (steps - 1) + [1500],
+            temporary, "GIF", save_all=True, append_images=frames[1:], duration=[900] + [350] * (steps - 1) + [1500],
             loop=0,
-        )
+        )  # fmt: skip
     return {"source": str(path), "target": str(trace), "frames": len(frames)}

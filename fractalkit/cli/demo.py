@@ -1,4 +1,4 @@
-"""``fractalkit demo``: a page in the browser to play with."""
+"""``fractalkit demo``: an interactive demo in the browser."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import webbrowser
 
 import click
 
-from fractalkit.cli.common import emit
+from fractalkit.cli.common import answer
+from fractalkit.cli.options import Whole
 from fractalkit.errors import DataError, UsageError
 
 FIRST_PORT, PORTS = 7860, 100
@@ -17,19 +18,19 @@ FIRST_PORT, PORTS = 7860, 100
 @click.command(
     epilog="""\b
 Examples:
-  fractalkit demo                          a free port from 7860, and the browser
+  fractalkit demo                          a free port from 7860; opens the browser
   fractalkit demo --port 9000 --no-open
 
-Tabs: sample digits and look into them, make a photograph of itself, find a cloud's fractal, compress and zoom, breed
-flames. Everything happens on this machine, without a network; only this machine can reach the page. Ctrl-C ends it.
-Needs Gradio: pip install "gradio>=6,<7"."""
+Tabs: sample digits and zoom into them, fractalize a photograph, fit an IFS to a point cloud, compress and zoom, evolve
+flames. Everything runs on this machine, without a network, and the page is reachable from this machine only. Ctrl-C
+stops it. Requires Gradio: pip install "gradio>=6,<7"."""
 )
-@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="[default: the first free one from 7860]")
-@click.option("--open/--no-open", "open_", default=True, show_default=True, help="Open the page in the browser.")
+@click.option("--port", type=Whole(1, 65535), help="Port of the page.  [default: the first free one from 7860]")
+@click.option("--open/--no-open", "open_", default=True, help="Open the page in the browser.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the address.")
 def demo(port: int | None, open_: bool, as_json: bool) -> None:
-    """Play with FractalKit in the browser."""
-    # before Gradio is imported, which reads them once
+    """Open an interactive demo in the browser."""
+    # read by Gradio once, on import
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     port = _free_port(port)
     from fractalkit.demo.shelf import Shelf
@@ -39,12 +40,12 @@ def demo(port: int | None, open_: bool, as_json: bool) -> None:
         try:
             import gradio  # noqa: F401
         except ImportError:
-            raise UsageError('demo: the page needs Gradio; pip install "gradio>=6,<7"') from None
+            raise UsageError('demo: requires Gradio; pip install "gradio>=6,<7"') from None
         import torch
 
         from fractalkit.demo.page import CSS, HEAD, UPLOAD, build, theme
 
-        torch.set_num_threads(1)  # small layers lose by being shared; what is large has threads of its own
+        torch.set_num_threads(1)  # small layers are slower on several threads; large work sets its own number
         page = build(shelf)
         try:
             _, url, _ = page.launch(
@@ -53,27 +54,24 @@ def demo(port: int | None, open_: bool, as_json: bool) -> None:
                 state_session_capacity=64, footer_links=[], enable_monitoring=False, pwa=False, mcp_server=False,
             )  # fmt: skip
         except OSError as error:
-            raise DataError(f"port {port}: {error}; name another --port") from None
+            raise DataError(f"port {port}: {error}; give another --port") from None
         url = url.rstrip("/")
-        if as_json:
-            emit({"url": url, "port": port})
-        else:
-            click.echo(f"{url}   (Ctrl-C ends it)")
+        answer({"url": url, "port": port}, as_json, f"{url}   (Ctrl-C to stop)")
         if open_:
             webbrowser.open(url)
         try:
             threading.Event().wait()
         except KeyboardInterrupt:
-            click.echo("ended", err=True)
+            click.echo("stopped", err=True)
         finally:
             page.close(verbose=False)
 
 
 def _free_port(wanted: int | None) -> int:
-    """The wanted one, or the first that is free.
+    """The requested port, or the first free one.
 
     Raises:
-        DataError: it is taken, or all are.
+        DataError: it is in use, or all are.
     """
     import socket
 
@@ -85,7 +83,7 @@ def _free_port(wanted: int | None) -> int:
             except OSError as error:
                 if wanted is not None:
                     reason = (error.strerror or str(error)).lower()
-                    raise DataError(f"--port {port}: {reason}; name another one, or leave it out") from None
+                    raise DataError(f"--port {port}: {reason}; give another port, or leave the option out") from None
                 continue
         return port
-    raise DataError(f"ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are all taken; name another --port")
+    raise DataError(f"ports {FIRST_PORT} to {FIRST_PORT + PORTS - 1} are all in use; give another --port")

@@ -1,4 +1,4 @@
-"""``fractalkit fractalize``: a photograph made of itself, or of another."""
+"""``fractalkit fractalize``: a photograph made of small copies of itself, or of another."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import COMMAND_KEY, Progress, command_line, emit
-from fractalkit.cli.decompress import parse_res
+from fractalkit.cli.common import Progress, answer, command_line, warn
+from fractalkit.cli.options import PATH, Real, Whole, json_option, max_pixels_option, res_option, source_argument
 from fractalkit.errors import UsageError
+from fractalkit.raster.png import COMMAND_KEY
+from fractalkit.raster.view import Size
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-MAX_WHOLE = 1 << 26  # pixels of a drawing that is held in memory; larger ones are written strip by strip
+MAX_WHOLE = 1 << 26  # pixels of a picture drawn in memory; larger ones are written in strips
 MAX_PIXELS = 1 << 33
 
 
@@ -29,46 +31,41 @@ Examples:
   fractalkit fractalize photo.jpg --depth 1                tiles that end in the photograph
   fractalkit fractalize photo.jpg --res 30000 -o poster.png --code photo.safetensors
 
-Every tile shows the whole picture, and each of its parts does so again, at every depth."""
+Every tile shows the whole picture, whose tiles show it again, at every depth."""
 )
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="PNG.  [default: SOURCE.fractal.png]")
-@click.option("--tiles", type=click.IntRange(2, 256), default=48, show_default=True, help="Along each side.")
+@source_argument("source", type=PATH)
+@click.option("-o", "--out", type=PATH, help="PNG.  [default: SOURCE.fractal.png]")
+@click.option("--tiles", type=Whole(2, 256), default=48, help="Tiles along each side.")
+@click.option("--texture", type=Real(0, 0.9), default=0.5, metavar="X", help="Contrast of the copies within the tiles.")
 @click.option(
-    "--texture", type=click.FloatRange(0, 0.9), default=0.5, show_default=True, metavar="X",
-    help="Contrast of the tiles: more of them, or more of the picture.",
+    "--blend", type=Real(0, 1), default=0.5, metavar="X",
+    help="0 for flat tiles, 1 for tiles that follow the picture's shades.",
 )  # fmt: skip
-@click.option(
-    "--blend", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="X",
-    help="0 flat tiles, 1 tiles that follow the picture's shades.",
-)  # fmt: skip
-@click.option("--depth", type=click.IntRange(0, 8), default=0, show_default=True, help="Tiles of tiles; 0 for ever.")
-@click.option(
-    "--iterations", type=click.IntRange(0, 100), default=4, show_default=True, help="Corrections of the colours."
-)
-@click.option("--style", type=click.Path(path_type=Path), help="Another picture for the tiles to show.")
-@click.option("--self-weight", type=click.FloatRange(0), default=1.0, show_default=True, metavar="X")
-@click.option("--style-weight", type=click.FloatRange(0), default=1.0, show_default=True, metavar="X")
-@click.option("--turn", type=click.IntRange(0, 3), default=0, show_default=True, help="Quarter turns of the style.")
+@click.option("--depth", type=Whole(0, 8), default=0, help="Depth of tiles within tiles; 0 for the fixed point.")
+@click.option("--iterations", type=Whole(0, 100), default=4, help="Iterations that correct the colours.")
+@click.option("--style", type=PATH, help="Another picture for the tiles to show.")
+@click.option("--self-weight", type=Real(0), default=1.0, metavar="X")
+@click.option("--style-weight", type=Real(0), default=1.0, metavar="X")
+@click.option("--turn", type=Whole(0, 3), default=0, help="Quarter turns of the style.")
 @click.option("--flip", is_flag=True, help="Mirror the style.")
-@click.option("--res", metavar="Nx|N|WxH", help="Size: times the original, the longer side, or both.  [default: 1440]")
-@click.option("--code", type=click.Path(path_type=Path), help="Write the collage, safetensors.")
-@click.option("--seed", type=int, hidden=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), default="cpu", hidden=True)
-@click.option("--max-pixels", type=click.IntRange(1), metavar="N", default=1 << 28, help="Larger pictures are refused.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@res_option("1440", times=True)
+@click.option("--code", type=PATH, help="Also write the collage, as .safetensors.")
+@click.option("--seed", type=int, hidden=True, expose_value=False)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), hidden=True, expose_value=False)
+@max_pixels_option
+@json_option
 @click.pass_context
 def fractalize(
     ctx: click.Context, source: Path, out: Path | None, tiles: int, texture: float, blend: float, depth: int,
     iterations: int, style: Path | None, self_weight: float, style_weight: float, turn: int, flip: bool,
-    res: str | None, code: Path | None, seed: int | None, device: str, max_pixels: int, as_json: bool,
+    res: Size | None, code: Path | None, max_pixels: int, as_json: bool,
 ) -> None:  # fmt: skip
-    """Make SOURCE, a photograph, of itself."""
+    """Draw SOURCE, a photograph, as a mosaic of copies of itself."""
     from fractalkit.files import check_writable
-    from fractalkit.fit.fractalize import Style, judge
-    from fractalkit.fit.fractalize import fractalize as fit
+    from fractalkit.fit.tiling import Style, judge
+    from fractalkit.fit.tiling import fractalize as fit
 
-    size = parse_res(res) or ("longer", 1440.0, 1440.0)
+    size = res or Size.parse("1440")
     out = out or Path(f"{source.stem}.fractal.png")
     if out.suffix.lower() != ".png":
         raise UsageError(f"--out {out}: pictures of this command are PNG; give a name that ends in .png")
@@ -78,24 +75,22 @@ def fractalize(
         if path is not None:
             check_writable(path)
     if out.resolve() == source.resolve():
-        raise UsageError(f"{out}: input and output are one file; give another --out")
+        raise UsageError(f"{out}: input and output are the same file; give another --out")
     began = time.perf_counter()
     picture = _load(source, max_pixels)
     other = Style(_load(style, max_pixels), style_weight, turn, flip) if style is not None else None
     h, w = picture.shape[1:]
-    kind, a, b = size
-    k = a if kind == "times" else a / max(h, w)
-    width, height = (round(a), round(b)) if kind == "both" else (max(1, round(w * k)), max(1, round(h * k)))
+    width, height = size.pixels((w, h), scales=True)
     if width * height > MAX_PIXELS:
-        raise UsageError(f"--res {res}: {width:,} x {height:,} pixels are more than {MAX_PIXELS:,}; ask for fewer")
+        raise UsageError(f"--res {size}: {width:,} x {height:,} pixels are more than {MAX_PIXELS:,}; ask for fewer")
     if depth and width * height > MAX_WHOLE:
-        raise UsageError(f"--depth: pictures of more than {MAX_WHOLE:,} pixels have every depth; leave it out")
+        raise UsageError(f"--depth: is limited to pictures of {MAX_WHOLE:,} pixels; leave it out or ask for fewer")
     made = fit(
         picture, tiles, texture=texture, blend=blend, iterations=iterations, style=other, self_weight=self_weight
     )
     fitted = time.perf_counter() - began
-    text = {COMMAND_KEY: command_line(ctx), "software": "FractalKit"}
-    height, width = _write(out, made, height, width, depth, picture, text)
+    texts = {COMMAND_KEY: command_line(ctx), "software": "FractalKit"}
+    height, width = _write(out, made, height, width, depth, picture, texts)
     if code is not None:
         made.save(code)
     scores = judge(made, picture)
@@ -104,13 +99,11 @@ def fractalize(
         "lipschitz": float(made.lipschitz()[0]), **{k: round(v, 4) for k, v in scores.items()},
         "fit_seconds": round(fitted, 3), "seconds": round(time.perf_counter() - began, 3),
     }  # fmt: skip
-    if as_json:
-        emit(result)
-    else:
-        click.echo(
-            f"{out}: {width} x {height}, {tiles} x {tiles} tiles; similarity from afar {scores['ssim']:.3f}, "
-            f"tiles and picture correlate by {scores['correlation']:.2f}; {result['seconds']:.1f} s"
-        )
+    text = (
+        f"{out}: {width} x {height}, {tiles} x {tiles} tiles; SSIM from a distance {scores['ssim']:.3f}, "
+        f"correlation of tiles and picture {scores['correlation']:.2f}; {result['seconds']:.1f} s"
+    )
+    answer(result, as_json, text)
 
 
 def _load(path: Path, max_pixels: int) -> Tensor:
@@ -121,7 +114,7 @@ def _load(path: Path, max_pixels: int) -> Tensor:
 
     read = read_picture(path, max_pixels=max_pixels)
     for note in read.warnings:
-        click.echo(f"fractalkit: warning: {note}", err=True)
+        warn(note)
     a = read.samples.astype(np.float32) / np.iinfo(read.samples.dtype).max
     if a.ndim == 2:
         a = np.repeat(a[..., None], 3, -1)
@@ -133,8 +126,8 @@ def _load(path: Path, max_pixels: int) -> Tensor:
 def _write(
     out: Path, code: Any, height: int, width: int, depth: int, picture: Tensor, text: dict[str, str]
 ) -> tuple[int, int]:
-    """The size that was written; large pictures are rounded up to whole tiles and written strip by strip."""
-    from fractalkit.fit.fractalize import draw
+    """Write the picture and return its size; large ones are rounded up to whole tiles and written in strips."""
+    from fractalkit.fit.tiling import draw
     from fractalkit.maps.collage import strips, valid_size
     from fractalkit.render.rows_png import PngRows
 

@@ -1,13 +1,13 @@
-"""The command ``fractalkit``: finds its sub-commands late and turns errors into sentences and exit codes."""
+"""The command ``fractalkit``: imports subcommands on use and reports errors as sentences and exit codes."""
 
 from __future__ import annotations
 
-import errno
 import importlib
 import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -15,28 +15,18 @@ from typing import Any, NoReturn
 import click
 
 from fractalkit import __version__
-from fractalkit.errors import FractalKitError
+from fractalkit.errors import FileWarning, FractalKitError, UsageError, first_line, full_disk
 from fractalkit.interrupts import again, later
 
-COMMANDS = {
-    "ifs": "fractalkit.cli.ifs:ifs",
-    "sample": "fractalkit.cli.sample:sample",
-    "evaluate": "fractalkit.cli.evaluate:evaluate",
-    "compress": "fractalkit.cli.compress:compress",
-    "decompress": "fractalkit.cli.decompress:decompress",
-    "fractalize": "fractalkit.cli.fractalize:fractalize",
-    "render": "fractalkit.cli.render:render",
-    "zoom": "fractalkit.cli.zoom:zoom",
-    "animate": "fractalkit.cli.animate:animate",
-    "info": "fractalkit.cli.info:info",
-    "train": "fractalkit.cli.train:train",
-    "demo": "fractalkit.cli.demo:demo",
-    "completion": "fractalkit.cli.completion:completion",
-}
+# each is a module of this package, with a function of the same name
+COMMANDS = (
+    "ifs", "sample", "evaluate", "compress", "decompress", "enlarge", "fractalize", "render", "zoom", "animate", "info",
+    "train", "demo", "completion",
+)  # fmt: skip
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when asked for, and whose errors are one sentence each.
+    """A group that imports its commands on use and reports each error as one sentence.
 
     Exit codes: 0 done, 1 data or machine, 2 usage, 130 interrupted. FRACTALKIT_DEBUG=1 shows the traceback.
     """
@@ -47,27 +37,45 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, name = COMMANDS[cmd_name].split(":")
-        return getattr(importlib.import_module(module), name)
+        return getattr(importlib.import_module(f"fractalkit.cli.{cmd_name}"), cmd_name)
 
     def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
         words = list(args) if args is not None else sys.argv[1:]
         extra["standalone_mode"] = False
-        with _interrupts() as interrupted:
+        with _interrupts() as interrupted, _sentences():
             try:
-                # commands record in their outputs how they were called
+                if "" in words:
+                    raise UsageError("one of the words is empty; check the variable that it came from")
+                # commands record the command line in their outputs
                 code = super().main(args=words, prog_name=prog_name or "fractalkit", obj={"args": words}, **extra)
                 sys.stdout.flush()
             except Exception as error:
-                # an interrupt in the middle of another library may come out of it as something else
+                # other libraries may turn an interrupt into another exception
                 _leave(click.exceptions.Abort() if interrupted() else error)
         sys.exit(code if isinstance(code, int) else 0)
 
 
 @contextmanager
+def _sentences() -> Iterator[None]:
+    """Print remarks about files as sentences, without a line of the program."""
+    before = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **other: Any) -> None:
+        if issubclass(category, FileWarning):
+            click.echo(f"fractalkit: warning: {message}", err=True)
+        else:
+            before(message, category, *where, **other)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
+
+
+@contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """A function that says whether a Ctrl-C came; one that is lost in a callback, where nothing can be raised, is sent
-    again."""
+    """Yield a function that tells whether Ctrl-C was pressed; interrupts lost in callbacks are sent again."""
     came = False
 
     def handle(number: int, frame: Any) -> None:
@@ -79,7 +87,7 @@ def _interrupts() -> Iterator[Callable[[], bool]]:
 
     def lost(what: Any) -> None:
         if issubclass(what.exc_type, KeyboardInterrupt):
-            again()  # not here: what is raised in a hook is lost as well
+            again()  # exceptions raised in a hook are lost too
         else:
             hook(what)
 
@@ -104,7 +112,7 @@ def _leave(error: Exception) -> NoReturn:
         error.show()
         sys.exit(2)
     if isinstance(error, BrokenPipeError):
-        # whoever read our output has left; keep Python from complaining once more at exit
+        # the reader of our output is gone; avoid a second error at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     sentence, code = explain(error)
@@ -113,11 +121,11 @@ def _leave(error: Exception) -> NoReturn:
 
 
 def explain(error: Exception) -> tuple[str, int]:
-    """One sentence for an error, and the exit code that belongs to it."""
+    """One sentence for an error, and its exit code."""
     if isinstance(error, FractalKitError):
         return str(error), error.exit_code
     if isinstance(error, click.exceptions.Abort):
-        return "interrupted; nothing half-written was left behind", 130
+        return "interrupted; no incomplete files were left", 130
     if isinstance(error, click.UsageError):
         path = error.ctx.command_path if error.ctx else "fractalkit"
         return f"{error.format_message().rstrip('.')}; see {path} --help", 2
@@ -127,16 +135,13 @@ def explain(error: Exception) -> tuple[str, int]:
         return "not enough memory; ask for fewer --points or a smaller --res, or leave out --even", 1
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return f"{where}the disk is full; free some space or write elsewhere", 1
-        return f"{where}{error.strerror or error}", 1
-    first = (str(error).splitlines() or ["no message"])[0]
-    return f"unexpected {type(error).__name__}: {first} (FRACTALKIT_DEBUG=1 shows where)", 1
+        return f"{where}{full_disk(error) or error.strerror or error}", 1
+    return f"unexpected {type(error).__name__}: {first_line(error)} (FRACTALKIT_DEBUG=1 shows where)", 1
 
 
 @click.group(
     cls=LazyGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100, "show_default": True},
     epilog="Errors are one sentence and exit code 1 (data) or 2 (usage); FRACTALKIT_DEBUG=1 adds the traceback.",
 )
 @click.version_option(__version__, prog_name="fractalkit", message="%(prog)s %(version)s")
@@ -144,14 +149,15 @@ def main() -> None:
     """Data as the fixed point of a contractive map.
 
     \b
-    fractalkit ifs bunny.ply --maps 16      a cloud in, its fractal out
-    fractalkit ifs barnsley-fern            a preset, drawn
+    fractalkit ifs bunny.ply --maps 16      fit an IFS to a point cloud
+    fractalkit ifs barnsley-fern            draw a preset
     fractalkit sample --model vdvae_mnist --res 1440        a digit at any size
     fractalkit compress photo.png --bpp 0.5                 photo.fk
-    fractalkit decompress photo.fk --res 4x                 and back, larger
-    fractalkit fractalize photo.jpg                         a photograph made of itself
+    fractalkit decompress photo.fk --res 4x                 decode it four times larger
+    fractalkit enlarge photo.jpg --res 4x                   photo.large.png
+    fractalkit fractalize photo.jpg                         a photograph made of small copies of itself
     fractalkit render --random 12 -o sheet.png              twelve flames
-    fractalkit zoom barnsley-fern -o dive.gif               without an end
-    fractalkit info bunny.ifs.json          what a file holds
-    fractalkit demo                         to play with, in the browser
+    fractalkit zoom barnsley-fern -o dive.gif               a zoom film
+    fractalkit info bunny.ifs.json          describe a file
+    fractalkit demo                         the demo in the browser
     """

@@ -1,68 +1,86 @@
-"""``fractalkit zoom``: a film into a point, or a page to look around in."""
+"""``fractalkit zoom``: a zoom film into a point, or an HTML page to explore."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import click
 
-from fractalkit.cli.common import COMMAND_KEY, SEED_KEY, Progress, command_line, emit
+from fractalkit.cli.common import Progress, answer, command_line
 from fractalkit.cli.completion import presets
-from fractalkit.cli.render import Size
-from fractalkit.errors import UsageError
+from fractalkit.cli.options import (
+    PATH,
+    QUALITY,
+    SEED,
+    Real,
+    Whole,
+    json_option,
+    res_option,
+    source_argument,
+    threads_option,
+    variations_option,
+)
+from fractalkit.errors import DataError, UsageError
+from fractalkit.raster.png import COMMAND_KEY, SEED_KEY
+from fractalkit.raster.view import Size
 
 
 @click.command(
     epilog="""\b
 Examples:
   fractalkit zoom barnsley-fern -o fern.mp4 --depth 1e6
-  fractalkit zoom vdvae_mnist --seed 7 -o digit.gif --size 480 --depth 1000
-  fractalkit zoom photo.jpg -o itself.gif --depth 1e5      made of itself: tiles of tiles of tiles
-  fractalkit zoom photo.fk --at 0.4,0.3 -o frames/         gone on with where it was left
+  fractalkit zoom vdvae_mnist --seed 7 -o digit.gif --res 480x480 --depth 1000
+  fractalkit zoom sheep.flame -o dive.gif --depth 1e6              all samples fall into the window
+  fractalkit zoom photo.jpg -o itself.gif --depth 1e5      fractalized first: tiles within tiles
+  fractalkit zoom photo.fk --at 0.4,0.3 -o frames/         continues where it stopped
   fractalkit zoom sierpinski-triangle -o page.html --depth 1e9     one file, for any browser"""
 )
-@click.argument("source", shell_complete=presets)
+@source_argument("source", shell_complete=presets)
+@click.option("-o", "--out", type=PATH, help="mp4, gif, webp, a folder, or html.  [default: NAME.mp4, or NAME.webp "
+              "without PyAV]")  # fmt: skip
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="mp4, gif, webp, a folder, or html.  [default: NAME.mp4]"
+    "--at", metavar="X,Y", help="Target of the zoom, in shares of the width, y down.  [default: an interesting point]"
 )
-@click.option("--at", metavar="X,Y", help="The point, in shares of the width, y down.  [default: one worth a look]")
-@click.option("--depth", type=float, default=1e4, show_default=True, help="Magnification at the end.")
-@click.option("--frames", type=click.IntRange(1, 1_000_000), default=240, show_default=True)
-@click.option("--fps", type=click.FloatRange(1, 120), default=30.0, show_default=True)
-@click.option("--size", type=Size(), default="1280x720", show_default=True)
-@click.option("--quality", type=float, help="Samples a pixel, of codes and flames.")
-@click.option("--palette", help="Colours, for codes.")
-@click.option("--levels", type=click.IntRange(1, 6), default=4, show_default=True, help="Of a page, that are whole.")
-@click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 3), default=0, show_default=True, help="Of a sample, or of points."
-)
-@click.option("--threads", type=click.IntRange(1), help="[default: all]")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the report.")
+@click.option("--depth", type=Real(1, 1e13, min_open=True), default=1e4, help="Final magnification.")
+@click.option("--frames", type=Whole(1, 1_000_000), help="Number of frames.  [default: 240; gif, png, webp: 96]")
+@click.option("--fps", type=Real(1, 120), help="Frames per second.  [default: 30; gif, png, webp: 20]")
+@res_option("1280x720; gif, png, webp: 480x270", old=True)
+@click.option("--quality", type=QUALITY, help="Samples per pixel, of codes and flames.")
+@click.option("--palette", help="Palette, of codes.")
+@click.option("--levels", type=Whole(1, 6), default=4, help="Complete levels of an html page.")
+@click.option("--seed", type=SEED, default=0, help="Random seed of the sample or of the points.")
+@click.option("--strict", is_flag=True, help="Refuse flames with parts that are mended or cannot be drawn.")
+@threads_option
+@variations_option
+@json_option
 @click.pass_context
 def zoom(
-    ctx: click.Context, source: str, out: Path | None, at: str | None, depth: float, frames: int, fps: float,
-    size: tuple[int, int], quality: float | None, palette: str | None, levels: int, seed: int, threads: int | None,
-    as_json: bool,
+    ctx: click.Context, source: str, out: Path | None, at: str | None, depth: float, frames: int | None,
+    fps: float | None,
+    res: Size | None, quality: float | None, palette: str | None, levels: int, seed: int, strict: bool,
+    threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Zoom into whatever has a fixed point: every frame is drawn anew, at full detail, however deep.
+    """Film a zoom into a fixed point; every frame is drawn at full detail, at any depth.
 
-    SOURCE is a preset or a code (.ifs.json), a flame, a compressed picture (.fk), a photograph, which is then made of
-    itself, or a model with a collage, such as vdvae_mnist, of which --seed picks the sample.
+    SOURCE is a preset or a code (.ifs.json), a flame, a compressed picture (.fk), a photograph, which is fractalized
+    first, or a model with a collage, such as vdvae_mnist, whose sample --seed selects. Where a flame cannot be drawn
+    deeper, because its maps do not contract there or nothing is there, the film ends and a note says so.
     """
     from fractalkit.files import check_writable
-    from fractalkit.render.film import check_film, missing, save_film, save_frame, with_progress
+    from fractalkit.render.film import ANIMATED, check_film, missing, save_film, save_frame, with_progress
+    from fractalkit.render.windows import open_source
     from fractalkit.render.zoom import Approach, interesting, rgb
 
     started = time.perf_counter()
-    if not 1 < depth <= 1e13:
-        raise UsageError(f"--depth: expected a magnification above 1 and at most 1e13, got {depth:g}")
-    if quality is not None and not 0 < quality <= 1e6:
-        raise UsageError(f"--quality: expected a positive number of samples a pixel, got {quality:g}")
-    out = out or Path(f"{Path(source).name.split('.')[0]}.mp4")
+    out = out or Path(f"{Path(source).name.split('.')[0]}.{'mp4' if find_spec('av') else 'webp'}")
+    small = out.suffix.lower() in ANIMATED  # formats that store each frame alone
+    size = (res or Size.parse("480x270" if small else "1280x720")).pixels((16, 9))
+    frames, fps = frames or (96 if small else 240), fps or (20.0 if small else 30.0)
     page = out.suffix.lower() in (".html", ".htm")
     folder = not page and check_film(out) == "frames"
     if not folder:
@@ -72,33 +90,26 @@ def zoom(
         from fractalkit.render.colours_from import colour_table
 
         table = colour_table(palette)
-    thing = open_thing(source, palette=table, quality=quality, seed=seed, threads=threads)
-    if hasattr(thing, "deepest") and depth > thing.deepest(size[0]):
-        click.echo(
-            f"fractalkit: note: beyond x {thing.deepest(size[0]):.3g} {source} has no more detail, and is interpolated",
-            err=True,
-        )
+    thing = open_source(source, palette=table, quality=quality, seed=seed, threads=threads)
+    notes = _notes(thing, source, strict)
+    _say_how_deep(thing, source, depth, size[0])
     centre = _point(at) if at is not None else interesting(thing, min(depth, 1e12))
+    wish = depth
+    depth, why = _reached(thing, source, centre, depth, size[0])
     texts = {SEED_KEY: str(seed), COMMAND_KEY: command_line(ctx)}
     progress = Progress()
     result: dict[str, Any] = {
-        "source": source, "output": str(out), "at": list(centre), "depth": depth, "seed": seed,
-        "command": command_line(ctx),
+        "source": source, "output": str(out), "at": list(centre), "depth": depth, "asked_depth": wish,
+        "limit": why or None, "seed": seed, "notes": notes, "command": command_line(ctx),
     }  # fmt: skip
     try:
         if page:
             from fractalkit.render.viewer import save_viewer
 
             result["tiles"] = save_viewer(
-                thing,
-                out,
-                at=centre,
-                depth=depth,
-                whole=levels,
-                title=source,
-                note=command_line(ctx),
+                thing, out, at=centre, depth=depth, whole=levels, title=source, note=command_line(ctx),
                 progress=progress,
-            )
+            )  # fmt: skip
         else:
             width, height = size
             way = Approach(centre, depth, frames, height / width, thing.aspect)
@@ -127,50 +138,40 @@ def zoom(
     finally:
         progress.clear()
     result["seconds"] = round(time.perf_counter() - started, 3)
-    if as_json:
-        emit(result)
-    else:
-        what = f"{result['tiles']} tiles" if page else f"{frames} frames of {size[0]} x {size[1]}"
-        click.echo(f"{out}: {what}, to x {depth:g} at {centre[0]:.6g},{centre[1]:.6g}, {result['seconds']:.1f} s")
+    what = f"{result['tiles']} tiles" if page else f"{frames} frames of {size[0]} x {size[1]}"
+    text = f"{out}: {what}, to x {depth:g} at {centre[0]:.6g},{centre[1]:.6g}, {result['seconds']:.1f} s"
+    answer(result, as_json, text)
 
 
-def open_thing(source: str, **options: Any) -> Any:
-    """What a source shows windows of; the models of the package beside what the registry knows.
+def _notes(thing: Any, source: str, strict: bool) -> list[str]:
+    """What was put right in a flame and what is not drawn of it; with ``strict`` it is refused."""
+    flame = getattr(thing, "flame", None)
+    notes: list[str] = [] if flame is None else flame.notes()
+    if strict and notes:
+        raise DataError(f"{source}: {'; '.join(notes)}")
+    return notes
 
-    Raises:
-        UsageError, DataError: nothing of that name, or a file that cannot be used.
-    """
-    from fractalkit.data.pictures import SUFFIXES
-    from fractalkit.models.hub import names
-    from fractalkit.render.zoom import CollageWindows, FractalWindows, open_source
 
-    if Path(source).suffix.lower() in SUFFIXES:
-        import torch
+def _say_how_deep(thing: Any, source: str, depth: float, width: int) -> None:
+    """Name the magnification beyond which there is no more detail."""
+    if hasattr(thing, "deepest") and depth > thing.deepest(width):
+        click.echo(
+            f"fractalkit: note: beyond x {thing.deepest(width):.3g} {source} is interpolated, without more detail",
+            err=True,
+        )
 
-        from fractalkit.data.crops import rgb
-        from fractalkit.data.pictures import read_picture
-        from fractalkit.fit.fractalize import fractalize
 
-        a = rgb(read_picture(Path(source)).samples)
-        code = fractalize(torch.from_numpy(a.copy()).permute(2, 0, 1) / 255)
-        return FractalWindows(code, a.shape[0] / a.shape[1])
-    if source not in names() and Path(source).suffix != ".safetensors":
-        return open_source(source, **options)
-    import torch
-
-    from fractalkit.models.hub import from_pretrained
-    from fractalkit.render.collage import Picture
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # small layers lose by being shared
-    try:
-        net = from_pretrained(source, architecture="vdvae")
-        if getattr(net.config, "head", None) != "collage":
-            raise UsageError(f"{source}: has no collage, so it has no samples of every size")
-        h = net.sample([torch.Generator().manual_seed(options.get("seed") or 0)])
-        return CollageWindows(Picture.of(net, h), options.get("threads"))
-    finally:
-        torch.set_num_threads(threads)
+def _reached(thing: Any, source: str, at: tuple[float, float], depth: float, width: int) -> tuple[float, str]:
+    """How deep a source can be drawn about a point, and what ends it if that is less than asked for, which it says."""
+    if not hasattr(thing, "reach"):
+        return depth, ""
+    kept, why = thing.reach(at, depth, width)
+    if kept <= 1:
+        raise UsageError(f"{source}: there is nothing to zoom into at {at[0]:g},{at[1]:g} ({why}); choose another --at")
+    thing.aim(at)
+    if kept < depth:
+        click.echo(f"fractalkit: note: {source} is drawn to x {kept:.3g}, not {depth:.3g}: {why}", err=True)
+    return float(kept), str(why)
 
 
 def _point(text: str) -> tuple[float, float]:

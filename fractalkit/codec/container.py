@@ -1,7 +1,7 @@
 """The file of a compressed picture, ``.fk``: one header with a checksum, then segments, each with a checksum.
 
     8f 46 4b 0a          magic, "FK" with a byte that no text holds before it and a line end behind
-    u8 version           1
+    u8 version           1, or 2 if the settings use what readers of version 1 do not know
     u8 codec             what the segments are: see CODECS
     varint height, width, channels, depth
     varint n, n bytes    settings of the codec
@@ -10,7 +10,7 @@
     u32                  CRC-32 of all before it
     segments             one after the other, nothing behind them
 
-Segments are in the order in which they refine the picture, so a file that was cut off still shows one.
+Each segment refines the picture, so a truncated file can still be decoded.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from pathlib import Path
+from typing import Any, BinaryIO, Self
 
+from fractalkit.codec.methods import CODECS
+from fractalkit.codes.fk_file import FkFile
 from fractalkit.errors import DataError
 
 MAGIC = b"\x8fFK\n"
-VERSION = 1
-CODECS = {1: "quadtree", 2: "neural", 3: "coin"}
+VERSION = 2
 MAX_PIXELS = 1 << 28
+MAX_FILE = 1 << 32
 MAX_SIDE = 1 << 24
 MAX_SETTINGS = 1 << 20
 MAX_METADATA = 1 << 24
@@ -34,14 +37,15 @@ MAX_SEGMENTS = 1 << 20
 
 @dataclass(frozen=True)
 class Header:
-    """All that a file says before its segments.
+    """The header of a file.
 
     Attributes:
         codec: a value of CODECS.
-        height, width, channels: of the picture; channels 1 grey, 3 RGB, 4 RGBA.
-        depth: bits a sample, 8 or 16.
-        settings: bytes that the codec knows how to read.
-        metadata: "icc" and "exif", as bytes.
+        height, width: of the picture, in pixels.
+        channels: 1 for grey, 3 for RGB, 4 for RGBA.
+        depth: bits per sample, 8 or 16.
+        settings: settings in the format of the codec.
+        metadata: "icc", "exif", "xmp" and "dpi" (two float64, little endian), as bytes.
         segments: (length, CRC-32) of each.
         size: bytes of the header.
     """
@@ -55,7 +59,35 @@ class Header:
     metadata: dict[str, bytes] = field(default_factory=dict)
     segments: tuple[tuple[int, int], ...] = ()
     size: int = 0
-    version: int = VERSION
+    version: int = 1
+
+
+class FileCode(FkFile):
+    """Mixin of the codes whose ``to_bytes`` and ``from_bytes`` are those of a ``.fk`` file."""
+
+    from_bytes: Any
+
+    @classmethod
+    def load(cls, path: str | Path, **options: Any) -> Self:
+        """Read the ``.fk`` file of this codec; options and errors as ``from_bytes``."""
+        code: Self = cls.from_bytes(read_file(path), str(path), **options)
+        return code
+
+
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        DataError: it is missing, a folder, or larger than any ``.fk`` file.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(f"{path}: there is no such file; check the name")
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name a .fk file in it")
+    if path.stat().st_size > MAX_FILE:
+        raise DataError(f"{path}: {path.stat().st_size:,} bytes are more than any .fk file has")
+    return path.read_bytes()
 
 
 def _varint(n: int) -> bytes:
@@ -93,9 +125,9 @@ class _Reader:
 
 
 def write(header: Header, segments: list[bytes]) -> bytes:
-    """The bytes of a file; ``header.segments`` and ``size`` are made anew from the segments."""
+    """The bytes of a file; ``header.segments`` and ``header.size`` are ignored."""
     codec = {name: number for number, name in CODECS.items()}[header.codec]
-    out = bytearray(MAGIC + bytes([VERSION, codec]))
+    out = bytearray(MAGIC + bytes([header.version, codec]))
     for n in (header.height, header.width, header.channels, header.depth):
         out += _varint(n)
     metadata = b""
@@ -114,10 +146,10 @@ def write(header: Header, segments: list[bytes]) -> bytes:
 
 
 def read_header(source: bytes | BinaryIO, name: str = ".fk data") -> Header:
-    """The header of a file, from its bytes or from an open file; the segments are not looked at.
+    """Read the header from bytes or from an open file.
 
     Raises:
-        DataError: no ``.fk`` file, one of a newer version, or a damaged header; the sentence begins with ``name``.
+        DataError: not a ``.fk`` file, a newer version, or a damaged header; the message begins with ``name``.
     """
     data = source if isinstance(source, bytes) else source.read(64)
     if len(data) < 4 or data[:4] != MAGIC:
@@ -179,11 +211,12 @@ def _metadata(packed: bytes, name: str) -> dict[str, bytes]:
 def read(
     data: bytes, name: str = ".fk data", *, max_pixels: int = MAX_PIXELS, partial: bool = False
 ) -> tuple[Header, list[bytes]]:
-    """Header and segments. With ``partial``, a file that was cut off gives the segments that are there, the last one
-    perhaps shortened; otherwise every difference from what was written is an error.
+    """Read the header and the segments.
+
+    With ``partial``, a truncated file gives the segments that it contains, of which the last one may be truncated.
 
     Raises:
-        DataError: damaged, cut off, something behind its end, or a picture of more than ``max_pixels`` pixels.
+        DataError: damaged, truncated, data behind the end, or a picture of more than ``max_pixels`` pixels.
     """
     header = read_header(data, name)
     if header.height * header.width > max_pixels:

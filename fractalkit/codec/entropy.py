@@ -5,8 +5,8 @@ it, fast at first; the K predictions are mixed in the logistic domain, p = squas
 that learn by gradient descent on the code length (Mahoney, PAQ, Florida Tech CS-2005-16). The bits go through a
 carryless 32-bit range coder. No floating point is involved, so that the same decisions give the same bytes everywhere.
 
-One function, :func:`code`, encodes or decodes by the state's mode: a syntax is written once and serves both ways.
-Decoding never fails: past the end of the bytes it reads zeros and raises a flag that the caller may look at.
+One function, :func:`code`, encodes or decodes depending on the state's mode, so that a syntax is written only once.
+Decoding never fails: past the end of the bytes it reads zeros and sets a flag that callers may check.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ import numpy as np
 
 K = 6  # contexts of a decision, at most
 ENCODE, DECODE = 0, 1
-MODE, LOW, HIGH, VALUE, POSITION, END, SPENT = range(7)  # places in the state
+MODE, LOW, HIGH, VALUE, POSITION, END, SPENT = range(7)  # indices into the state
 _STEPS = 4096
 
-# argument types, said once: otherwise each mixture of plain numbers at a call would be compiled anew
+# explicit argument types: otherwise each combination of types at a call would be compiled separately
 STATE = "int64[::1], uint8[::1]"
 MODELS = "int64[::1], uint8[::1], int64[:, ::1]"
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    # rounding to integers hides the last digit in which mathematical libraries differ
+    # rounding to integers removes differences between mathematical libraries
     squash = [min(65535 - 24, max(24, round(65536 / (1 + math.exp(-(i - 2048) / 256))))) for i in range(_STEPS)]
     stretch = [round(256 * math.log((i + 0.5) / (_STEPS - i - 0.5))) for i in range(_STEPS)]
     rate = [round(65536 / (n + 1.6)) for n in range(256)]
@@ -41,7 +41,7 @@ _LIMIT = 160  # a context's probability moves by at least 1 / (limit + 1.6) of t
 
 
 def coder(mode: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """State and bytes of a coder: ``data`` is uint8, read from the start, or room to write in (it grows by copying)."""
+    """State and bytes of a coder; ``data`` is uint8, to read from or to write to."""
     state = np.zeros(8, np.int64)
     state[MODE] = mode
     state[HIGH] = 0xFFFFFFFF
@@ -52,7 +52,7 @@ def coder(mode: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def models(contexts: int, sets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fresh probabilities ``[contexts]`` (of 65536), how often each was used, and mixing weights ``[sets, K]``."""
+    """Initial probabilities ``[contexts]`` (of 65536), counts of their use, and mixing weights ``[sets, K]``."""
     return (
         np.full(contexts, 32768, np.int64),
         np.zeros(contexts, np.uint8),
@@ -81,7 +81,7 @@ def _begin(state, data):
 
 @nb.njit(f"void({STATE})", cache=True)
 def _shift(state, data):
-    """Move out, or in, the bytes on which both ends of the interval agree."""
+    """Write or read the leading bytes that both ends of the interval have in common."""
     low, high = state[LOW], state[HIGH]
     while (low ^ high) & 0xFF000000 == 0:
         if state[MODE] == 0:
@@ -99,7 +99,7 @@ def _shift(state, data):
 
 @nb.njit(f"int64({STATE}, int64, int64)", cache=True)
 def _interval(state, data, p, bit):
-    """Narrow the interval by a bit whose probability of being one is p / 65536; returns the bit."""
+    """Narrow the interval by a bit that is 1 with probability p / 65536, and return the bit."""
     low, high = state[LOW], state[HIGH]
     span = high - low
     middle = low + (span >> 16) * p + (((span & 0xFFFF) * p) >> 16)
@@ -115,7 +115,7 @@ def _interval(state, data, p, bit):
 
 @nb.njit(f"int64({STATE}, {MODELS}, int64[::1], int64, int64, int64)", cache=True)
 def code(state, data, prob, count, weight, context, k, wset, bit):
-    """Encode ``bit`` or decode and return it, in the first ``k`` contexts of ``context``, mixed by weights ``wset``."""
+    """Encode ``bit``, or decode it, and return it; the first ``k`` of ``context`` are mixed by the weights ``wset``."""
     s = np.empty(6, np.int64)
     dot = np.int64(0)
     for i in range(k):
@@ -140,7 +140,7 @@ def code(state, data, prob, count, weight, context, k, wset, bit):
 
 @nb.njit(f"int64({STATE}, int64, int64)", cache=True)
 def raw(state, data, bits, value):
-    """``bits`` bits of an integer as they are, most significant first."""
+    """Code ``bits`` bits of an integer without a model, most significant first."""
     out = np.int64(0)
     for i in range(bits - 1, -1, -1):
         out = (out << 1) | _interval(state, data, 32768, (value >> i) & 1)
@@ -149,8 +149,8 @@ def raw(state, data, bits, value):
 
 @nb.njit(f"int64({STATE})", cache=True)
 def finish(state, data):
-    """End encoding; returns the number of bytes, or -1 where there was no room for them."""
-    # one byte that, followed by zeros, lies within the interval is found where there is one
+    """End encoding; returns the number of bytes, or -1 if ``data`` was too short."""
+    # write the fewest bytes that, followed by zeros, lie within the interval
     low, high = state[LOW], state[HIGH]
     for size in range(1, 5):
         shift = 32 - 8 * size

@@ -1,17 +1,16 @@
-"""The syntax of a quadtree plane: which decisions are made in which contexts, once, for writing and for reading.
+"""The syntax of a quadtree plane: its decisions and their contexts, written once for encoding and decoding.
 
-A plane of ``[H, W]`` samples is covered by leaves of side 4 to 2^top. What is coded of it, in rasters that both
-ways share:
+A plane of ``[H, W]`` samples is covered by leaves of side 4 to 2^top. It is coded from, and decoded to, three rasters:
 
     logs   [H/4, W/4] uint8      log2 of the side of the leaf over each cell of 4 x 4
     level  [H, W] int32          quantised cosine coefficients, each leaf's in its own place, the mean first
-    maps   [H/4, W/4, 4] int32   at a leaf's first cell: contrast (0 none, 1 .. 2 CONTRASTS), isometry, and how far
-                                 off the domain is, rows and columns, in steps of the domain grid
+    maps   [H/4, W/4, 4] int32   at a leaf's first cell: contrast (0 none, 1 .. 2 CONTRASTS), isometry, and offset of
+                                 the domain in rows and columns, in steps of the domain grid
 
-in two segments: first the tree with the means, then maps and cosines. The second sees all means, those to the right
-and below too, and predicts the lowest cosines from them.
+There are two segments: the tree with the means, then maps and cosines. The second uses all means, also those to the
+right and below, to predict the lowest cosines.
 
-Reading never fails, whatever the bytes: all values stay in their ranges, and where the bytes end the rest is zero.
+Decoding never fails: any bytes give values in their ranges, and where the bytes end the rest is zero.
 """
 
 from __future__ import annotations
@@ -23,14 +22,15 @@ from fractalkit.codec.entropy import MODELS, SPENT, STATE, code, raw
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
-LOWEST, HIGHEST = 2, 6  # log2 of a leaf's side
+HIGHEST = 6  # log2 of the largest leaf's side
 CONTRASTS = 8  # magnitudes of the contrast, of either sign
 MAX_LEVEL = 1 << 24
 BANDS = 6
+RECENT = 8  # vectors of copies that are remembered
 
 
 def scan(log: int) -> np.ndarray:
-    """Order of the coefficients of a leaf, along diagonals: ``[side^2, 2]`` rows and columns.
+    """The order in which coefficients of a leaf are coded, along diagonals: rows and columns ``[side^2, 2]``.
 
     >>> scan(2)[:4].tolist()
     [[0, 0], [1, 0], [0, 1], [2, 0]]
@@ -73,9 +73,55 @@ def length(v):
     return n + _LENGTH[v]
 
 
+@nb.njit(cache=True)
+def cells_in_order(hp, wp, height, width, top):
+    """Rows and columns of all cells of 4 x 4 samples that lie in the picture, blocks row by row, each in Z-order."""
+    out = np.empty(((hp >> 2) * (wp >> 2), 2), np.int64)
+    n = 0
+    big = 1 << top
+    for by in range(0, hp, big):
+        for bx in range(0, wp, big):
+            for z in range(1 << (2 * (top - 2))):
+                cy, cx = by >> 2, bx >> 2
+                for i in range(top - 2):
+                    cx += ((z >> (2 * i)) & 1) << i
+                    cy += ((z >> (2 * i + 1)) & 1) << i
+                if cy << 2 < height and cx << 2 < width:
+                    out[n, 0], out[n, 1] = cy, cx
+                    n += 1
+    return out[:n]
+
+
+@nb.njit(cache=True, inline="always")
+def magnitudes_beside(level, y, x, u, v, side):
+    """Magnitudes of six neighbours of cosine (u, v) in the block at (y, x) that are coded before it; 0 for the mean."""
+    d = u + v
+    a1 = abs(level[y + u - 1, x + v]) if u > 0 and d > 1 else 0
+    a2 = abs(level[y + u, x + v - 1]) if v > 0 and d > 1 else 0
+    a3 = abs(level[y + u - 1, x + v - 1]) if u > 0 and v > 0 and d > 2 else 0
+    a4 = abs(level[y + u - 2, x + v]) if u > 1 and d > 2 else 0
+    a5 = abs(level[y + u, x + v - 2]) if v > 1 and d > 2 else 0
+    a6 = abs(level[y + u + 1, x + v - 1]) if v > 0 and u + 1 < side else 0
+    return a1, a2, a3, a4, a5, a6
+
+
+@nb.njit(cache=True, inline="always")
+def diagonal_class(d):
+    """Class of a diagonal, 0 to 7."""
+    return d if d < 6 else (6 if d < 10 else 7)
+
+
+@nb.njit(cache=True, inline="always")
+def level_classes(level, u, v, side):
+    """Classes of the magnitudes around cosine (u, v) of a block, and of its diagonal."""
+    a1, a2, a3, a4, a5, a6 = magnitudes_beside(level, 0, 0, u, v, side)
+    m = 2 * (a1 + a2) + a3 + a4 + a5 + a6
+    return _MQ[m] if m < 15 else 8, diagonal_class(u + v)
+
+
 @nb.njit(f"int64({STATE}, {MODELS}, int64, int64, int64, int64, int64)", cache=True)
 def _number(state, data, prob, count, weight, a, b, c, wset, value):
-    """A number from 0: its length in unary, in the contexts from a, b and c on, then its bits."""
+    """Code a number from 0: its length in unary, in contexts that begin at a, b and c, then its bits."""
     ctx = np.empty(6, np.int64)
     want = length(value)
     n = 0
@@ -96,8 +142,8 @@ def _number(state, data, prob, count, weight, a, b, c, wset, value):
 
 
 @nb.njit(cache=True)
-def _means_beside(mean, logs, y, x, log):
-    """Sums of means of the cells left of and above a leaf, and how many there are; y and x in cells."""
+def _means_beside(mean, y, x, log):
+    """Sum and number of the cells' means to the left of a leaf and above it; y and x in cells."""
     side = 1 << (log - 2)
     left = top = np.int64(0)
     nl = nt = 0
@@ -113,14 +159,59 @@ def _means_beside(mean, logs, y, x, log):
 
 
 @nb.njit(cache=True)
+def _code_split(state, data, prob, count, weight, ctx, logs, guide, cy, cx, log):
+    """Code whether the block of side 2^log at a cell is split."""
+    l = logs[cy, cx - 1] if cx > 0 else 0
+    t = logs[cy - 1, cx] if cy > 0 else 0
+    g = guide[min(cy, guide.shape[0] - 1), min(cx, guide.shape[1] - 1)] if guide.size > 0 else 0
+    cl = 1 if l == 0 or l == log else (2 if l < log else 0)
+    ct = 1 if t == 0 or t == log else (2 if t < log else 0)
+    ctx[0] = _SPLIT + log * 16 + cl * 3 + ct
+    ctx[1] = _SPLIT + 128 + (log * 8 + l) * 8 + t
+    ctx[2] = _SPLIT + 1024 + (log * 8 + g) * 8 + cl + ct
+    writing = state[0] == 0
+    want = 1 if writing and logs[cy, cx] < log else 0
+    split = code(state, data, prob, count, weight, ctx, 3, log, want)
+    return 0 if state[SPENT] and not writing else split
+
+
+@nb.njit(cache=True)
+def _code_mean(state, data, prob, count, weight, ctx, logs, level, mean, cy, cx, log):
+    """Code the mean of a leaf as its difference from a prediction by the cells to the left and above."""
+    writing = state[0] == 0
+    y, x, cells = cy << 2, cx << 2, 1 << (log - 2)
+    left, nl, above, nt = _means_beside(mean, cy, cx, log)
+    about = (left + above) // (nl + nt) if nl + nt > 0 else np.int64(0)
+    guess = ((about << log) + 32) >> 6
+    spread = 0
+    if nl > 0 and nt > 0:
+        spread = 1 + min(5, length((abs(left - above) // cells << log) >> 7))
+    r = level[y, x] - guess if writing else np.int64(0)
+    base = _MEAN + ((log - 2) * 7 + spread) * 64
+    m = _number(state, data, prob, count, weight, base, base - spread * 64 + 2240, base, 8 + 2 * (log - 2), abs(r))
+    if m > 0:
+        ctx[0] = _MEAN_SIGN + log * 8 + spread
+        if code(state, data, prob, count, weight, ctx, 1, 20, 1 if r < 0 else 0):
+            m = -m
+    if not writing:
+        if state[SPENT]:
+            m = 0
+        level[y, x] = min(MAX_LEVEL, max(-MAX_LEVEL, guess + m))
+    value = (np.int64(level[y, x]) << 6) >> log
+    for i in range(cells):
+        for j in range(cells):
+            logs[cy + i, cx + j] = log
+            mean[cy + i, cx + j] = value
+
+
+@nb.njit(cache=True)
 def code_tree(state, data, prob, count, weight, logs, level, mean, guide, height, width, top, bottom):
-    """The tree and the means of a plane; ``guide`` is the tree of a plane coded before, or empty.
+    """Code the tree and the means of a plane; ``guide`` is the tree of a plane coded before, or empty.
 
     ``mean`` ``[H/4, W/4]`` int64 is filled with the mean over each cell, in 1/64 of the quantiser's step.
     Cells that lie wholly beyond ``height`` and ``width`` are not coded.
     """
     hp, wp = level.shape
-    writing = state[0] == 0
     ctx = np.empty(6, np.int64)
     stack = np.empty((4 * HIGHEST + 4, 3), np.int64)
     big = 1 << top
@@ -134,56 +225,18 @@ def code_tree(state, data, prob, count, weight, logs, level, mean, guide, height
                 if y >= height or x >= width:
                     continue
                 cy, cx = y >> 2, x >> 2
-                split = 0
-                if log > bottom:
-                    l = logs[cy, cx - 1] if cx > 0 else 0
-                    t = logs[cy - 1, cx] if cy > 0 else 0
-                    g = guide[min(cy, guide.shape[0] - 1), min(cx, guide.shape[1] - 1)] if guide.size > 0 else 0
-                    cl = 1 if l == 0 or l == log else (2 if l < log else 0)
-                    ct = 1 if t == 0 or t == log else (2 if t < log else 0)
-                    ctx[0] = _SPLIT + log * 16 + cl * 3 + ct
-                    ctx[1] = _SPLIT + 128 + (log * 8 + l) * 8 + t
-                    ctx[2] = _SPLIT + 1024 + (log * 8 + g) * 8 + cl + ct
-                    want = 1 if writing and logs[cy, cx] < log else 0
-                    split = code(state, data, prob, count, weight, ctx, 3, log, want)
-                    if state[SPENT] and not writing:
-                        split = 0
-                if split:
+                if log > bottom and _code_split(state, data, prob, count, weight, ctx, logs, guide, cy, cx, log):
                     half = 1 << (log - 1)
                     for i in range(3, -1, -1):
                         stack[n, 0], stack[n, 1], stack[n, 2] = y + half * (i >> 1), x + half * (i & 1), log - 1
                         n += 1
                     continue
-                cells = 1 << (log - 2)
-                left, nl, above, nt = _means_beside(mean, logs, cy, cx, log)
-                about = (left + above) // (nl + nt) if nl + nt > 0 else np.int64(0)
-                guess = ((about << log) + 32) >> 6
-                spread = 0
-                if nl > 0 and nt > 0:
-                    spread = 1 + min(5, length((abs(left - above) // cells << log) >> 7))
-                r = level[y, x] - guess if writing else np.int64(0)
-                base = _MEAN + ((log - 2) * 7 + spread) * 64
-                m = _number(
-                    state, data, prob, count, weight, base, base - spread * 64 + 2240, base, 8 + 2 * (log - 2), abs(r)
-                )
-                if m > 0:
-                    ctx[0] = _MEAN_SIGN + log * 8 + spread
-                    if code(state, data, prob, count, weight, ctx, 1, 20, 1 if r < 0 else 0):
-                        m = -m
-                if not writing:
-                    if state[SPENT]:
-                        m = 0
-                    level[y, x] = min(MAX_LEVEL, max(-MAX_LEVEL, guess + m))
-                value = (np.int64(level[y, x]) << 6) >> log
-                for i in range(cells):
-                    for j in range(cells):
-                        logs[cy + i, cx + j] = log
-                        mean[cy + i, cx + j] = value
+                _code_mean(state, data, prob, count, weight, ctx, logs, level, mean, cy, cx, log)
 
 
 @nb.njit("int64(int64[:, ::1], int64, int64, int64, int64, int64)", cache=True)
 def _beside(mean, y, x, cells, dy, dx):
-    """Mean over the cells on one side of a leaf, or of the leaf itself at the border of the plane."""
+    """Mean over the cells on one side of a leaf; beyond the border of the plane, over the leaf itself."""
     h, w = mean.shape
     total = np.int64(0)
     for i in range(cells):
@@ -197,7 +250,7 @@ def _beside(mean, y, x, cells, dy, dx):
 
 @nb.njit(cache=True, inline="always")
 def _class(p):
-    """Nine classes of a predicted coefficient in 1/16 of a step: 0 is none, 1 to 4 positive, 5 to 8 negative."""
+    """Class of a predicted coefficient in 1/16 of a step: 0 near zero, 1 to 4 positive, 5 to 8 negative."""
     a = abs(p)
     k = 0 if a < 5 else (1 if a < 11 else (2 if a < 22 else (3 if a < 45 else 4)))
     return k if p >= 0 or k == 0 else k + 4
@@ -205,7 +258,7 @@ def _class(p):
 
 @nb.njit(f"void({STATE}, {MODELS}, int32[::1], int64)", cache=True)
 def _code_map(state, data, prob, count, weight, one, b):
-    """Contrast, isometry and place of the domain of a leaf; ``one`` ``[4]`` int32."""
+    """Code the map of a leaf, ``one`` ``[4]`` int32: contrast, isometry and offset of the domain."""
     ctx = np.empty(6, np.int64)
     writing = state[0] == 0
     s = one[0] - 1 if writing else 0
@@ -229,119 +282,202 @@ def _code_map(state, data, prob, count, weight, one, b):
         one[2 + axis] = m
 
 
+@nb.njit(f"void({STATE}, {MODELS}, int32[::1], int64[:, ::1])", cache=True)
+def _code_copy(state, data, prob, count, weight, one, recent):
+    """Code the vector of a copy: one of the recent ones, by its place in their list, or a new one."""
+    ctx = np.empty(6, np.int64)
+    writing = state[0] == 0
+    place = np.int64(0)
+    if writing:
+        while place < RECENT and (recent[place, 0] != one[2] or recent[place, 1] != one[3]):
+            place += 1
+    n = np.int64(0)
+    while n < RECENT:
+        ctx[0] = _CONTRAST + 512 + n
+        if not code(state, data, prob, count, weight, ctx, 1, 157, 1 if place > n else 0):
+            break
+        n += 1
+    one[0], one[1] = 1, 0
+    if n < RECENT:
+        one[2], one[3] = recent[n, 0], recent[n, 1]
+    else:
+        for axis in range(2):
+            v = np.int64(one[2 + axis])
+            base = _ADDRESS + 2048 + axis * 80
+            m = min(_number(state, data, prob, count, weight, base, base, base, 158, abs(v)), 1 << 15)
+            if m > 0 and raw(state, data, 1, 1 if v < 0 else 0):
+                m = -m
+            one[2 + axis] = m
+    for k in range(min(n, RECENT - 1), 0, -1):
+        recent[k] = recent[k - 1]
+    recent[0, 0], recent[0, 1] = one[2], one[3]
+
+
+@nb.njit(cache=True, inline="always")
+def _predict(mean, cy, cx, log, pred):
+    """Predict the lowest cosines of a leaf from the means around it, in 1/16 of a step; return an activity, 0 to 7."""
+    side, cells = 1 << log, 1 << (log - 2)
+    me = mean[cy, cx]
+    ml, mr = _beside(mean, cy, cx, cells, 0, -1), _beside(mean, cy, cx, cells, 0, 1)
+    mt, mb = _beside(mean, cy, cx, cells, -1, 0), _beside(mean, cy, cx, cells, 1, 0)
+    pred[0] = -((mr - ml) * side * 146) >> 12
+    pred[1] = -((mb - mt) * side * 146) >> 12
+    pred[2] = ((ml + mr - 2 * me) * side * 37) >> 12
+    pred[3] = ((mt + mb - 2 * me) * side * 37) >> 12
+    spread = abs(ml - me) + abs(mr - me) + abs(mt - me) + abs(mb - me)
+    return min(7, length((spread * side) >> 8))
+
+
 @nb.njit(cache=True)
-def code_cosines(state, data, prob, count, weight, logs, level, maps, mean, guide, height, width, top, second):
-    """Maps and cosines of a plane whose tree and means are known; ``guide`` ``[H/4, W/4]`` uint8 is how busy a plane
-    coded before was, or empty. Returns how busy this plane is."""
+def _code_whether_mapped(state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt):
+    """Code whether a leaf has a map, and the map."""
+    fl = fractal[cy, cx - 1] if cx > 0 else 0
+    ft = fractal[cy - 1, cx] if cy > 0 else 0
+    ctx[0] = _FRACTAL + b * 4 + fl + ft
+    ctx[1] = _FRACTAL + 32 + b * 8 + busy
+    ctx[2] = _FRACTAL + 96 + (b * 10 + ll) * 10 + lt
+    want = 1 if state[0] == 0 and maps[cy, cx, 0] > 0 else 0
+    wide = code(state, data, prob, count, weight, ctx, 3, 150, want)
+    if wide:
+        if len(recent):
+            _code_copy(state, data, prob, count, weight, maps[cy, cx], recent)
+        else:
+            _code_map(state, data, prob, count, weight, maps[cy, cx], b)
+        cells = 1 << b
+        for i in range(cells):
+            for j in range(cells):
+                fractal[cy + i, cx + j] = 1
+    return wide
+
+
+@nb.njit(cache=True)
+def _last_diagonal(level, y, x, side):
+    """The last diagonal of a leaf with a level other than 0."""
+    for d in range(2 * side - 2, 0, -1):
+        for v in range(max(0, d - side + 1), min(d, side - 1) + 1):
+            if level[y + d - v, x + v] != 0:
+                return d
+    return 0
+
+
+@nb.njit(cache=True)
+def _code_last(state, data, prob, count, weight, ctx, b, end, ll, lt, lg, busy, wide, pred, second):
+    """Code the last diagonal: its length in bits in unary, then the bits."""
+    a = _LAST + ((b * 10 + ll) * 10 + lt) * 8
+    c1 = _LAST + 4096 + ((b * 8 + busy) * 2 + wide) * 8
+    c2 = _LAST + 2 * 4096 + ((b * 10 + lg) * 10 + min(9, (ll + lt + 1) >> 1)) * 8
+    c3 = _LAST + 3 * 4096 + (((b * 5 + _class(pred[0]) % 5) * 5 + _class(pred[1]) % 5) * 2 + second) * 8
+    want = length(end)
+    n = 0
+    while n < b + 3:
+        ctx[0], ctx[1], ctx[2], ctx[3] = a + n, c1 + n, c2 + n, c3 + n
+        if not code(state, data, prob, count, weight, ctx, 4, b * 8 + n, 1 if want > n else 0):
+            break
+        n += 1
+    if n < 2:
+        return np.int64(n)
+    got = np.int64(1)
+    for i in range(n - 2, -1, -1):
+        ctx[0] = _LAST_BITS + ((b * 8 + n) << 6) + (got & 63)
+        ctx[1] = _LAST_BITS + 4096 + ((((ll + lt + 1) >> 1) * 8 + n) << 5) + min(31, got)
+        bit = code(state, data, prob, count, weight, ctx, 2, 48 + b, (end >> i) & 1)
+        got = (got << 1) | bit
+    return min(got, 2 * (4 << b) - 2)
+
+
+@nb.njit(cache=True)
+def _blank(level, maps, y, x, side):
+    """Clear a leaf within which the bytes ended."""
+    for u in range(side):
+        for v in range(side):
+            if u + v > 0:
+                level[y + u, x + v] = 0
+    if maps.size > 0:
+        maps[y >> 2, x >> 2, 0] = 0
+
+
+@nb.njit(cache=True, inline="always")
+def _note_activity(last, act, sums, cy, cx, cells, near):
+    """Write the activity of a leaf, overall and by band, to its cells."""
+    for i in range(cells):
+        for j in range(cells):
+            last[cy + i, cx + j] = near
+            for k in range(BANDS):
+                if sums[1, k] > 0:
+                    act[cy + i, cx + j, k] = min(7, length(sums[0, k] * 16 // sums[1, k]))
+                elif k > 0:
+                    act[cy + i, cx + j, k] = act[cy + i, cx + j, k - 1]
+
+
+@nb.njit(cache=True)
+def code_cosines(
+    state, data, prob, count, weight, logs, level, maps, mean, guide, height, width, top, second, copies
+):  # fmt: skip
+    """Code maps and cosines of a plane whose tree and means are known, and return its activity ``[H/4, W/4]`` uint8.
+
+    ``guide`` is the activity of a plane coded before, or empty. With ``copies``, maps are copies: contrast 1, and the
+    offset in samples.
+    """
     hp, wp = level.shape
     writing = state[0] == 0
     ctx = np.empty(6, np.int64)
     act = np.zeros((logs.shape[0], logs.shape[1], BANDS), np.uint8)
     last = np.zeros(logs.shape, np.uint8)
     fractal = np.zeros(logs.shape, np.uint8)
+    recent = np.zeros((RECENT if copies else 0, 2), np.int64)
     pred = np.zeros(4, np.int64)
     sums = np.zeros((2, BANDS), np.int64)
-    big = 1 << top
-    for by in range(0, hp, big):
-        for bx in range(0, wp, big):
-            for z in range(1 << (2 * (top - 2))):
-                cy, cx = by >> 2, bx >> 2
-                for i in range(top - 2):
-                    cx += ((z >> (2 * i)) & 1) << i
-                    cy += ((z >> (2 * i + 1)) & 1) << i
-                y, x = cy << 2, cx << 2
-                if y >= height or x >= width:
-                    continue
-                log = np.int64(logs[cy, cx])
-                cells = 1 << (log - 2)
-                if (cy & (cells - 1)) or (cx & (cells - 1)):
-                    continue
-                if state[SPENT] and not writing:
-                    return last
-                side = 1 << log
-                b = log - 2
-                # the lowest cosines, as the means around suggest them, in 1/16 of a step
-                me = mean[cy, cx]
-                ml, mr = _beside(mean, cy, cx, cells, 0, -1), _beside(mean, cy, cx, cells, 0, 1)
-                mt, mb = _beside(mean, cy, cx, cells, -1, 0), _beside(mean, cy, cx, cells, 1, 0)
-                pred[0] = -((mr - ml) * side * 146) >> 12
-                pred[1] = -((mb - mt) * side * 146) >> 12
-                pred[2] = ((ml + mr - 2 * me) * side * 37) >> 12
-                pred[3] = ((mt + mb - 2 * me) * side * 37) >> 12
-                spread = abs(ml - me) + abs(mr - me) + abs(mt - me) + abs(mb - me)
-                busy = min(7, length((spread * side) >> 8))
-                ll = np.int64(last[cy, cx - 1]) if cx > 0 else 0
-                lt = np.int64(last[cy - 1, cx]) if cy > 0 else 0
-                lg = np.int64(guide[cy, cx]) if guide.size > 0 else 0
-                wide = 0
-                if maps.size > 0:
-                    fl = fractal[cy, cx - 1] if cx > 0 else 0
-                    ft = fractal[cy - 1, cx] if cy > 0 else 0
-                    ctx[0] = _FRACTAL + b * 4 + fl + ft
-                    ctx[1] = _FRACTAL + 32 + b * 8 + busy
-                    ctx[2] = _FRACTAL + 96 + (b * 10 + ll) * 10 + lt
-                    want = 1 if writing and maps[cy, cx, 0] > 0 else 0
-                    wide = code(state, data, prob, count, weight, ctx, 3, 150, want)
-                    if wide:
-                        _code_map(state, data, prob, count, weight, maps[cy, cx], b)
-                        for i in range(cells):
-                            for j in range(cells):
-                                fractal[cy + i, cx + j] = 1
-                # how far the cosines go: the last diagonal that holds any
-                end = 0
-                if writing:
-                    for d in range(2 * side - 2, 0, -1):
-                        for v in range(max(0, d - side + 1), min(d, side - 1) + 1):
-                            if level[y + d - v, x + v] != 0:
-                                end = d
-                                break
-                        if end:
-                            break
-                a = _LAST + ((b * 10 + ll) * 10 + lt) * 8
-                c1 = _LAST + 4096 + ((b * 8 + busy) * 2 + wide) * 8
-                c2 = _LAST + 2 * 4096 + ((b * 10 + lg) * 10 + min(9, (ll + lt + 1) >> 1)) * 8
-                c3 = _LAST + 3 * 4096 + (((b * 5 + _class(pred[0]) % 5) * 5 + _class(pred[1]) % 5) * 2 + second) * 8
-                want = length(end)
-                n = 0
-                while n < b + 3:
-                    ctx[0], ctx[1], ctx[2], ctx[3] = a + n, c1 + n, c2 + n, c3 + n
-                    if not code(state, data, prob, count, weight, ctx, 4, b * 8 + n, 1 if want > n else 0):
-                        break
-                    n += 1
-                if n > 1:
-                    got = np.int64(1)
-                    for i in range(n - 2, -1, -1):
-                        ctx[0] = _LAST_BITS + ((b * 8 + n) << 6) + (got & 63)
-                        ctx[1] = _LAST_BITS + 4096 + ((((ll + lt + 1) >> 1) * 8 + n) << 5) + min(31, got)
-                        bit = code(state, data, prob, count, weight, ctx, 2, 48 + b, (end >> i) & 1)
-                        got = (got << 1) | bit
-                    end = min(got, 2 * side - 2)
-                else:
-                    end = n
-                sums[:] = 0
-                if end > 0:
-                    _code_levels(
-                        state, data, prob, count, weight, level, y, x, log, end, wide, second, pred, act, cy, cx, sums
-                    )
-                if state[SPENT] and not writing:
-                    # the bytes ended within this leaf: what was read of it is made up
-                    for u in range(side):
-                        for v in range(side):
-                            if u + v > 0:
-                                level[y + u, x + v] = 0
-                    if maps.size > 0:
-                        maps[cy, cx, 0] = 0
-                    return last
-                near = min(9, (end * 9 + 2 * side - 3) // (2 * side - 2))
-                for i in range(cells):
-                    for j in range(cells):
-                        last[cy + i, cx + j] = near
-                        for k in range(BANDS):
-                            if sums[1, k] > 0:
-                                act[cy + i, cx + j, k] = min(7, length(sums[0, k] * 16 // sums[1, k]))
-                            elif k > 0:
-                                act[cy + i, cx + j, k] = act[cy + i, cx + j, k - 1]
+    order = cells_in_order(hp, wp, height, width, top)
+    for n in range(len(order)):
+        cy, cx = order[n]
+        y, x = cy << 2, cx << 2
+        log = np.int64(logs[cy, cx])
+        cells = 1 << (log - 2)
+        if (cy & (cells - 1)) or (cx & (cells - 1)):
+            continue
+        if state[SPENT] and not writing:
+            return last
+        side = 1 << log
+        b = log - 2
+        busy = _predict(mean, cy, cx, log, pred)
+        ll = np.int64(last[cy, cx - 1]) if cx > 0 else 0
+        lt = np.int64(last[cy - 1, cx]) if cy > 0 else 0
+        lg = np.int64(guide[cy, cx]) if guide.size > 0 else 0
+        wide = 0
+        if maps.size > 0:
+            wide = _code_whether_mapped(
+                state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt
+            )
+        end = _last_diagonal(level, y, x, side) if writing else 0
+        end = _code_last(state, data, prob, count, weight, ctx, b, end, ll, lt, lg, busy, wide, pred, second)
+        sums[:] = 0
+        if end > 0:
+            _code_levels(state, data, prob, count, weight, level, y, x, log, end, wide, second, pred, act, cy, cx, sums)
+        if state[SPENT] and not writing:
+            _blank(level, maps, y, x, side)
+            return last
+        near = min(9, (end * 9 + 2 * side - 3) // (2 * side - 2))
+        _note_activity(last, act, sums, cy, cx, cells, near)
     return last
+
+
+@nb.njit(cache=True, inline="always")
+def _code_magnitude(state, data, prob, count, weight, ctx, a, mq, mm, b, nearby, second, d, place, rest, p, wide):
+    """Code a magnitude above 0: in unary up to 15, then as a number."""
+    n = 1
+    while n < 15:
+        i = n - 1
+        ctx[0] = _MORE + (i * 16 + mm) * 6 + b
+        ctx[1] = _MORE + _MORE_SIZE + ((i * 16 + nearby) * 2 + second) * 4 + min(3, d >> 1)
+        ctx[2] = _MORE + 2 * _MORE_SIZE + (i * 5 + b) * 64 + place
+        ctx[3] = _MORE + 3 * _MORE_SIZE + ((i * 8 + rest) * 9 + p) * 2 + wide
+        if not code(state, data, prob, count, weight, ctx, 4, 104 + min(i, 3) * 9 + mq, 1 if a > n else 0):
+            break
+        n += 1
+    if n == 15:
+        ctx[0] = _SIGN + 256
+        n += _number(state, data, prob, count, weight, _SIGN + 256, _SIGN + 256, _SIGN + 256, 154, a - 15)
+    return n
 
 
 @nb.njit(cache=True)
@@ -357,14 +493,7 @@ def _code_levels(state, data, prob, count, weight, level, y, x, log, end, wide, 
         d = u + v
         if d > end:
             break
-        a1 = abs(level[y + u - 1, x + v]) if u > 0 else 0
-        a2 = abs(level[y + u, x + v - 1]) if v > 0 else 0
-        if d == 1:
-            a1 = a2 = 0  # what is above them is the mean
-        a3 = abs(level[y + u - 1, x + v - 1]) if u > 0 and v > 0 and d > 2 else 0
-        a4 = abs(level[y + u - 2, x + v]) if u > 1 and d > 2 else 0
-        a5 = abs(level[y + u, x + v - 2]) if v > 1 and d > 2 else 0
-        a6 = abs(level[y + u + 1, x + v - 1]) if v > 0 and u + 1 < side else 0
+        a1, a2, a3, a4, a5, a6 = magnitudes_beside(level, y, x, u, v, side)
         m = 2 * (a1 + a2) + a3 + a4 + a5 + a6
         mq = _MQ[m] if m < 15 else 8
         band = min(BANDS - 1, _LENGTH[max(u, v) * 32 >> log])
@@ -374,7 +503,7 @@ def _code_levels(state, data, prob, count, weight, level, y, x, log, end, wide, 
             p = _class(pred[(2 if d == 2 else 0) + (1 if u > 0 else 0)])
         rest = min(7, end - d)
         place = (u >> shrink) * 8 + (v >> shrink)
-        dq = d if d < 6 else (6 if d < 10 else 7)
+        dq = diagonal_class(d)
         kind = b * 2 + second
         ctx[0] = _SIG + (kind * 9 + mq) * 8 + dq
         ctx[1] = _SIG + _SIG_SIZE + kind * 64 + place
@@ -388,20 +517,10 @@ def _code_levels(state, data, prob, count, weight, level, y, x, log, end, wide, 
         a = abs(q)
         big = code(state, data, prob, count, weight, ctx, 6, 54 + b * 9 + mq, 1 if a > 0 else 0)
         if big:
-            mm = min(15, (m + 1) >> 1)
-            n = 1
-            while n < 15:
-                i = n - 1
-                ctx[0] = _MORE + (i * 16 + mm) * 6 + b
-                ctx[1] = _MORE + _MORE_SIZE + ((i * 16 + nearby) * 2 + second) * 4 + min(3, d >> 1)
-                ctx[2] = _MORE + 2 * _MORE_SIZE + (i * 5 + b) * 64 + place
-                ctx[3] = _MORE + 3 * _MORE_SIZE + ((i * 8 + rest) * 9 + p) * 2 + wide
-                if not code(state, data, prob, count, weight, ctx, 4, 104 + min(i, 3) * 9 + mq, 1 if a > n else 0):
-                    break
-                n += 1
-            if n == 15:
-                ctx[0] = _SIGN + 256
-                n += _number(state, data, prob, count, weight, _SIGN + 256, _SIGN + 256, _SIGN + 256, 154, a - 15)
+            n = _code_magnitude(
+                state, data, prob, count, weight, ctx, a, mq, min(15, (m + 1) >> 1), b, nearby, second, d, place, rest,
+                p, wide,
+            )  # fmt: skip
             if p > 0:
                 ctx[0] = _SIGN + (p * 5 + b) * 4 + d
                 negative = code(state, data, prob, count, weight, ctx, 1, 156, 1 if q < 0 else 0)

@@ -32,7 +32,7 @@ def _numbers(state, data, prob, count, weight, kinds, values):
         while abs(v) >> size:
             size += 1
         n = 0
-        while n < MAX_BITS:  # a descent from long to short would be as good: contexts learn either
+        while n < MAX_BITS:
             ctx[0] = base + n
             ctx[1] = base + 32 + n * 8 + min(before >> 1, 7)
             if not code(state, data, prob, count, weight, ctx, 2, kinds[i], 1 if size > n else 0):
@@ -57,7 +57,7 @@ def _numbers(state, data, prob, count, weight, kinds, values):
 
 
 def write_numbers(kinds: np.ndarray, values: np.ndarray) -> bytes:
-    """Bytes of whole numbers below 2^20 in magnitude; ``kinds`` says which contexts each has."""
+    """Encode whole numbers below 2^20 in magnitude; ``kinds`` is the index of each number's contexts."""
     if len(values) and int(np.abs(values).max()) >= 1 << MAX_BITS:
         raise DataError(f"a number has more than {MAX_BITS} bits")
     state, data = coder(ENCODE, np.zeros(64 + 8 * len(values), np.uint8))
@@ -66,7 +66,7 @@ def write_numbers(kinds: np.ndarray, values: np.ndarray) -> bytes:
 
 
 def read_numbers(data: bytes, kinds: np.ndarray) -> np.ndarray:
-    """The numbers again, int64; never fails, what the bytes do not say is zero."""
+    """Decode the numbers, int64; it never fails, and what the bytes lack is zero."""
     out = np.zeros(len(kinds), np.int64)
     state, room = coder(DECODE, np.frombuffer(data, np.uint8).copy())
     _numbers(state, room, *models(KINDS * _SIZE, KINDS), kinds, out)

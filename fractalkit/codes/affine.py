@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fractalkit.errors import DataError
+from fractalkit.codes.affine_maps import AffineMaps, as_tensor, checked_dimension, parse_json, shares
+from fractalkit.errors import DataError, naming
 from fractalkit.files import atomic_path
 
 FORMAT = "fractalkit-ifs"
@@ -22,22 +23,22 @@ MAX_FILE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class AffineIFS:
+class AffineIFS(AffineMaps):
     """K affine maps f_k(x) = A_k x + t_k of the plane or of space, with probabilities p_k.
 
     Its attractor is the one compact set with X = f_1(X) ∪ … ∪ f_K(X) (Hutchinson, *Fractals and self-similarity*,
     1981), and its invariant measure the one with mu = Σ p_k mu∘f_k^-1 (Barnsley and Demko, 1985).
 
     Args:
-        matrices: linear parts A, ``[K, D, D]`` with D = 2 or 3.
+        matrices: linear parts A, ``[K, D, D]`` with D = 2 or 3. Arrays and lists become tensors.
         offsets: translations t, ``[K, D]``, in the units of the attractor.
         weights: probabilities p, ``[K]``, non-negative; normalised to sum to one. ``None`` takes them proportional to
             |det A_k| with a floor, the usual rule for even coverage.
         colours: RGB of each map in [0, 1], ``[K, 3]``, or ``None``. A point with address a_1 a_2 … (most recent map
             first) has colour Σ_j s (1-s)^(j-1) C[a_j], with s = ``colour_speed``: colour per address, blended.
         colour_speed: s in (0, 1].
-        name: what a person calls it.
-        provenance: anything worth keeping that JSON can hold (source, seed, metrics).
+        name: a label.
+        provenance: metadata that JSON can hold (source, seed, metrics).
 
     All tensors are floating point, of one dtype and device (weights and colours are moved to those of ``matrices``).
 
@@ -58,7 +59,9 @@ class AffineIFS:
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        a, t = self.matrices, self.offsets
+        for name in ("matrices", "offsets", "weights", "colours"):
+            object.__setattr__(self, name, as_tensor(name, getattr(self, name)))
+        a = self.matrices
         if a.ndim != 3 or a.shape[1] != a.shape[2] or a.shape[1] not in (2, 3) or not 1 <= a.shape[0] <= MAX_MAPS:
             raise DataError(
                 f"matrices: expected shape [K, D, D] with D = 2 or 3 and 1 to {MAX_MAPS} maps, got {list(a.shape)}"
@@ -66,40 +69,24 @@ class AffineIFS:
         if not a.is_floating_point():
             raise DataError(f"matrices: expected a floating-point tensor, got {a.dtype}")
         k, d = a.shape[0], a.shape[1]
-        if t.shape != (k, d):
-            raise DataError(f"offsets: expected shape [{k}, {d}], got {list(t.shape)}")
-        t = t.to(a)
+        _expect("offsets", self.offsets, (k, d))
+        t = self.offsets.to(a)
         p = _area_weights(a) if self.weights is None else self.weights.to(a)
-        if p.shape != (k,):
-            raise DataError(f"weights: expected shape [{k}], got {list(p.shape)}")
+        _expect("weights", p, (k,))
         c = None if self.colours is None else self.colours.to(a)
-        if c is not None and c.shape != (k, 3):
-            raise DataError(f"colours: expected shape [{k}, 3], got {list(c.shape)}")
-        for label, value in (("matrices", a), ("offsets", t), ("weights", p), ("colours", c)):
-            if value is not None and not bool(torch.isfinite(value).all()):
-                raise DataError(f"{label}: holds a value that is not finite")
-        if bool((p < 0).any()) or not float(p.detach().sum()) > 0:
-            raise DataError("weights: expected non-negative numbers with a positive sum")
-        if c is not None and bool(((c < 0) | (c > 1)).any()):
-            raise DataError("colours: expected values from 0 to 1")
-        if not 0 < self.colour_speed <= 1:
-            raise DataError(f"colour_speed: expected a number in (0, 1], got {self.colour_speed}")
+        if c is not None:
+            _expect("colours", c, (k, 3))
+        _check_values({"matrices": a, "offsets": t, "weights": p, "colours": c}, self.colour_speed)
         object.__setattr__(self, "offsets", t)
-        # weights that sum to one but for rounding stay as they are, so that a file's survive bit for bit
-        rounding = k * torch.finfo(p.dtype).eps
-        settled = not p.requires_grad and abs(float(p.sum()) - 1) <= rounding
-        object.__setattr__(self, "weights", p if settled else p / p.sum())
+        object.__setattr__(self, "weights", shares(p))
         object.__setattr__(self, "colours", c)
 
     # ---- shape and type
 
-    def __len__(self) -> int:
-        return self.matrices.shape[0]
-
     @property
-    def dim(self) -> int:
-        """D, the dimension of the space: 2 or 3."""
-        return self.matrices.shape[1]
+    def coloured(self) -> bool:
+        """Whether the maps have colours."""
+        return self.colours is not None
 
     @property
     def probabilities(self) -> Tensor:
@@ -113,17 +100,9 @@ class AffineIFS:
 
     # ---- the maps
 
-    def apply(self, points: Tensor, maps: Tensor) -> Tensor:
-        """f_{maps[n]}(points[n]) for each n: points ``[N, D]``, maps ``[N]`` integer -> ``[N, D]``."""
-        return torch.einsum("nij,nj->ni", self.matrices[maps], points) + self.offsets[maps]
-
     def hutchinson(self, points: Tensor) -> Tensor:
         """The Hutchinson operator on a finite set: all f_k(x), points ``[N, D]`` -> ``[K, N, D]``."""
         return torch.einsum("kij,nj->kni", self.matrices, points) + self.offsets[:, None]
-
-    def norms(self) -> Tensor:
-        """Spectral norms of the linear parts, the maps' Lipschitz constants: ``[K]`` float64, no gradient."""
-        return torch.linalg.matrix_norm(self.matrices.detach().double(), ord=2)
 
     def lipschitz(self) -> float:
         """max_k ||A_k||, the Hutchinson operator's Lipschitz constant in the Hausdorff metric."""
@@ -152,6 +131,19 @@ class AffineIFS:
             rgb += s * (1 - s) ** j * self.colours[addresses[:, j].long()]
         return rgb + (1 - s) ** addresses.shape[1] * (self.probabilities @ self.colours)
 
+    def summary(self) -> dict[str, Any]:
+        """Maps, norms, dimensions and a ball that holds the attractor; facts that JSON can hold."""
+        from fractalkit.codes.bounds import bounding_ball
+        from fractalkit.codes.dimension import affinity_dimension, similarity_dimension
+
+        centre, radius = bounding_ball(self)
+        return {
+            "name": self.name, "maps": len(self), "dimension": self.dim, "coloured": self.coloured,
+            "norms": self.norms().tolist(), "weights": self.probabilities.tolist(),
+            "similarity_dimension": similarity_dimension(self), "affinity_dimension": affinity_dimension(self),
+            "bounding_ball": {"centre": centre.tolist(), "radius": float(radius)}, "provenance": self.provenance,
+        }  # fmt: skip
+
     # ---- JSON
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,30 +166,11 @@ class AffineIFS:
     @classmethod
     def from_dict(cls, data: Any, *, dtype: torch.dtype = torch.float64) -> AffineIFS:
         """Build from :meth:`to_dict`'s form, refusing what is malformed with the path of the bad field."""
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise DataError(f'format: expected an object with "format": "{FORMAT}"')
-        if data.get("version") != VERSION:
-            raise DataError(f"version: expected {VERSION}, got {data.get('version')!r}; a newer FractalKit may read it")
-        d = data.get("dimension")
-        if d not in (2, 3) or isinstance(d, bool):
-            raise DataError(f"dimension: expected 2 or 3, got {d!r}")
+        d = checked_dimension(data, FORMAT, VERSION)
         maps = data.get("maps")
         if not isinstance(maps, list) or not 1 <= len(maps) <= MAX_MAPS:
             raise DataError(f"maps: expected a list of 1 to {MAX_MAPS} maps")
-        a, t, p, c = [], [], [], []
-        for k, entry in enumerate(maps):
-            path = f"maps[{k}]"
-            if not isinstance(entry, dict):
-                raise DataError(f"{path}: expected an object with matrix and offset")
-            a.append([_numbers(row, d, f"{path}.matrix[{i}]") for i, row in enumerate(_rows(entry, d, path))])
-            t.append(_numbers(entry.get("offset"), d, f"{path}.offset"))
-            if "weight" in entry:
-                p.append(_numbers([entry["weight"]], 1, f"{path}.weight")[0])
-            if "colour" in entry:
-                c.append(_numbers(entry["colour"], 3, f"{path}.colour"))
-        for label, got in (("weight", p), ("colour", c)):
-            if got and len(got) != len(maps):
-                raise DataError(f"maps: {label} is given for {len(got)} of {len(maps)} maps; give it for all or none")
+        a, t, p, c = _maps(maps, d)
         speed = _numbers([data.get("colour_speed", 0.5)], 1, "colour_speed")[0]
         name, provenance = data.get("name", ""), data.get("provenance", {})
         if not isinstance(name, str):
@@ -205,14 +178,14 @@ class AffineIFS:
         if not isinstance(provenance, dict):
             raise DataError("provenance: expected an object")
         return cls(
-            torch.tensor(a, dtype=dtype),
-            torch.tensor(t, dtype=dtype),
-            torch.tensor(p, dtype=dtype) if p else None,
-            torch.tensor(c, dtype=dtype) if c else None,
-            speed,
-            name,
-            provenance,
-        ).check_contractive()
+            torch.tensor(a, dtype=dtype), torch.tensor(t, dtype=dtype), torch.tensor(p, dtype=dtype) if p else None,
+            torch.tensor(c, dtype=dtype) if c else None, speed, name, provenance,
+        ).check_contractive()  # fmt: skip
+
+    @classmethod
+    def from_json(cls, text: str | bytes, *, dtype: torch.dtype = torch.float64) -> AffineIFS:
+        """Build from the text of a ``.ifs.json`` file; a DataError names the bad field."""
+        return cls.from_dict(parse_json(text, parse_constant=_refuse_constant), dtype=dtype)
 
     def to_json(self) -> str:
         """The text of a ``.ifs.json`` file; float64 values survive the round trip bit for bit."""
@@ -226,23 +199,33 @@ class AffineIFS:
     @classmethod
     def load(cls, path: str | Path, *, dtype: torch.dtype = torch.float64) -> AffineIFS:
         """Read a ``.ifs.json`` file; a DataError names the file and the bad field."""
-        path = Path(path)
-        try:
-            if path.stat().st_size > MAX_FILE_BYTES:
-                raise DataError(f"{path}: larger than {MAX_FILE_BYTES >> 20} MiB, which no code needs")
-            text = path.read_text(encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path}: not text, so no code") from error
-        try:
-            data = json.loads(text, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: not valid JSON ({str(error) or 'nested too deeply'})") from error
-        try:
-            return cls.from_dict(data, dtype=dtype)
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+        with naming(path):
+            if Path(path).stat().st_size > MAX_FILE_BYTES:
+                raise DataError(f"larger than {MAX_FILE_BYTES >> 20} MiB, which no code needs")
+            try:
+                text = Path(path).read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError("not text, so no code") from error
+            return cls.from_json(text, dtype=dtype)
+
+
+def _expect(label: str, value: Tensor, shape: tuple[int, ...]) -> None:
+    if value.shape != shape:
+        raise DataError(f"{label}: expected shape {list(shape)}, got {list(value.shape)}")
+
+
+def _check_values(fields: Mapping[str, Tensor | None], colour_speed: float) -> None:
+    for label, value in fields.items():
+        if value is not None and not bool(torch.isfinite(value).all()):
+            raise DataError(f"{label}: holds a value that is not finite")
+    p, c = fields["weights"], fields["colours"]
+    assert p is not None
+    if bool((p < 0).any()) or not float(p.detach().sum()) > 0:
+        raise DataError("weights: expected non-negative numbers with a positive sum")
+    if c is not None and bool(((c < 0) | (c > 1)).any()):
+        raise DataError("colours: expected values from 0 to 1")
+    if not 0 < colour_speed <= 1:
+        raise DataError(f"colour_speed: expected a number in (0, 1], got {colour_speed}")
 
 
 def _area_weights(matrices: Tensor, floor: float = 0.01) -> Tensor:
@@ -251,6 +234,25 @@ def _area_weights(matrices: Tensor, floor: float = 0.01) -> Tensor:
     top = float(area.max())
     weights = torch.ones_like(area) if top == 0 or not math.isfinite(top) else area.clamp_min(floor * top)
     return (weights / weights.sum()).to(matrices)
+
+
+def _maps(maps: list[Any], d: int) -> tuple[list[Any], list[Any], list[float], list[Any]]:
+    """Matrices, offsets, weights and colours of a file's maps; the last two empty where no map has any."""
+    a, t, p, c = [], [], [], []
+    for k, entry in enumerate(maps):
+        path = f"maps[{k}]"
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}: expected an object with matrix and offset")
+        a.append([_numbers(row, d, f"{path}.matrix[{i}]") for i, row in enumerate(_rows(entry, d, path))])
+        t.append(_numbers(entry.get("offset"), d, f"{path}.offset"))
+        if "weight" in entry:
+            p.append(_numbers([entry["weight"]], 1, f"{path}.weight")[0])
+        if "colour" in entry:
+            c.append(_numbers(entry["colour"], 3, f"{path}.colour"))
+    for label, got in (("weight", p), ("colour", c)):
+        if got and len(got) != len(maps):
+            raise DataError(f"maps: {label} is given for {len(got)} of {len(maps)} maps; give it for all or none")
+    return a, t, p, c
 
 
 def _rows(entry: dict[str, Any], d: int, path: str) -> Sequence[Any]:

@@ -85,12 +85,9 @@ def interpolate(a: AffineIFS, b: AffineIFS, t: float) -> AffineIFS:
     if a.colours is not None and b.colours is not None:
         colours = torch.lerp(a.colours, b.colours, t)
     return AffineIFS(
-        torch.where(same, turned, torch.lerp(a.matrices, b.matrices, t)),
-        torch.lerp(a.offsets, b.offsets, t),
-        torch.lerp(a.probabilities, b.probabilities, t),
-        colours,
-        (1 - t) * a.colour_speed + t * b.colour_speed,
-    )
+        torch.where(same, turned, torch.lerp(a.matrices, b.matrices, t)), torch.lerp(a.offsets, b.offsets, t),
+        torch.lerp(a.probabilities, b.probabilities, t), colours, (1 - t) * a.colour_speed + t * b.colour_speed,
+    )  # fmt: skip
 
 
 def _polar(m: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,19 +1,22 @@
-"""Proven bounds on where an attractor lies."""
+"""Proven bounds of attractors."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from fractalkit.codes.affine import AffineIFS
+if TYPE_CHECKING:
+    from fractalkit.codes.affine import AffineIFS
 
 
 def bounding_ball(ifs: AffineIFS, *, iterations: int = 200) -> tuple[Tensor, float]:
     """A ball that holds the attractor: centre ``[D]`` and radius, in the attractor's units.
 
     The ball B(c, r) is mapped into itself, and so holds the attractor, once |f_k(c) - c| + ||A_k|| r <= r for all k,
-    that is for r = max_k |f_k(c) - c| / (1 - ||A_k||). The centre is improved by steps of decreasing size away from
-    the map that decides the radius; whatever c comes of it, the bound is proven.
+    that is for r = max_k |f_k(c) - c| / (1 - ||A_k||). The centre is improved by subgradient steps of decreasing
+    size on the map that decides the radius; the bound is proven for any c.
 
     Raises:
         DataError: a map does not contract.
@@ -81,7 +84,7 @@ def _support(a, t, u, centre, radius, fixed, tol, max_steps, width) -> float:  #
             return max(closed, least + tol)
         rows, base, upper = rows[alive], base[alive], upper[alive]
         if len(rows) > width:
-            # too many words to follow: settle the least promising at their present upper bound, which stays proven
+            # too many words: close the least promising ones at their present upper bound, which stays proven
             order = upper.argsort(descending=True)
             keep, drop = order[: width * len(a)], order[width * len(a) :]
             if len(drop):

@@ -1,4 +1,4 @@
-"""Small tools that presets are built with: maps from rotations, complex numbers and point pairs; colour ramps."""
+"""Helpers for building presets: maps from rotations, complex numbers and pairs of points; colour ramps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 from fractalkit.codes.affine import AffineIFS
 
-# Our own ramps, dark to light, RGB in [0, 1].
+# Ramps, dark to light, RGB in [0, 1].
 RAMPS: dict[str, list[tuple[float, float, float]]] = {
     "moss": [(0.10, 0.30, 0.16), (0.22, 0.52, 0.22), (0.55, 0.74, 0.30), (0.86, 0.88, 0.52)],
     "bark": [(0.36, 0.24, 0.16), (0.20, 0.45, 0.20), (0.38, 0.62, 0.26), (0.62, 0.78, 0.36), (0.80, 0.86, 0.50)],
@@ -64,16 +64,16 @@ def natural(sizes: Sequence[float]) -> list[float]:
 
 
 def copies(centres: Sequence[Sequence[float]], ratio: float | Sequence[float], colours: str) -> AffineIFS:
-    """Upright copies: x -> r x + (1 - r) c for each centre c; r one number or one a map."""
+    """Upright copies: x -> r x + (1 - r) c for each centre c; r is one number or one per map."""
     c = np.asarray(centres, dtype=np.float64)
     r = np.broadcast_to(np.asarray(ratio, dtype=np.float64), len(c))
     return code(list(r[:, None, None] * np.eye(c.shape[1])), list((1 - r)[:, None] * c), natural(r.tolist()), colours)
 
 
 def path(steps: Sequence[complex], colours: str, *, mirror: Sequence[bool] | None = None) -> AffineIFS:
-    """The curve whose generator runs from 0 to 1 along ``steps``: similitudes that put [0, 1] on each step in turn.
+    """The curve whose generator runs from 0 to 1 along ``steps``: similitudes that map [0, 1] to each step in turn.
 
-    Steps are scaled and turned so that they end at 1.
+    Steps are scaled and rotated so that they end at 1.
     """
     total = sum(steps)
     corner = 0j

@@ -1,4 +1,4 @@
-"""The code of a collage: a picture on the unit square, told as contrasts and brightnesses of copies of itself."""
+"""The code of a collage: a picture on the unit square, as contrasts and brightnesses of copies of itself."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fractalkit.errors import DataError
-from fractalkit.files import atomic_path
+from fractalkit.errors import DataError, naming
+from fractalkit.lazy import Shown
+from fractalkit.tensors import read_tensors, save_tensors
 
 FORMAT = "fractalkit-collage"
 VERSION = 1
@@ -69,7 +70,7 @@ WHOLE = Domain()
 
 
 @dataclass(frozen=True, eq=False)
-class CollageCode:
+class CollageCode(Shown):
     """A batch of collages: B pictures of C channels on the unit square, which a Gh x Gw grid divides into ranges.
 
     Every picture f satisfies, at the point x of range (i, j) with coordinates t in [0, 1]^2 there,
@@ -77,42 +78,53 @@ class CollageCode:
         f(x) = sum_d contrast_d f(D_d(t)) + brightness + sum_a mixing_a patch_a(t)
 
     (Jacquin 1992; Poli et al., *Self-Similarity Priors: Neural Collages as Differentiable Fractal Representations*,
-    2022). Two kinds. A plain code has one number per range, and its pixels are area means. A continuous code, the
-    default, has no seams: its numbers are coefficients of fields over the whole picture, quadratic B-splines on the
+    2022). There are two kinds. A plain code has one number per range, and its pixels are area means. A continuous code,
+    the default, has no seams: its numbers are coefficients of fields over the whole picture, quadratic B-splines on the
     ranges' centres (constant beyond the outermost), and alternate ranges are mirrored, t = G x - i for even i,
     i + 1 - G x for odd, so that the operator maps continuous functions to continuous functions, as in Barnsley's
     fractal interpolation (1986); its pixels are point samples at pixel centres.
 
     Args:
-        contrast: ``[B, C or 1, Gh, Gw, D]``, contractive where sum_d |contrast| < 1 everywhere (see :meth:`bounded`).
+        contrast: ``[B, C or 1, Gh, Gw, D]``, or without the last axis for a single domain; contractive where
+            sum_d |contrast| < 1 everywhere (see :meth:`bounded`).
         brightness: ``[B, C, Gh, Gw]``.
-        mixing: ``[B, C or 1, Gh, Gw, A]``, weights of the auxiliary patches; A may be 0.
+        mixing: ``[B, C or 1, Gh, Gw, A]``, weights of the auxiliary patches; None, with patches, for none.
         patches: ``[A, C or 1, Kh, Kw]`` cosine coefficients c, shared by the batch: patch(y, x) =
             sum_kl c_kl cos(pi k y) cos(pi l x) on the unit square, so a patch has every resolution.
         domains: D of them, each larger than a range: ``scale`` below Gh and Gw.
-        continuous: which kind.
+        continuous: the kind of code.
 
-    The four are floating point on one device. Contractivity is not tested here, where a network may call a thousand
-    times an hour, but by :meth:`check`, by :meth:`load` and by every map.
+    The four are floating point on one device. Contractivity is tested by :meth:`check`, by
+    :meth:`load` and by every map, not on construction.
 
     Raises:
         DataError: a wrong shape, type or domain; the message names the field.
 
     >>> contrast, brightness = torch.full((1, 1, 2, 2, 1), 0.5), torch.ones(1, 1, 2, 2)
-    >>> code = CollageCode(contrast, brightness, torch.zeros(1, 1, 2, 2, 0), torch.zeros(0, 1, 1, 1))
+    >>> code = CollageCode(contrast, brightness)
     >>> code.batch, code.channels, code.grid, code.lipschitz()
     (1, 1, (2, 2), tensor([0.5000]))
     """
 
     contrast: Tensor
     brightness: Tensor
-    mixing: Tensor
-    patches: Tensor
+    mixing: Tensor = None  # type: ignore[assignment]  # no patches, set below
+    patches: Tensor = None  # type: ignore[assignment]
     domains: tuple[Domain, ...] = (WHOLE,)
     continuous: bool = True
 
+    def _fill_in(self) -> None:
+        """Give contrasts of one domain their last axis, and a code without patches its empty tensors."""
+        a, b = self.contrast, self.brightness
+        if isinstance(a, Tensor) and a.ndim == 4 and len(self.domains) == 1:
+            object.__setattr__(self, "contrast", a[..., None])
+        if self.patches is None and self.mixing is None and isinstance(b, Tensor) and b.ndim == 4:
+            object.__setattr__(self, "patches", b.new_zeros(0, 1, 1, 1))
+            object.__setattr__(self, "mixing", b.new_zeros(b.shape[0], 1, *b.shape[2:], 0))
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "domains", tuple(self.domains))
+        self._fill_in()
         for name in TENSORS:
             value = getattr(self, name)
             if not isinstance(value, Tensor) or not value.is_floating_point():
@@ -125,25 +137,16 @@ class CollageCode:
                 f"brightness: expected [B, C, Gh, Gw] with 2 to {MAX_GRID} ranges a side, got {list(shape)}"
             )
         b, c, gh, gw = shape
-        d, a = len(self.domains), self.patches.shape[0] if self.patches.ndim else -1
-        if not 1 <= d <= MAX_DOMAINS:
-            raise DataError(f"domains: expected 1 to {MAX_DOMAINS}, got {d}")
-        for k, domain in enumerate(self.domains):
-            if not isinstance(domain, Domain):
-                raise DataError(f"domains[{k}]: expected a Domain, got {domain!r}")
-            if domain.scale >= min(gh, gw):
-                raise DataError(
-                    f"domains[{k}].scale: {domain.scale} makes it no larger than a range of the {gh} x {gw} grid; "
-                    f"it must be below {min(gh, gw)}"
-                )
-        _expect("contrast", self.contrast, (b, (c, 1), gh, gw, d))
-        if self.patches.ndim != 4 or a > MAX_PATCHES or not all(1 <= k <= MAX_COSINES for k in self.patches.shape[2:]):
+        _check_domains(self.domains, (gh, gw))
+        kernels = self.patches.shape
+        if len(kernels) != 4 or kernels[0] > MAX_PATCHES or not all(1 <= k <= MAX_COSINES for k in kernels[2:]):
             raise DataError(
                 f"patches: expected [A, C or 1, Kh, Kw], at most {MAX_PATCHES} patches of 1 to {MAX_COSINES} cosines a "
-                f"side, got {list(self.patches.shape)}"
+                f"side, got {list(kernels)}"
             )
-        _expect("patches", self.patches, (a, (c, 1), *self.patches.shape[2:]))
-        _expect("mixing", self.mixing, (b, (c, 1), gh, gw, a))
+        _expect("contrast", self.contrast, (b, (c, 1), gh, gw, len(self.domains)))
+        _expect("patches", self.patches, (kernels[0], (c, 1), *kernels[2:]))
+        _expect("mixing", self.mixing, (b, (c, 1), gh, gw, kernels[0]))
 
     # ---- shape and type
 
@@ -247,22 +250,25 @@ class CollageCode:
 
     # ---- files
 
+    def summary(self) -> dict[str, Any]:
+        """Sizes and Lipschitz constants; facts that JSON can hold."""
+        height, width = self.grid
+        return {
+            "pictures": self.batch, "channels": self.channels, "grid": f"{height} x {width}",
+            "domains": len(self.domains), "patches": len(self.patches), "continuous": self.continuous,
+            "lipschitz": self.lipschitz().tolist()[:16],
+            "numbers": sum(getattr(self, name).numel() for name in TENSORS),
+        }  # fmt: skip
+
     def save(self, path: str | Path) -> None:
         """Write a ``.safetensors`` file, whole or not at all; the domains and the kind are in its metadata.
 
         Raises:
             DataError: the folder is missing or cannot be written to.
         """
-        from safetensors.torch import save_file
-
         tensors = {name: getattr(self, name).detach().cpu().contiguous().clone() for name in TENSORS}
         config = {"domains": [[d.scale, d.row, d.col, d.isometry] for d in self.domains], "continuous": self.continuous}
-        metadata = {"format": FORMAT, "version": str(VERSION), "config": json.dumps(config)}
-        with atomic_path(path) as temporary:
-            try:
-                save_file(tensors, temporary, metadata=metadata)
-            except Exception as error:  # the library's own error type covers a full disk too
-                raise DataError(f"{path}: cannot be written ({error})") from error
+        save_tensors(path, tensors, {"format": FORMAT, "version": str(VERSION), "config": json.dumps(config)})
 
     @classmethod
     def load(cls, path: str | Path, *, device: torch.device | str = "cpu") -> CollageCode:
@@ -271,36 +277,32 @@ class CollageCode:
         Raises:
             DataError: not such a file, truncated, above 1 GiB, or its code is refused; the message names the file.
         """
-        from safetensors import safe_open
-
-        path = Path(path)
-        try:
-            size = path.stat().st_size
-            if path.is_dir():
-                raise DataError(f"{path}: is a folder, not a collage code")
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
-        if size > MAX_FILE_BYTES:
-            raise DataError(f"{path}: larger than {MAX_FILE_BYTES >> 30} GiB, which no collage code needs")
-        try:
-            with safe_open(path, framework="pt", device=str(device)) as file:
-                metadata = file.metadata() or {}
-                names = set(file.keys())
-                tensors = {name: file.get_tensor(name) for name in TENSORS if name in names}
-        except Exception as error:  # any failure of the reader means the same thing here
-            raise DataError(f"{path}: not a safetensors file, or damaged ({error})") from error
-        try:
+        metadata, tensors = read_tensors(path, max_bytes=MAX_FILE_BYTES)
+        with naming(path):
             if metadata.get("format") != FORMAT:
                 raise DataError(f'format: expected metadata "format": "{FORMAT}", got {metadata.get("format")!r}')
             if metadata.get("version") != str(VERSION):
                 raise DataError(
                     f"version: expected {VERSION}, got {metadata.get('version')!r}; a newer FractalKit may read it"
                 )
-            if names != set(TENSORS):
-                raise DataError(f"expected the tensors {', '.join(TENSORS)}, got {', '.join(sorted(names)) or 'none'}")
-            return cls(**tensors, **_config(metadata.get("config", ""))).check()
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+            if set(tensors) != set(TENSORS):
+                names = ", ".join(sorted(tensors)) or "none"
+                raise DataError(f"expected the tensors {', '.join(TENSORS)}, got {names}")
+            values: dict[str, Any] = tensors | _config(metadata.get("config", ""))
+            return cls(**values).check().to(device)
+
+
+def _check_domains(domains: tuple[Domain, ...], grid: tuple[int, int]) -> None:
+    if not 1 <= len(domains) <= MAX_DOMAINS:
+        raise DataError(f"domains: expected 1 to {MAX_DOMAINS}, got {len(domains)}")
+    for k, domain in enumerate(domains):
+        if not isinstance(domain, Domain):
+            raise DataError(f"domains[{k}]: expected a Domain, got {domain!r}")
+        if domain.scale >= min(grid):
+            raise DataError(
+                f"domains[{k}].scale: {domain.scale} makes it no larger than a range of the {grid[0]} x {grid[1]} "
+                f"grid; it must be below {min(grid)}"
+            )
 
 
 def _config(text: str) -> dict[str, Any]:

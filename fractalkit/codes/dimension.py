@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fractalkit.codes.affine import AffineIFS
+if TYPE_CHECKING:
+    from fractalkit.codes.affine import AffineIFS
 
 
 def similarity_dimension(ifs: AffineIFS) -> float:
@@ -18,6 +20,7 @@ def similarity_dimension(ifs: AffineIFS) -> float:
     For similitudes under the open set condition it is the Hausdorff dimension; with overlaps, or for maps that are no
     similitudes, an upper bound on it. May exceed the dimension of the space.
 
+    >>> from fractalkit.codes import AffineIFS
     >>> ifs = AffineIFS(torch.eye(2).expand(3, 2, 2) / 2, torch.tensor([[0., 0.], [.5, 0.], [.25, .5]]))
     >>> round(similarity_dimension(ifs), 4)  # log 3 / log 2
     1.585

@@ -1,263 +1,144 @@
-"""Fractal flames: what a ``.flame`` file holds (Draves and Reckase, *The Fractal Flame Algorithm*, 2003).
+"""Fractal flames (Draves and Reckase, *The Fractal Flame Algorithm*, 2003) and the files that hold them.
 
-A flame is an iterated function system whose maps are mixtures of variations of an affine map, with colours and the
-settings of its rendering. Reading and writing is in :mod:`fractalkit.codes.flame_xml`. Everything that a file says is
-kept: what is not known here stands in ``extras`` and is written back as it was.
+A flame is an iterated function system whose maps are sums of variations of an affine map, with colours and render
+settings. Unknown attributes and elements of a file are kept in ``extras`` and ``children`` and are written back
+verbatim.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from fractalkit.errors import DataError
-
-IDENTITY = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
-MAX_SIZE = 100_000
-MAX_XFORMS = 1000
-
-# the variations of flam3, in its order, each with its parameters and their defaults
-VARIATIONS: dict[str, dict[str, float]] = {
-    **{
-        key: {}
-        for key in [
-            "linear",
-            "sinusoidal",
-            "spherical",
-            "swirl",
-            "horseshoe",
-            "polar",
-            "handkerchief",
-            "heart",
-            "disc",
-            "spiral",
-            "hyperbolic",
-            "diamond",
-            "ex",
-            "julia",
-            "bent",
-            "waves",
-            "fisheye",
-            "popcorn",
-            "exponential",
-            "power",
-            "cosine",
-            "rings",
-            "fan",
-        ]
-    },
-    "blob": {"low": 0.0, "high": 1.0, "waves": 1.0},
-    "pdj": {"a": 0.0, "b": 0.0, "c": 0.0, "d": 0.0},
-    "fan2": {"x": 0.0, "y": 0.0},
-    "rings2": {"val": 0.0},
-    **{key: {} for key in ("eyefish", "bubble", "cylinder")},
-    "perspective": {"angle": 0.0, "dist": 0.0},
-    "noise": {},
-    "julian": {"power": 1.0, "dist": 1.0},
-    "juliascope": {"power": 1.0, "dist": 1.0},
-    **{key: {} for key in ("blur", "gaussian_blur")},
-    "radial_blur": {"angle": 0.0},
-    "pie": {"slices": 6.0, "rotation": 0.0, "thickness": 0.5},
-    "ngon": {"sides": 5.0, "power": 3.0, "circle": 1.0, "corners": 2.0},
-    "curl": {"c1": 1.0, "c2": 0.0},
-    "rectangles": {"x": 1.0, "y": 1.0},
-    **{key: {} for key in ("arch", "tangent", "square", "rays", "blade", "secant2", "twintrian", "cross")},
-    "disc2": {"rot": 0.0, "twist": 0.0},
-    "super_shape": {"rnd": 0.0, "m": 0.0, "n1": 1.0, "n2": 1.0, "n3": 1.0, "holes": 0.0},
-    "flower": {"petals": 0.0, "holes": 0.0},
-    "conic": {"eccentricity": 1.0, "holes": 0.0},
-    "parabola": {"height": 0.0, "width": 0.0},
-    "bent2": {"x": 1.0, "y": 1.0},
-    "bipolar": {"shift": 0.0},
-    **{key: {} for key in ("boarders", "butterfly")},
-    "cell": {"size": 1.0},
-    "cpow": {"r": 1.0, "i": 0.0, "power": 1.0},
-    "curve": {"xamp": 0.0, "yamp": 0.0, "xlength": 1.0, "ylength": 1.0},
-    **{key: {} for key in ("edisc", "elliptic")},
-    "escher": {"beta": 0.0},
-    "foci": {},
-    "lazysusan": {"spin": 0.0, "space": 0.0, "twist": 0.0, "x": 0.0, "y": 0.0},
-    **{key: {} for key in ("loonie", "pre_blur")},
-    "modulus": {"x": 0.0, "y": 0.0},
-    "oscilloscope": {"separation": 1.0, "frequency": math.pi, "amplitude": 1.0, "damping": 0.0},
-    "polar2": {},
-    "popcorn2": {"x": 0.0, "y": 0.0, "c": 0.0},
-    "scry": {},
-    "separation": {"x": 0.0, "xinside": 0.0, "y": 0.0, "yinside": 0.0},
-    "split": {"xsize": 0.0, "ysize": 0.0},
-    "splits": {"x": 0.0, "y": 0.0},
-    "stripes": {"space": 0.0, "warp": 0.0},
-    "wedge": {"angle": 0.0, "hole": 0.0, "count": 1.0, "swirl": 0.0},
-    "wedge_julia": {"angle": 0.0, "count": 1.0, "power": 1.0, "dist": 0.0},
-    "wedge_sph": {"angle": 0.0, "hole": 0.0, "count": 1.0, "swirl": 0.0},
-    "whorl": {"inside": 0.0, "outside": 0.0},
-    "waves2": {"freqx": 0.0, "scalex": 0.0, "freqy": 0.0, "scaley": 0.0},
-    **{
-        key: {}
-        for key in [
-            "exp",
-            "log",
-            "sin",
-            "cos",
-            "tan",
-            "sec",
-            "csc",
-            "cot",
-            "sinh",
-            "cosh",
-            "tanh",
-            "sech",
-            "csch",
-            "coth",
-        ]
-    },
-    "auger": {"sym": 0.0, "weight": 0.5, "freq": 1.0, "scale": 0.1},
-    "flux": {"spread": 0.0},
-    "mobius": {f"{part}_{k}": float(part == "re" and k in "ad") for k in "abcd" for part in ("re", "im")},
-}
-# those that exist in space only; bubble, cylinder and linear have forms in space beside those in the plane
-VARIATIONS_3D: dict[str, dict[str, float]] = {
-    "linear3D": {},
-    "julia3D": {"power": 2.0},
-    "julia3Dz": {"power": 2.0},
-    **{key: {} for key in ("spherical3D", "sinusoidal3D", "hemisphere", "zscale", "ztranslate", "zcone")},
-    "curl3D": {"cx": 0.0, "cy": 0.0, "cz": 0.0},
-    "flatten": {},
-}
-# what these do to x and y does not need z, nor a formula in space: they alone need no drawing in space
-_DEPTH_ONLY = frozenset(["linear3D", "zscale", "ztranslate", "zcone", "flatten"])
-CAMERA = ("cam_pitch", "cam_yaw", "cam_persp", "cam_zpos", "cam_dof")
-KNOWN = VARIATIONS | VARIATIONS_3D
-PARAMETERS = {f"{name}_{p}": (name, p) for name, ps in KNOWN.items() for p in ps}
-
-
-@dataclass(frozen=True)
-class Xform:
-    """One map: affine, variations of its result, affine again.
-
-    Attributes:
-        weight: of being chosen.
-        color, color_speed: where the colour coordinate is drawn to, and how far it goes: c' = s color + (1 - s) c.
-        opacity: 0 to 1, how much of a sample is plotted.
-        animate: whether it turns in a loop.
-        coefs, post: ``(a, d, b, e, c, f)`` for x' = a x + b y + c, y' = d x + e y + f; y points down.
-        variations: name -> weight, in the file's order, of those in VARIATIONS and VARIATIONS_3D.
-        parameters: full name (``blob_low``) -> value; what is missing has the default.
-        chaos: factors of the weights of the next map (xaos), or empty.
-        motions: (attributes of a ``<motion>`` element, as they were).
-        extras: attributes that are not known here, as they were; unknown variations among them.
-    """
-
-    weight: float = 0.0
-    color: float = 0.0
-    color_speed: float = 0.5
-    opacity: float = 1.0
-    animate: float = 1.0
-    coefs: tuple[float, ...] = IDENTITY
-    post: tuple[float, ...] = IDENTITY
-    variations: dict[str, float] = field(default_factory=dict)
-    parameters: dict[str, float] = field(default_factory=dict)
-    chaos: tuple[float, ...] = ()
-    motions: tuple[dict[str, str], ...] = ()
-    extras: dict[str, str] = field(default_factory=dict)
-
-    def parameter(self, name: str) -> float:
-        """A parameter's value, or its default.
-
-        >>> Xform().parameter("curl_c1")
-        1.0
-        """
-        variation, short = PARAMETERS[name]
-        return self.parameters.get(name, KNOWN[variation][short])
+from fractalkit.codes.flame_parts import CAMERA, IDENTITY, JWILDFIRE, FlameSettings, Xform
+from fractalkit.codes.flame_unread import unread_of_flame
+from fractalkit.codes.flame_xml import read_fields, to_xml
+from fractalkit.codes.variation_list import catalogue
+from fractalkit.errors import DataError, FileWarning, UsageError, one_line
+from fractalkit.files import atomic_path
 
 
 @dataclass(frozen=True, eq=False)
-class Flame:
-    """A flame and the settings of its picture; lengths in the plane unless told otherwise.
+class Flame(FlameSettings):
+    """A flame and the settings of its picture, those of :class:`FlameSettings`; lengths are in units of the plane.
 
     Attributes:
-        size: width and height, pixels.
-        center, scale, zoom, rotate: camera; ``scale * 2^zoom`` pixels a unit, rotated by degrees about the centre.
-        cam_pitch, cam_yaw: radians; the camera in space: the plane is turned by yaw about z, then tilted by pitch about
-            x; 0 looks down on the plane, pi / 2 along it.
-        cam_persp: 1 / the camera's distance from the focal plane; 0: no perspective.
-        cam_zpos: the z of the focal plane before it is turned.
-        cam_dof: depth blur: a point at depth z is blurred over a disc of radius 0.1 cam_dof |z|, before perspective.
         palette: ``[256, 4]`` float64, RGBA in [0, 1].
+        xforms: the maps; ``final``: a map applied to every plotted point, or None; ``more_finals``: JWildfire's others,
+            applied after it, one after the other.
         symmetry: kinds of ``<symmetry>`` elements, see :meth:`expanded`.
-        extras: attributes not known here, as they were; ``children``: elements not known here, as text.
+        extras: unknown attributes, verbatim; ``children``: unknown elements, as text.
+        layers: JWildfire's layers after the first, each its ``palette``, ``xforms``, ``final``, ``more_finals``,
+            ``symmetry`` and ``children``; ``layer_attributes``: the attributes of all layers, verbatim, or empty.
+        mended: what the reader put right, a phrase for each kind.
     """
 
-    name: str = ""
-    time: float = 0.0
-    size: tuple[int, int] = (100, 100)
-    center: tuple[float, float] = (0.0, 0.0)
-    scale: float = 50.0
-    zoom: float = 0.0
-    rotate: float = 0.0
-    quality: float = 1.0
-    oversample: int = 1
-    filter: float = 0.5
-    filter_shape: str = "gaussian"
-    temporal_samples: int = 1000
-    temporal_filter_type: str = "box"
-    temporal_filter_width: float = 1.0
-    temporal_filter_exp: float = 0.0
-    background: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    brightness: float = 4.0
-    gamma: float = 4.0
-    gamma_threshold: float = 0.01
-    vibrancy: float = 1.0
-    highlight_power: float = -1.0
-    estimator_radius: float = 9.0
-    estimator_minimum: float = 0.0
-    estimator_curve: float = 0.4
-    palette_mode: str = "step"
-    interpolation: str = "linear"
-    interpolation_type: str = "log"
-    hue: float = 0.0
-    cam_pitch: float = 0.0
-    cam_yaw: float = 0.0
-    cam_persp: float = 0.0
-    cam_zpos: float = 0.0
-    cam_dof: float = 0.0
     palette: np.ndarray = field(default_factory=lambda: np.ones((256, 4)))
     xforms: tuple[Xform, ...] = ()
     final: Xform | None = None
     symmetry: tuple[int, ...] = ()
     extras: dict[str, str] = field(default_factory=dict)
     children: tuple[str, ...] = ()
+    more_finals: tuple[Xform, ...] = ()
+    layers: tuple[dict[str, Any], ...] = ()
+    layer_attributes: tuple[dict[str, str], ...] = ()
+    mended: tuple[str, ...] = ()
+
+    @property
+    def finals(self) -> tuple[Xform, ...]:
+        """All final maps, in the order of their application."""
+        return self.more_finals if self.final is None else (self.final, *self.more_finals)
+
+    @property
+    def by_jwildfire(self) -> bool:
+        """Whether JWildfire wrote it, whose picture, camera and opacity are not those of flam3."""
+        return self.extras.get("version", "").strip().lower().startswith("jwildfire")
+
+    @property
+    def pixels_per_unit(self) -> float:
+        """Pixels a unit of the plane."""
+        return self.scale * 2.0**self.zoom * self.cam_zoom
+
+    @property
+    def turned_in_space(self) -> bool:
+        """Whether the camera is not one that looks straight down."""
+        return any(getattr(self, c) != 0 for c in CAMERA if c != "cam_zpos" or not self.by_jwildfire)
+
+    @property
+    def maps(self) -> tuple[Xform, ...]:
+        """All maps, final ones included."""
+        return (*self.xforms, *self.finals)
+
+    @property
+    def all_maps(self) -> list[Xform]:
+        """The maps of all layers."""
+        return [f for layer in self.by_layer() for f in layer.maps]
+
+    def by_layer(self) -> list[Flame]:
+        """Each layer as a flame of its own."""
+        if not self.layers:
+            return [self]
+        first = replace(self, layers=(), layer_attributes=())
+        return [first, *(replace(first, **layer) for layer in self.layers)]
+
+    @property
+    def unknown(self) -> list[str]:
+        """Variations that this program lacks, sorted; rendering leaves them out."""
+        return sorted(set().union(*(x.unknown for x in self.all_maps)))
+
+    @property
+    def unread(self) -> list[str]:
+        """Attributes of the flame and its maps that would show in the picture and have no effect here, sorted."""
+        foreign = {f.name for f in fields(FlameSettings) if f.name in JWILDFIRE and getattr(self, f.name) != f.default}
+        names = {*unread_of_flame(self.extras), *(a for x in self.all_maps for a in x.unread)}
+        return sorted(names if self.by_jwildfire else names | foreign)
+
+    @property
+    def whole(self) -> bool:
+        """Whether all that the file says is drawn."""
+        return not self.unknown and not self.unread
+
+    def notes(self) -> list[str]:
+        """What was put right in reading and what is not drawn: phrases."""
+        return notes_of([self])
 
     def same(self, other: Flame) -> bool:
         """Whether all fields are equal, palettes to 1e-9."""
         mine, theirs = dict(self.__dict__), dict(other.__dict__)
-        a, b = mine.pop("palette"), theirs.pop("palette")
+        tables = []
+        for part in (mine, theirs):
+            part.pop("mended")
+            layers = [dict(layer) for layer in part.pop("layers")]
+            tables.append(np.stack([part.pop("palette"), *(layer.pop("palette") for layer in layers)]))
+            part["layers"] = layers
+        a, b = tables
         return mine == theirs and a.shape == b.shape and bool(np.abs(a - b).max() < 1e-9)
 
     def in_space(self) -> bool:
-        """Whether the picture depends on z: the camera is not at rest, or a map has a variation of space.
+        """Whether the picture depends on z: the camera is tilted, or x or y depend on z in a variation of a map.
 
-        Maps of variations of the plane, linear3D, zscale, ztranslate, zcone and flatten move x and y as in the plane;
-        seen from above without perspective they need no z.
+        Most variations move x and y independently of z; seen from above without perspective they need no z.
 
         >>> Flame(xforms=(Xform(variations={"linear3D": 1.0}),)).in_space()
         False
         >>> Flame(xforms=(Xform(variations={"linear3D": 1.0}),), cam_pitch=0.5).in_space()
         True
         """
-        maps = self.xforms if self.final is None else (*self.xforms, self.final)
-        return any(getattr(self, c) != 0 for c in CAMERA) or any(
-            w != 0 and n in VARIATIONS_3D and n not in _DEPTH_ONLY for x in maps for n, w in x.variations.items()
-        )
+        if self.turned_in_space or any(x.is_solid for x in self.maps):
+            return True
+        found = (catalogue().find(n) for x in self.maps for n, w in x.variations.items() if w != 0)
+        return any(f is not None and f[1].deep for f in found)
 
     def expanded(self) -> Flame:
-        """The same with its symmetries as maps: rotations by multiples of 360 / |n| degrees, a mirror for n < 0.
+        """The same flame with its symmetries as maps: rotations by multiples of 360 / |n| degrees, a mirror for n < 0.
 
-        In space they turn about the z axis.
-
-        A symmetry of kind 0 or +-1 without a mirror adds nothing.
+        In space they rotate about the z axis. A symmetry of kind 0 or +-1 without a mirror adds nothing.
         """
         added = []
         for kind in self.symmetry:
@@ -267,7 +148,7 @@ class Flame:
             for k in range(1, n):
                 c, s = math.cos(2 * math.pi * k / n), math.sin(2 * math.pi * k / n)
                 added.append((c, s, -s, c, 0.0, 0.0))
-        linear = "linear3D" if self.in_space() else "linear"  # linear would lay all copies in the plane z = 0
+        linear = "linear3D" if self.in_space() else "linear"  # linear would put all copies into the plane z = 0
         made = tuple(
             Xform(1.0, i / max(1, len(added) - 1), 0.0, animate=0.0, coefs=c, variations={linear: 1.0})
             for i, c in enumerate(added)
@@ -275,14 +156,14 @@ class Flame:
         return replace(self, xforms=self.xforms + made, symmetry=())
 
     def matrix(self) -> np.ndarray:
-        """Probabilities of the next map, by the last: ``[K + 1, K]``, the last row for the first step.
+        """Probabilities of the next map given the last: ``[K + 1, K]``, the last row for the first step.
 
         Raises:
             DataError: no map has a weight.
         """
         w = np.array([x.weight for x in self.xforms])
         if not len(w) or not (w > 0).any():
-            raise DataError(f"flame {self.name!r}: no xform has a weight above zero")
+            raise DataError(f"flame {self.name!r}: no xform has a weight above zero; give one, as Xform(weight=1, ...)")
         rows = []
         for x in self.xforms:
             factors = np.ones(len(w))
@@ -292,3 +173,102 @@ class Flame:
         rows.append(w)
         m = np.array(rows)
         return np.asarray(m / m.sum(1, keepdims=True))
+
+    # ---- files
+
+    def summary(self) -> dict[str, Any]:
+        """Size, camera, maps with their variations, and what is unknown; facts that JSON can hold."""
+        camera = {"center": list(self.center), "scale": self.scale, "zoom": self.zoom, "rotate": self.rotate}
+        return {
+            "name": self.name,
+            "width": self.size[0],
+            "height": self.size[1],
+            "quality": self.quality,
+            "camera": camera | {c: getattr(self, c) for c in CAMERA if getattr(self, c)},
+            "in_space": self.in_space(),
+            "maps": [_describe(x) for x in self.xforms],
+            "final": {} if self.final is None else _describe(self.final),
+            "more_finals": [_describe(x) for x in self.more_finals],
+            "symmetry": list(self.symmetry),
+            "variations": sorted({n for x in self.maps for n in x.variations}),
+            "layers": len(self.layer_attributes),
+            "whole": self.whole,
+            "unknown_variations": self.unknown,
+            "unknown_attributes": self.unread,
+            "mended": list(self.mended),
+        }
+
+    def save(self, path: str | Path) -> None:
+        """Write a ``.flame`` file of this flame, whole or not at all."""
+        write_flames(path, [self])
+
+    @classmethod
+    def load(cls, path: str | Path, *, index: int = 1) -> Flame:
+        """Read one flame of a file, by its number from 1; errors as :func:`read_flames`.
+
+        Raises:
+            UsageError: the file holds fewer flames.
+        """
+        flames = read_flames(path)
+        if not 1 <= index <= len(flames):
+            raise UsageError(f"{path}: flame {index}: there are {len(flames)} flames")
+        return flames[index - 1]
+
+
+def _describe(x: Xform) -> dict[str, Any]:
+    facts = {"weight": x.weight, "color": x.color, "opacity": x.opacity, "variations": x.variations}
+    return facts | {
+        "post": x.post != IDENTITY,
+        "xaos": any(c != 1 for c in x.chaos),
+        "parameters": x.parameters,
+        "unknown_variations": sorted(x.unknown),
+        "unknown_attributes": x.unread,
+    }
+
+
+def read_flames(source: str | Path | bytes, name: str = "flame", *, strict: bool = False) -> list[Flame]:
+    """All flames of a file, or of its text as bytes, which messages then call ``name``.
+
+    What was mended, and variations and attributes that rendering leaves out, are named in one
+    :class:`~fractalkit.errors.FileWarning`; with ``strict`` the file is refused instead.
+
+    Raises:
+        DataError: missing, not well-formed, with a document type or entities, too large, without a flame, or with a
+            value out of range; the message names the file, the flame and the field.
+    """
+    if not isinstance(source, bytes):
+        name = str(source)
+    flames = [Flame(**given) for given in read_fields(source, name)]
+    notes = notes_of(flames)
+    if notes and strict:
+        raise DataError(f"{name}: {'; '.join(notes)}")
+    if notes:
+        warnings.warn(one_line(f"{name}: {'; '.join(notes)}"), FileWarning, stacklevel=2)
+    return flames
+
+
+def notes_of(flames: Sequence[Flame]) -> list[str]:
+    """The notes of several flames as those of one: what was mended, and all that is not drawn."""
+    unknown = sorted(set().union(*(f.unknown for f in flames)))
+    unread = sorted(set().union(*(f.unread for f in flames)))
+    return [
+        *dict.fromkeys(m for f in flames for m in f.mended),
+        *([f"variations that are not known are left out: {some(unknown)}"] if unknown else []),
+        *([f"attributes that are not known have no effect: {some(unread)}"] if unread else []),
+    ]
+
+
+def some(names: Sequence[str], most: int = 12) -> str:
+    """The first few names, and how many others there are.
+
+    >>> some(["a", "b", "c"], 2)
+    'a, b and 1 other'
+    """
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} other{'s' * (rest > 1)}" if rest > 0 else "")
+
+
+def write_flames(path: str | Path, flames: Sequence[Flame]) -> None:
+    """Write a ``.flame`` file, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(to_xml(flames), encoding="utf-8")

@@ -1,26 +1,28 @@
-"""Flames between flames: interpolation as flam3 does it, and loops by rotation."""
+"""Interpolation between flames, as in flam3, and loops by rotation."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
 
-from fractalkit.codes.flame import CAMERA, IDENTITY, KNOWN, Flame, Xform
+from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame_parts import CAMERA, IDENTITY, JWILDFIRE, KNOWN, Xform
 from fractalkit.errors import UsageError
 
 _LINEAR = (
     "scale", "zoom", "rotate", "brightness", "gamma", "gamma_threshold", "vibrancy", "highlight_power", "hue", "filter",
     "quality", "estimator_radius", "estimator_minimum", "estimator_curve", *CAMERA,
+    "cam_zoom", *JWILDFIRE,
 )  # fmt: skip
 
 
 def turned(flame: Flame, degrees: float) -> Flame:
-    """The linear parts of all maps that are animated, turned about their own origins (the loops of Electric Sheep)."""
+    """Rotate the linear parts of all animated maps about their own origins (the loops of Electric Sheep)."""
     c, s = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
     def turn(x: Xform) -> Xform:
@@ -33,16 +35,16 @@ def turned(flame: Flame, degrees: float) -> Flame:
 
 
 def between(flames: Sequence[Flame], times: Sequence[float], t: float) -> Flame:
-    """The flame at time t of keyframes at rising times; before the first and after the last, these.
+    """The flame at time t of keyframes at increasing times; constant before the first and after the last.
 
-    Straight between two keyframes, or along a Catmull-Rom spline through four where the earlier of the two says
-    ``interpolation="smooth"`` and is neither the first nor the last but one, as flam3 does it.
+    Linear between two keyframes, or along a Catmull-Rom spline through four where the earlier of the two has
+    ``interpolation="smooth"`` and is neither the first nor the last but one, as in flam3.
 
     Raises:
-        UsageError: no flames, or times that do not rise.
+        UsageError: no flames, or times that do not increase.
     """
     if not flames or len(flames) != len(times) or any(not b > a for a, b in pairwise(times)):
-        raise UsageError("keyframes: expected one flame or more, at rising times")
+        raise UsageError("keyframes: expected one flame or more, at increasing times")
     if t <= times[0] or len(flames) == 1:
         return flames[0]
     if t >= times[-1]:
@@ -59,77 +61,84 @@ def between(flames: Sequence[Flame], times: Sequence[float], t: float) -> Flame:
 
 
 def blend(flames: Sequence[Flame], weights: Sequence[float]) -> Flame:
-    """The weighted mean of flames (weights of sum one): what cannot be averaged comes from the heaviest.
+    """The weighted mean of flames, with weights of sum one; what cannot be averaged comes from the heaviest.
 
-    Maps are paired in order; where one flame has fewer, a map of weight zero that leaves the plane as it is stands in.
-    Columns of the linear parts go by logarithm and the shortest turn where ``interpolation_type`` is "log" (it keeps
-    turning maps from collapsing half-way), else straight; colours by hue, the shorter way round; all else straight.
+    Maps are paired in order; where one flame has fewer, an identity map of weight zero takes the place. Columns of the
+    linear parts are interpolated by logarithm and along the shorter turn where ``interpolation_type`` is "log", which
+    keeps rotating maps from collapsing half-way, else linearly; colours by hue, the shorter way round; all else
+    linearly.
     """
     if len(flames) != len(weights) or not flames:
         raise UsageError("blend: expected as many weights as flames, one or more")
     flames = [f.expanded() for f in flames]
-    main = flames[int(np.argmax(weights))]
-    log = flames[0].interpolation_type != "linear"
     given: dict[str, Any] = {n: _mean([getattr(f, n) for f in flames], weights) for n in _LINEAR}
     given["estimator_radius"] = max(given["estimator_radius"], 0.0)
     given["center"] = tuple(_mean([f.center[i] for f in flames], weights) for i in (0, 1))
-    given["background"] = tuple(min(max(_mean([f.background[i] for f in flames], weights), 0.0), 1.0) for i in range(3))
-    n = max(len(f.xforms) for f in flames)
-    still = "linear3D" if any(f.in_space() for f in flames) else "linear"
-    xforms = []
-    for i in range(n):
-        some = next(f.xforms[i] for f in flames if i < len(f.xforms))
-        xforms.append(_map([f.xforms[i] if i < len(f.xforms) else _still(some, still) for f in flames], weights, log))
-    # rows of xaos are as long as the maps are many
-    if any(x.chaos for f in flames for x in f.xforms):
-        for i in range(n):
-            rows = [_chaos(f, i, n) for f in flames]
-            row = tuple(max(_mean([r[j] for r in rows], weights), 0.0) for j in range(n))
-            xforms[i] = replace(xforms[i], chaos=row)
-    final = None
-    if any(f.final is not None for f in flames):
-        one = next(f.final for f in flames if f.final is not None)
-        final = _map([f.final or replace(_still(one, still), color_speed=0.0) for f in flames], weights, log)
+    given["background"] = tuple(_unit(_mean([f.background[i] for f in flames], weights)) for i in range(3))
     given["palette"] = _palettes([f.palette for f in flames], weights)
-    return replace(main, **given, xforms=tuple(xforms), final=final)
+    return replace(flames[int(np.argmax(weights))], **given, **_maps(flames, weights))
+
+
+def _maps(flames: Sequence[Flame], weights: Sequence[float]) -> dict[str, Any]:
+    """The fields xforms and final of the weighted mean."""
+    log = flames[0].interpolation_type != "linear"
+    linear = "linear3D" if any(f.in_space() for f in flames) else "linear"
+    xforms = []
+    for column in zip_longest(*(f.xforms for f in flames)):
+        first = next(x for x in column if x is not None)
+        xforms.append(_map([x or _identity(first, linear) for x in column], weights, log))
+    if any(x.chaos for f in flames for x in f.xforms):
+        xforms = [replace(x, chaos=_chaos(flames, weights, i, len(xforms))) for i, x in enumerate(xforms)]
+    return {"xforms": tuple(xforms), "final": _final([f.final for f in flames], weights, log, linear)}
+
+
+def _final(finals: Sequence[Xform | None], weights: Sequence[float], log: bool, linear: str) -> Xform | None:
+    first = next((x for x in finals if x is not None), None)
+    if first is None:
+        return None
+    absent = replace(_identity(first, linear), color_speed=0.0)
+    return _map([x or absent for x in finals], weights, log)
 
 
 def _mean(values: Sequence[float], weights: Sequence[float]) -> float:
     return float(sum(w * v for w, v in zip(weights, values, strict=True)))
 
 
-def _still(like: Xform, linear: str) -> Xform:
+def _unit(value: float) -> float:
+    return min(max(value, 0.0), 1.0)
+
+
+def _identity(like: Xform, linear: str) -> Xform:
     return Xform(weight=0.0, color=like.color, color_speed=like.color_speed, animate=0.0, variations={linear: 1.0})
 
 
-def _chaos(flame: Flame, i: int, n: int) -> list[float]:
-    row = list(flame.xforms[i].chaos) if i < len(flame.xforms) else []
-    return row + [1.0] * (n - len(row))
+def _chaos(flames: Sequence[Flame], weights: Sequence[float], i: int, n: int) -> tuple[float, ...]:
+    """Mean xaos factors of map i, as many as there are maps; missing ones are 1."""
+    rows = [f.xforms[i].chaos if i < len(f.xforms) else () for f in flames]
+    return tuple(max(_mean([row[j] if j < len(row) else 1.0 for row in rows], weights), 0.0) for j in range(n))
 
 
 def _map(xs: Sequence[Xform], weights: Sequence[float], log: bool) -> Xform:
-    main = xs[int(np.argmax(weights))]
     names = list(dict.fromkeys(n for x in xs for n in x.variations))
-    parameters = {}
-    for v in names:
-        # a flame without the variation has its parameters as the others do
-        have = [x for x in xs if v in x.variations]
-        for p, default in KNOWN[v].items():
-            key = f"{v}_{p}"
-            other = have[0].parameters.get(key, default)
-            values = [x.parameters.get(key, default) if v in x.variations else other for x in xs]
-            parameters[key] = _mean(values, weights)
     return replace(
-        main,
+        xs[int(np.argmax(weights))],
         weight=max(_mean([x.weight for x in xs], weights), 0.0),
-        color=min(max(_mean([x.color for x in xs], weights), 0.0), 1.0),
+        color=_unit(_mean([x.color for x in xs], weights)),
         color_speed=_mean([x.color_speed for x in xs], weights),
-        opacity=min(max(_mean([x.opacity for x in xs], weights), 0.0), 1.0),
+        opacity=_unit(_mean([x.opacity for x in xs], weights)),
         coefs=_affine([x.coefs for x in xs], weights, log),
         post=IDENTITY if all(x.post == IDENTITY for x in xs) else _affine([x.post for x in xs], weights, log),
         variations={n: _mean([x.variations.get(n, 0.0) for x in xs], weights) for n in names},
-        parameters=parameters,
+        parameters={key: value for n in names for key, value in _parameters(n, xs, weights).items()},
     )
+
+
+def _parameters(variation: str, xs: Sequence[Xform], weights: Sequence[float]) -> dict[str, float]:
+    """Mean parameters of a variation; maps without it count as having those of the first that has it."""
+    first = next(x for x in xs if variation in x.variations)
+    have = [x if variation in x.variations else first for x in xs]
+    keys = [f"{variation}_{p}" for p in KNOWN[variation]]
+    return {key: _mean([x.parameter(key) for x in have], weights) for key in keys}
 
 
 def _affine(values: Sequence[tuple[float, ...]], weights: Sequence[float], log: bool) -> tuple[float, ...]:
@@ -151,7 +160,7 @@ def _affine(values: Sequence[tuple[float, ...]], weights: Sequence[float], log: 
 
 
 def _palettes(tables: Sequence[np.ndarray], weights: Sequence[float]) -> np.ndarray:
-    """By hue, saturation and value; greys take the others' hue."""
+    """Mean palettes by hue, saturation and value; greys take the hue of the others."""
     from matplotlib.colors import hsv_to_rgb, rgb_to_hsv
 
     w = np.asarray(weights, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Palettes by number, read from the user's own copy of flam3's list; nothing of it comes with this package."""
+"""Palettes by number, read from the user's own copy of flam3's list, which is not part of this package."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _ENTRY = re.compile(rb"<palette\b([^>]*)>?")
 
 
 def numbered(number: int, hue: float = 0.0) -> np.ndarray | None:
-    """Colours ``[256, 3]`` in [0, 1] of a number, their hue turned by ``hue`` whole turns; None where there is no list.
+    """Colours ``[256, 3]`` in [0, 1] of a palette, its hue rotated by ``hue`` turns; None without a list.
 
-    The list is looked for where the variable ``flam3_palettes`` says, as flam3 does, then in the usual folders.
+    The list is looked up in the variable ``flam3_palettes``, as in flam3, then in the usual folders.
     """
     table = _read(os.environ.get("flam3_palettes", ""))  # noqa: SIM112 (flam3's own spelling)
     if number not in table:

@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from fractalkit.codes.affine import AffineIFS
-from fractalkit.codes.flame import VARIATIONS, Flame, Xform
+from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame_blend import between
+from fractalkit.codes.flame_parts import VARIATIONS, Xform
 from fractalkit.errors import UsageError
 
-# that often make something of a random affine map, without parameters that could spoil it
+# variations that often look good on a random affine map, without parameters that could spoil them
 _OFTEN = (
     "linear", "sinusoidal", "spherical", "swirl", "horseshoe", "polar", "heart", "disc",
     "spiral", "hyperbolic", "diamond", "ex", "julia", "bent", "fisheye", "exponential",
@@ -23,7 +25,7 @@ _OFTEN = (
 
 
 def random_flame(rng: np.random.Generator, palette: np.ndarray, *, size: tuple[int, int] = (256, 256)) -> Flame:
-    """A flame of two to five maps, sometimes with a symmetry and a final map; its camera is yet to be found.
+    """A flame of two to five maps, sometimes with a symmetry and a final map; its camera is not fitted.
 
     Args:
         palette: ``[256, 3]`` sRGB.
@@ -75,35 +77,155 @@ def _affine(rng: np.random.Generator, low: float, high: float) -> tuple[float, .
 
 
 def mutate(flame: Flame, rng: np.random.Generator, strength: float = 1.0) -> Flame:
-    """A near relative: one or two of its maps shaken, or a variation, a weight, or the colours' order changed.
+    """A mutant: one change to the whole of a flame, or two, as Electric Sheep and Apophysis make them.
+
+    One of: all maps get other variations; one map is replaced; all linear parts are shaken; maps get second linear
+    parts; a symmetry comes or goes; the colours move; a map goes, or one comes; weights change.
+
+    Args:
+        strength: 1 for a relative that is seen to be one; the share of what is new, and how far maps move, grow.
 
     Raises:
         UsageError: a strength that is not positive.
     """
     if not (strength > 0 and math.isfinite(strength)):
         raise UsageError(f"mutate: expected a positive strength, got {strength}")
-    xforms = list(flame.xforms)
-    for _ in range(int(rng.integers(1, 3))):
-        i = int(rng.integers(len(xforms)))
-        x = xforms[i]
-        what = rng.random()
-        if what < 0.5:
-            shaken = np.array(x.coefs) + 0.12 * strength * rng.normal(size=6)
-            xforms[i] = replace(x, coefs=tuple(float(np.round(v, 6)) for v in shaken))
-        elif what < 0.75:
-            share = float(rng.uniform(0.2, 0.6)) * min(strength, 1.5)
-            mixed = {n: w * (1 - min(share, 1.0)) for n, w in x.variations.items()}
-            donor = _random_map(rng, x.color)
-            name = next(iter(donor.variations))
-            size = sum(abs(w) for w in x.variations.values()) or 1.0
-            mixed[name] = mixed.get(name, 0.0) + share * size
-            own = {p: v for p, v in donor.parameters.items() if p.startswith(f"{name}_")}
-            xforms[i] = replace(x, variations=mixed, parameters=own | x.parameters)
-        elif what < 0.9:
-            xforms[i] = replace(x, weight=x.weight * math.exp(0.6 * strength * float(rng.normal())))
-        else:
-            xforms[i] = replace(x, color=float(rng.random()))
-    return replace(flame, xforms=tuple(xforms))
+    changes = list(_CHANGES)
+    chances = np.array([_CHANGES[c] for c in changes])
+    for k in rng.choice(len(changes), size=1 + int(rng.random() < 0.4), replace=False, p=chances / chances.sum()):
+        flame = changes[k](flame, rng, strength)
+    return flame
+
+
+def _other_variations(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """Every map gets the variations of a random map beside its own."""
+    share = min(0.75 * strength, 1.0)
+
+    def mixed(x: Xform) -> Xform:
+        donor = _random_map(rng, x.color)
+        size = sum(abs(w) for w in x.variations.values()) or 1.0
+        kept = {n: w * (1 - share) for n, w in x.variations.items()} if share < 1 else {}
+        for n, w in donor.variations.items():
+            kept[n] = kept.get(n, 0.0) + share * min(size, 1.5) * w
+        return replace(x, variations=kept, parameters=donor.parameters | x.parameters)
+
+    return replace(flame, xforms=tuple(mixed(x) if rng.random() < 0.8 else x for x in flame.xforms))
+
+
+def _another_map(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """One map is replaced by a random one of the same weight and colour."""
+    maps = list(flame.xforms)
+    i = int(rng.integers(len(maps)))
+    maps[i] = replace(_random_map(rng, maps[i].color), weight=max(maps[i].weight, 0.1), color_speed=maps[i].color_speed)
+    return replace(flame, xforms=tuple(maps))
+
+
+def _shaken(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """All linear parts are turned, scaled and moved."""
+
+    def shake(x: Xform) -> Xform:
+        a, d, b, e, c, f = x.coefs
+        t, g = 0.5 * strength * rng.normal(), math.exp(0.18 * strength * rng.normal())
+        m = g * np.array([[math.cos(t), -math.sin(t)], [math.sin(t), math.cos(t)]]) @ np.array([[a, b], [d, e]])
+        m += 0.12 * strength * rng.normal(size=(2, 2))
+        dx, dy = 0.3 * strength * rng.normal(size=2)
+        moved = (m[0, 0], m[1, 0], m[0, 1], m[1, 1], c + dx, f + dy)
+        return replace(x, coefs=tuple(float(np.round(v, 6)) for v in moved))
+
+    return replace(flame, xforms=tuple(shake(x) for x in flame.xforms))
+
+
+def _with_posts(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """Some maps get a second linear part."""
+    low = max(0.3, 0.9 - 0.3 * strength)
+    one = int(rng.integers(len(flame.xforms)))
+    maps = [
+        replace(x, post=_affine(rng, low, 1.1)) if k == one or rng.random() < 0.4 else x
+        for k, x in enumerate(flame.xforms)
+    ]
+    return replace(flame, xforms=tuple(maps))
+
+
+def _symmetric(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """A symmetry comes, or another one takes its place."""
+    return replace(flame, symmetry=(int(rng.choice([2, 3, 4, 5, 6, 8, -1, -2, -3])),))
+
+
+def _recoloured(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """The palette is turned, and each map has another place on it."""
+    palette = np.roll(flame.palette, int(rng.integers(32, 224)), axis=0)
+    if rng.random() < 0.5:
+        palette = np.concatenate([palette[:, rng.permutation(3)], palette[:, 3:]], axis=1)
+    maps = tuple(replace(x, color=float(rng.random())) for x in flame.xforms)
+    return replace(flame, palette=palette, xforms=maps)
+
+
+def _fewer_or_more(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """A map goes, or a random one comes."""
+    maps = list(flame.xforms)
+    if len(maps) > 2 and rng.random() < 0.5:
+        del maps[int(rng.integers(len(maps)))]
+    else:
+        heaviest = max(x.weight for x in maps)
+        maps.append(replace(_random_map(rng, float(rng.random())), weight=heaviest * float(rng.uniform(0.3, 1))))
+    if not any(x.weight > 0 for x in maps):
+        return flame
+    return replace(flame, xforms=tuple(replace(x, chaos=()) for x in maps))
+
+
+def _reweighted(flame: Flame, rng: np.random.Generator, strength: float) -> Flame:
+    """Weights change by a factor, and maps follow each other more or less often."""
+    n = len(flame.xforms)
+    maps = [
+        replace(
+            x, weight=x.weight * math.exp(1.0 * strength * float(rng.normal())),
+            chaos=tuple(float(v) for v in np.round(rng.choice([0.0, 0.5, 1, 2], size=n, p=[0.2, 0.2, 0.4, 0.2]), 2)),
+        )
+        for x in flame.xforms
+    ]  # fmt: skip
+    return replace(flame, xforms=tuple(maps))
+
+
+# changes and their chances
+_CHANGES = {
+    _other_variations: 0.24, _another_map: 0.2, _shaken: 0.22, _with_posts: 0.1, _symmetric: 0.08, _recoloured: 0.02,
+    _fewer_or_more: 0.1, _reweighted: 0.04,
+}  # fmt: skip
+MOST_BRED = 12  # maps of a child
+
+
+def breed(one: Flame, two: Flame, rng: np.random.Generator) -> Flame:
+    """A child of two flames: the maps of both, every map from one or the other, or a flame between them.
+
+    The palette, the final map and the look are those of one parent; the size and the camera those of the first.
+    """
+    first, second = (one, two) if rng.random() < 0.5 else (two, one)
+    how = rng.random()
+    if how < 0.25:
+        maps = [*first.xforms, *second.xforms]
+        picked = sorted(rng.permutation(len(maps))[:MOST_BRED])
+        maps = [_scaled(maps[i], first if i < len(first.xforms) else second) for i in picked]
+    elif how < 0.75:
+        n = int(rng.integers(min(len(one.xforms), len(two.xforms)), max(len(one.xforms), len(two.xforms)) + 1))
+        donors = rng.permutation([i % 2 for i in range(n)])
+        maps = [_scaled(p.xforms[k % len(p.xforms)], p) for k, p in enumerate((first, second)[d] for d in donors)]
+    else:
+        plain = [replace(f.expanded() if f.symmetry else f, layers=(), layer_attributes=()) for f in (first, second)]
+        child = between(plain, [0.0, 1.0], float(rng.uniform(0.25, 0.75)))
+        maps = list(child.xforms)
+    looks, coloured = (p if rng.random() < 0.5 else q for p, q in ((first, second), (second, first)))
+    final = looks.final if rng.random() < 0.7 else None
+    return replace(
+        looks, name="", size=one.size, center=one.center, scale=one.scale, zoom=one.zoom, rotate=one.rotate,
+        palette=coloured.palette, xforms=tuple(maps), final=final, more_finals=(), layers=(), layer_attributes=(),
+        symmetry=looks.symmetry if how < 0.75 and rng.random() < 0.6 else (),
+    )  # fmt: skip
+
+
+def _scaled(x: Xform, of: Flame) -> Xform:
+    """A map with its share of its flame's weights, free to follow any other."""
+    total = sum(m.weight for m in of.xforms) or 1.0
+    return replace(x, weight=max(x.weight / total, 0.02), chaos=())
 
 
 def flame_of(
@@ -111,7 +233,7 @@ def flame_of(
 ) -> Flame:
     """An affine code of the plane as a flame that shows the window (y upwards, as codes have it).
 
-    Colours are the palette's, along the order of maps, or the code's own: each map's colour has its place on it.
+    Colours are those of the palette, in the order of the maps, or the code's own, as a palette of its maps' colours.
 
     Raises:
         UsageError: a code in space.
@@ -124,7 +246,7 @@ def flame_of(
     speed = ifs.colour_speed
     if palette is None and ifs.colours is not None:
         rgb = ifs.colours.detach().double().cpu().numpy()
-        # neighbours on the palette ought to be alike: maps in the order of their lightness
+        # neighbours on the palette should be alike: order the maps by lightness
         rank = np.argsort(np.argsort(rgb @ [0.3, 0.59, 0.11]))
         where = where[rank] if k > 1 else where
         order = np.argsort(where)

@@ -5,24 +5,24 @@ Three-dimensional presets stand upright along z. Weights give even density unles
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.build import about, code, copies, from_points, natural, path, planar, turn
-from fractalkit.errors import DataError
+from fractalkit.errors import DataError, did_you_mean
 
 PHI = (1 + math.sqrt(5)) / 2
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A named code: ``build()`` makes it; ``source`` says who found it and where."""
+    """A named code: ``build()`` makes it; ``source`` credits its author and publication."""
 
     name: str
     title: str
@@ -43,14 +43,15 @@ def preset(name: str) -> AffineIFS:
     4
     """
     if name not in PRESETS:
-        near = difflib.get_close_matches(name, PRESETS, n=4, cutoff=0.4)
-        raise DataError(
-            f"{name}: no preset of that name"
-            + (f"; did you mean {', '.join(near)}?" if near else "")
-            + " (fractalkit ifs --list shows them all)"
-        )
+        hint = did_you_mean(name, PRESETS, 4)
+        raise DataError(f"{name}: no preset of that name{hint} (fractalkit ifs --list shows them all)")
     p = PRESETS[name]
     return replace(p.build(), name=name, provenance={"preset": name, "source": p.source}).check_contractive()
+
+
+def _add(*presets: Preset) -> None:
+    """Register presets that one expression builds."""
+    PRESETS.update({p.name: p for p in presets})
 
 
 def _preset(name: str, title: str) -> Callable[[Callable[[], AffineIFS]], Callable[[], AffineIFS]]:
@@ -67,7 +68,7 @@ def _preset(name: str, title: str) -> Callable[[Callable[[], AffineIFS]], Callab
 # ---- ferns and leaves
 
 
-def _fern(rows: list[tuple[float, ...]], colours: str = "moss") -> AffineIFS:
+def _fern(rows: Sequence[tuple[float, ...]], colours: str = "moss") -> AffineIFS:
     """Rows of (a, b, c, d, e, f, p): x' = a x + b y + e, y' = c x + d y + f."""
     return code(
         [[[r[0], r[1]], [r[2], r[3]]] for r in rows], [[r[4], r[5]] for r in rows], [r[6] for r in rows], colours
@@ -83,36 +84,29 @@ def _() -> AffineIFS:
     ])  # fmt: skip
 
 
-@_preset("cyclosorus-fern", "Cyclosorus, a marsh fern")
-def _() -> AffineIFS:
-    """Folklore variation on Barnsley's fern after the family Thelypteridaceae, in circulation since the 1990s."""
-    return _fern([
+# name, title, what it is after, colours, and each map's (a, b, c, d, e, f, p)
+_FERNS = (
+    ("cyclosorus-fern", "Cyclosorus, a marsh fern", "after the family Thelypteridaceae", "moss", (
         (0, 0, 0, 0.25, 0, -0.4, 0.02), (0.95, 0.005, -0.005, 0.93, -0.002, 0.5, 0.84),
         (0.035, -0.2, 0.16, 0.04, -0.09, 0.02, 0.07), (-0.04, 0.2, 0.16, 0.04, 0.083, 0.12, 0.07),
-    ])  # fmt: skip
-
-
-@_preset("fishbone-fern", "Fishbone fern")
-def _() -> AffineIFS:
-    """Folklore variation on Barnsley's fern with stiff, narrow fronds (Nephrolepis), in circulation since the 1990s."""
-    return _fern([
+    )),
+    ("fishbone-fern", "Fishbone fern", "with stiff, narrow fronds (Nephrolepis)", "lagoon", (
         (0, 0, 0, 0.25, 0, -0.4, 0.02), (0.95, 0.002, -0.002, 0.93, -0.002, 0.5, 0.84),
         (0.035, -0.11, 0.27, 0.01, -0.05, 0.005, 0.07), (-0.04, 0.11, 0.27, 0.01, 0.047, 0.06, 0.07),
-    ], "lagoon")  # fmt: skip
-
-
-@_preset("culcita-fern", "Culcita, a tree fern")
-def _() -> AffineIFS:
-    """Folklore variation on Barnsley's fern after the tree fern Culcita, in circulation since the 1990s."""
-    return _fern([
+    )),
+    ("culcita-fern", "Culcita, a tree fern", "after the tree fern Culcita", "moss", (
         (0, 0, 0, 0.25, 0, -0.14, 0.02), (0.85, 0.02, -0.02, 0.83, 0, 1, 0.84),
         (0.09, -0.28, 0.3, 0.11, 0, 0.6, 0.07), (-0.09, 0.28, 0.3, 0.09, 0, 0.7, 0.07),
-    ])  # fmt: skip
+    )),
+)  # fmt: skip
+for _name, _title, _like, _colours, _rows in _FERNS:
+    _source = f"Folklore variation on Barnsley's fern {_like}, in circulation since the 1990s."
+    PRESETS[_name] = Preset(_name, _title, _source, partial(_fern, _rows, _colours))
 
 
 @_preset("maple-leaf", "Maple leaf")
 def _() -> AffineIFS:
-    """After the leaf collages of Barnsley, Fractals Everywhere (1988), ch. III; coefficients in wide circulation."""
+    """After the leaf collages of Barnsley, Fractals Everywhere (1988), ch. III; widely used coefficients."""
     return _fern([
         (0.14, 0.01, 0, 0.51, -0.08, -1.31, 0.10), (0.43, 0.52, -0.45, 0.5, 1.49, -0.75, 0.35),
         (0.45, -0.49, 0.47, 0.47, -1.62, -0.74, 0.35), (0.49, 0, 0, 0.51, 0.02, 1.62, 0.20),
@@ -126,46 +120,26 @@ def _polygon(n: int, start: float = 90.0) -> list[tuple[float, float]]:
     return [(turn(start + 360 * i / n).real, turn(start + 360 * i / n).imag) for i in range(n)]
 
 
-@_preset("sierpinski-triangle", "Sierpinski's triangle")
-def _() -> AffineIFS:
-    """W. Sierpinski, Sur une courbe dont tout point est un point de ramification (1915)."""
-    return copies(_polygon(3), 0.5, "dusk")
-
-
-@_preset("sierpinski-carpet", "Sierpinski's carpet")
-def _() -> AffineIFS:
-    """W. Sierpinski (1916): the square without its middle ninth, for ever."""
-    return copies([(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)], 1 / 3, "lagoon")
-
-
-@_preset("sierpinski-pentagon", "Sierpinski's pentagon")
-def _() -> AffineIFS:
-    """Folklore (Dürer's pentagons, 1525, drew the first steps): five copies of ratio 1/φ² at the corners."""
-    return copies(_polygon(5), 1 / PHI**2, "iris")
-
-
-@_preset("hexaflake", "Hexaflake")
-def _() -> AffineIFS:
-    """Folklore: six hexagons of ratio 1/3 at the corners and one in the middle."""
-    return copies([*_polygon(6), (0, 0)], 1 / 3, "frost")
-
-
-@_preset("vicsek", "Vicsek's cross")
-def _() -> AffineIFS:
-    """T. Vicsek, Fractal models for diffusion controlled aggregation (1983): centre and four sides."""
-    return copies([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)], 1 / 3, "ochre")
-
-
-@_preset("vicsek-saltire", "Vicsek's saltire")
-def _() -> AffineIFS:
-    """T. Vicsek (1983), the other form: centre and four corners."""
-    return copies([(0, 0), (1, 1), (-1, 1), (-1, -1), (1, -1)], 1 / 3, "ochre")
-
-
-@_preset("cantor-dust", "Cantor dust")
-def _() -> AffineIFS:
-    """G. Cantor (1883), squared: the product of two middle-third sets."""
-    return copies([(0, 0), (1, 0), (0, 1), (1, 1)], 1 / 3, "frost")
+_add(
+    Preset("sierpinski-triangle", "Sierpinski's triangle",
+           "W. Sierpinski, Sur une courbe dont tout point est un point de ramification (1915).",
+           lambda: copies(_polygon(3), 0.5, "dusk")),
+    Preset("sierpinski-carpet", "Sierpinski's carpet",
+           "W. Sierpinski (1916): the square without its middle ninth, for ever.",
+           lambda: copies([(x, y) for x in (0, 0.5, 1) for y in (0, 0.5, 1) if (x, y) != (0.5, 0.5)], 1 / 3, "lagoon")),
+    Preset("sierpinski-pentagon", "Sierpinski's pentagon",
+           "Folklore (Dürer's pentagons, 1525, drew the first steps): five copies of ratio 1/φ² at the corners.",
+           lambda: copies(_polygon(5), 1 / PHI**2, "iris")),
+    Preset("hexaflake", "Hexaflake", "Folklore: six hexagons of ratio 1/3 at the corners and one in the middle.",
+           lambda: copies([*_polygon(6), (0, 0)], 1 / 3, "frost")),
+    Preset("vicsek", "Vicsek's cross",
+           "T. Vicsek, Fractal models for diffusion controlled aggregation (1983): centre and four sides.",
+           lambda: copies([(0, 0), (1, 0), (-1, 0), (0, 1), (0, -1)], 1 / 3, "ochre")),
+    Preset("vicsek-saltire", "Vicsek's saltire", "T. Vicsek (1983), the other form: centre and four corners.",
+           lambda: copies([(0, 0), (1, 1), (-1, 1), (-1, -1), (1, -1)], 1 / 3, "ochre")),
+    Preset("cantor-dust", "Cantor dust", "G. Cantor (1883), squared: the product of two middle-third sets.",
+           lambda: copies([(0, 0), (1, 0), (0, 1), (1, 1)], 1 / 3, "frost")),
+)  # fmt: skip
 
 
 # ---- curves
@@ -184,22 +158,16 @@ def _() -> AffineIFS:
     return planar([(turn(30) / math.sqrt(3), 0j), *ring], "frost")
 
 
-@_preset("heighway-dragon", "Heighway's dragon")
-def _() -> AffineIFS:
-    """J. Heighway, B. Banks and W. Harter (1966), told by M. Gardner, Scientific American (1967)."""
-    return planar([(turn(45) / math.sqrt(2), 0j), (turn(135) / math.sqrt(2), 1 + 0j)], "ember")
-
-
-@_preset("twindragon", "Twindragon")
-def _() -> AffineIFS:
-    """C. Davis and D. Knuth, Number representations and dragon curves (1970): base 1 - i, digits 0 and 1."""
-    return planar([((1 + 1j) / 2, 0j), ((1 + 1j) / 2, (1 - 1j) / 2)], "dusk")
-
-
-@_preset("terdragon", "Terdragon")
-def _() -> AffineIFS:
-    """C. Davis and D. Knuth (1970): three thirds, turned by 30°, -90° and 30°."""
-    return path([1, turn(-120), 1], "lagoon")
+_add(
+    Preset("heighway-dragon", "Heighway's dragon",
+           "J. Heighway, B. Banks and W. Harter (1966), described by M. Gardner, Scientific American (1967).",
+           lambda: planar([(turn(45) / math.sqrt(2), 0j), (turn(135) / math.sqrt(2), 1 + 0j)], "ember")),
+    Preset("twindragon", "Twindragon",
+           "C. Davis and D. Knuth, Number representations and dragon curves (1970): base 1 - i, digits 0 and 1.",
+           lambda: planar([((1 + 1j) / 2, 0j), ((1 + 1j) / 2, (1 - 1j) / 2)], "dusk")),
+    Preset("terdragon", "Terdragon", "C. Davis and D. Knuth (1970): three thirds, turned by 30°, -90° and 30°.",
+           lambda: path([1, turn(-120), 1], "lagoon")),
+)  # fmt: skip
 
 
 @_preset("golden-dragon", "Golden dragon")
@@ -211,24 +179,17 @@ def _() -> AffineIFS:
     return planar([(r * turn(a), 0j), (r**2 * turn(180 - b), 1 + 0j)], "ochre")
 
 
-@_preset("levy-c", "Lévy's C")
-def _() -> AffineIFS:
-    """P. Lévy, Les courbes planes ou gauches … composées de parties semblables au tout (1938)."""
-    return path([turn(45), turn(-45)], "ember")
-
-
-@_preset("pentadendrite", "Pentadendrite")
-def _() -> AffineIFS:
-    """W. McWorter; G. Edgar, Measure, Topology, and Fractal Geometry (1990), p. 197: turns of 72°, -72°, -144°,
-    72°, 72°.
-    """
-    return path([turn(a) for a in (0, 72, 0, -144, -72, 0)], "iris")
-
-
-@_preset("mcworter-pentigree", "McWorter's pentigree")
-def _() -> AffineIFS:
-    """W. McWorter and J. Tazelaar, Creating fractals, Byte (1987): 36°, 108°, -36°, -108°, -36°, 36°, ratio 1/φ²."""
-    return path([turn(a) for a in (36, 108, -36, -108, -36, 36)], "iris")
+_add(
+    Preset("levy-c", "Lévy's C",
+           "P. Lévy, Les courbes planes ou gauches … composées de parties semblables au tout (1938).",
+           lambda: path([turn(45), turn(-45)], "ember")),
+    Preset("pentadendrite", "Pentadendrite",
+           "W. McWorter; G. Edgar, Measure, Topology, and Fractal Geometry (1990), p. 197: turns of 72°, -72°, -144°, "
+           "72°, 72°.", lambda: path([turn(a) for a in (0, 72, 0, -144, -72, 0)], "iris")),
+    Preset("mcworter-pentigree", "McWorter's pentigree",
+           "W. McWorter and J. Tazelaar, Creating fractals, Byte (1987): 36°, 108°, -36°, -108°, -36°, 36°, ratio "
+           "1/φ².", lambda: path([turn(a) for a in (36, 108, -36, -108, -36, 36)], "iris")),
+)  # fmt: skip
 
 
 def _pinwheel_maps() -> list[tuple[np.ndarray, np.ndarray]]:
@@ -355,16 +316,12 @@ def _() -> AffineIFS:
     return copies([(0, 0, 1), *base], 0.5, "dusk")
 
 
-@_preset("sierpinski-pyramid", "Sierpinski's pyramid")
-def _() -> AffineIFS:
-    """Folklore: the square pyramid made of five halves."""
-    return copies([(1, 1, 0), (-1, 1, 0), (-1, -1, 0), (1, -1, 0), (0, 0, math.sqrt(2))], 0.5, "ochre")
-
-
-@_preset("octahedron-flake", "Octahedron flake")
-def _() -> AffineIFS:
-    """Folklore: six halves at the vertices of an octahedron."""
-    return copies([(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)], 0.5, "lagoon")
+_add(
+    Preset("sierpinski-pyramid", "Sierpinski's pyramid", "Folklore: the square pyramid made of five halves.",
+           lambda: copies([(1, 1, 0), (-1, 1, 0), (-1, -1, 0), (1, -1, 0), (0, 0, math.sqrt(2))], 0.5, "ochre")),
+    Preset("octahedron-flake", "Octahedron flake", "Folklore: six halves at the vertices of an octahedron.",
+           lambda: copies([(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)], 0.5, "lagoon")),
+)  # fmt: skip
 
 
 def _icosahedron() -> list[tuple[float, float, float]]:
@@ -394,16 +351,14 @@ def _() -> AffineIFS:
 _THIRDS = [(x, y, z) for x in (0, 0.5, 1) for y in (0, 0.5, 1) for z in (0, 0.5, 1)]
 
 
-@_preset("menger-sponge", "Menger's sponge")
-def _() -> AffineIFS:
-    """K. Menger, Allgemeine Räume und Cartesische Räume (1926): twenty of the 27 small cubes."""
-    return copies([c for c in _THIRDS if sum(v == 0.5 for v in c) < 2], 1 / 3, "ochre")
-
-
-@_preset("mosely-snowflake", "Mosely's snowflake")
-def _() -> AffineIFS:
-    """J. Mosely (2006): the cube without its eight corners and its centre, eighteen thirds."""
-    return copies([c for c in _THIRDS if 0 < sum(v == 0.5 for v in c) < 3], 1 / 3, "frost")
+_add(
+    Preset("menger-sponge", "Menger's sponge",
+           "K. Menger, Allgemeine Räume und Cartesische Räume (1926): twenty of the 27 small cubes.",
+           lambda: copies([c for c in _THIRDS if sum(v == 0.5 for v in c) < 2], 1 / 3, "ochre")),
+    Preset("mosely-snowflake", "Mosely's snowflake",
+           "J. Mosely (2006): the cube without its eight corners and its centre, eighteen thirds.",
+           lambda: copies([c for c in _THIRDS if 0 < sum(v == 0.5 for v in c) < 3], 1 / 3, "frost")),
+)  # fmt: skip
 
 
 @_preset("jerusalem-cube", "Jerusalem cube")
@@ -415,16 +370,13 @@ def _() -> AffineIFS:
     return copies([*corners, *edges], [r] * 8 + [r * r] * 12, "lagoon")
 
 
-@_preset("vicsek-3d", "Vicsek's cross in space")
-def _() -> AffineIFS:
-    """T. Vicsek (1983), in space: centre and six faces."""
-    return copies([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)], 1 / 3, "ember")
-
-
-@_preset("cantor-dust-3d", "Cantor dust in space")
-def _() -> AffineIFS:
-    """G. Cantor (1883), cubed: the product of three middle-third sets."""
-    return copies([c for c in _THIRDS if all(v != 0.5 for v in c)], 1 / 3, "frost")
+_add(
+    Preset("vicsek-3d", "Vicsek's cross in space", "T. Vicsek (1983), in space: centre and six faces.",
+           lambda: copies([(0, 0, 0), (1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1), (0, 0, -1)], 1 / 3,
+               "ember")),
+    Preset("cantor-dust-3d", "Cantor dust in space", "G. Cantor (1883), cubed: the product of three middle-third sets.",
+           lambda: copies([c for c in _THIRDS if all(v != 0.5 for v in c)], 1 / 3, "frost")),
+)  # fmt: skip
 
 
 # ---- plants and shells in space
@@ -478,11 +430,8 @@ def _() -> AffineIFS:
     stem = np.diag([0.004, 0.004, 0.17])
     return code(
         [stem, leader, about("x", -14) @ left, about("x", -14) @ right],
-        [[0, 0, 0], [0, 0, 1.6], [0, 0, 1.5], [0, 0, 0.7]],
-        [0.02, 0.80, 0.09, 0.09],
-        "moss",
-        0.4,
-    )
+        [[0, 0, 0], [0, 0, 1.6], [0, 0, 1.5], [0, 0, 0.7]], [0.02, 0.80, 0.09, 0.09], "moss", 0.4,
+    )  # fmt: skip
 
 
 @_preset("romanesco", "Romanesco")
@@ -561,6 +510,6 @@ def _() -> AffineIFS:
 
 @_preset("coral", "Coral")
 def _() -> AffineIFS:
-    """Our own: three leaning limbs that turn about each other, no trunk of their own."""
+    """Original: three leaning limbs that twist around each other, without a trunk."""
     limbs = [_limb(0.60, 30, 120 * i + 15, 0.46, 25 + 50 * i) for i in range(3)]
     return _plant((0.07, 0.46), 0.16, limbs, [1, 1, 1], "dusk", 0.45)

@@ -1,14 +1,14 @@
-"""A picture as a quadtree of maps: what a ``.fk`` file of the quadtree codec holds."""
+"""A picture as a quadtree whose leaves hold cosines, maps or both."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fractalkit.codec import container
+from fractalkit.codes.fk_file import CodedElsewhere
 from fractalkit.errors import DataError, UsageError
 
 STEPS_PER_OCTAVE = 128
@@ -31,6 +31,7 @@ class QuadtreePlane:
         shrink: how far reconstructed magnitudes 1, 2 and more lie below their levels, in steps.
         grid: distance of domains, in samples.
         slopes: maps leave out the slopes of their domains as well as the mean.
+        copies: maps are copies at scale 1: contrast 1, no isometry, and the offset counts samples.
     """
 
     logs: np.ndarray
@@ -42,11 +43,12 @@ class QuadtreePlane:
     shrink: tuple[float, float, float]
     grid: int
     slopes: bool = True
+    copies: bool = False
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the codec needs beside the segments.
+    """Settings of a picture, beside its planes.
 
     Attributes:
         step: index of the quantiser's step, ``FINEST * 2^(index / 128)``.
@@ -58,6 +60,7 @@ class Settings:
         tile: side of a tile, in samples.
         maps: luma leaves may have maps; chroma leaves may.
         plain: fixed ranges of one size (the plain PIFS of the paper).
+        copies: maps are copies at scale 1 of blocks that come before.
     """
 
     step: int
@@ -70,28 +73,7 @@ class Settings:
     tile: int = 1024
     maps: tuple[bool, bool] = (True, False)
     plain: bool = False
-
-    def pack(self) -> bytes:
-        """Fifteen bytes."""
-        flags = self.half | self.maps[0] << 1 | self.maps[1] << 2 | self.plain << 3
-        return struct.pack(
-            "<HBBBBB6bH", self.step, flags, self.deblock, self.top, self.bottom, self.grid, *self.shrink, self.tile
-        )
-
-    @classmethod
-    def unpack(cls, data: bytes, name: str) -> Settings:
-        """From those bytes; a DataError where one is out of its range."""
-        if len(data) != 15:
-            raise DataError(f"{name}: settings of {len(data)} bytes, expected 15; the file is damaged")
-        step, flags, deblock, top, bottom, grid, *rest = struct.unpack("<HBBBBB6bH", data)
-        if not (step < 4096 and flags < 16 and deblock < 16 and 2 <= bottom <= top <= 6 and grid <= 6):
-            raise DataError(f"{name}: settings out of range; the file is damaged")
-        if rest[6] < 64 or rest[6] % 64:
-            raise DataError(f"{name}: tiles of {rest[6]} samples; the file is damaged")
-        return cls(
-            step, bool(flags & 1), deblock, top, bottom, grid, tuple(rest[:6]), rest[6],
-            (bool(flags & 2), bool(flags & 4)), bool(flags & 8),
-        )  # fmt: skip
+    copies: bool = False
 
     @property
     def size(self) -> float:
@@ -121,29 +103,33 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class QuadtreeCode:
-    """A whole picture: settings, and for each tile three segments, tree and means, luma, chroma.
+class QuadtreeCode(CodedElsewhere):
+    """A whole picture, in tiles.
 
-    The segments are entropy coded; :meth:`planes` reads a tile's arrays. The map is in :mod:`fractalkit.maps.quadtree`.
+    The map of a plane is :class:`fractalkit.maps.quadtree.QuadtreeMap`; files are written and read by
+    :mod:`fractalkit.codec.quadtree_file`.
 
     Attributes:
         height, width, channels, depth: of the picture.
         settings: see :class:`Settings`.
-        segments: ``3 * tiles`` byte strings: all trees, then all luma, then all chroma.
+        tile_planes: for each tile its planes: luma, then Cb and Cr, then alpha, as far as the picture has them. A
+            sequence that decodes a file's tiles on demand will do.
         metadata: "icc" and "exif", as bytes.
     """
+
+    codec: ClassVar[str] = "fractalkit.codec.quadtree_file"
 
     height: int
     width: int
     channels: int
     depth: int
     settings: Settings
-    segments: tuple[bytes, ...]
+    tile_planes: Sequence[Sequence[QuadtreePlane]]
     metadata: dict[str, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if len(self.segments) != 3 * len(self.tiles):
-            raise DataError(f".fk data: {len(self.segments)} segments for {len(self.tiles)} tiles; the file is damaged")
+        if len(self.tile_planes) != len(self.tiles):
+            raise DataError(f"quadtree: planes of {len(self.tile_planes)} tiles, expected {len(self.tiles)}")
 
     @property
     def tiles(self) -> list[Tile]:
@@ -155,37 +141,9 @@ class QuadtreeCode:
         """The quantiser's step of each plane."""
         return plane_steps(self.settings, self.channels)
 
-    def planes(self, tile: int) -> list[QuadtreePlane]:
-        """The arrays of a tile: luma, then Cb and Cr, then alpha, as far as the picture has them."""
-        from fractalkit.codes.quadtree_segments import read_planes
-
-        return read_planes(self, tile)
-
-    def to_bytes(self) -> bytes:
-        """The ``.fk`` file."""
-        header = container.Header(
-            "quadtree", self.height, self.width, self.channels, self.depth, self.settings.pack(), self.metadata
-        )
-        return container.write(header, list(self.segments))
-
-    @classmethod
-    def from_bytes(
-        cls, data: bytes, name: str = ".fk data", *, max_pixels: int = container.MAX_PIXELS, partial: bool = False
-    ) -> QuadtreeCode:
-        """From a ``.fk`` file; with ``partial`` also from its beginning.
-
-        Raises:
-            DataError: damaged, cut off, of another codec, or larger than ``max_pixels``; it begins with ``name``.
-        """
-        header, segments = container.read(data, name, max_pixels=max_pixels, partial=partial)
-        if header.codec != "quadtree":
-            raise DataError(f"{name}: coded by {header.codec!r}, not by the quadtree codec")
-        settings = Settings.unpack(header.settings, name)
-        if len(segments) != 3 * len(tiles(header.height, header.width, settings.tile)):
-            raise DataError(f"{name}: {len(segments)} segments do not fit its tiles; the file is damaged")
-        return cls(
-            header.height, header.width, header.channels, header.depth, settings, tuple(segments), header.metadata
-        )
+    def planes(self, tile: int) -> Sequence[QuadtreePlane]:
+        """The planes of a tile."""
+        return self.tile_planes[tile]
 
     def summary(self) -> dict[str, Any]:
         """Plain facts: leaves by side and kind, bytes by part, step, and so on."""
@@ -205,20 +163,17 @@ class QuadtreeCode:
                     ):  # fmt: skip
                         kinds[key] += int(((busy == a) & (mapped == b)).sum())
         n = len(self.tiles)
-        parts = [sum(map(len, self.segments[k * n : (k + 1) * n])) for k in range(3)]
+        parts = getattr(self.tile_planes, "sizes", (0, 0, 0))
         return {
             "step": round(self.settings.size, 4),
             "chroma": "none" if self.channels == 1 else "half" if self.settings.half else "full",
-            "deblock": self.settings.deblock,
-            "tiles": n,
-            "leaves": leaves,
-            "kinds": kinds,
+            "deblock": self.settings.deblock, "tiles": n, "leaves": leaves, "kinds": kinds,
             "bytes by part": {"trees and means": parts[0], "luma": parts[1], "chroma": parts[2]},
-        }
+        }  # fmt: skip
 
 
 def _blocks(plane: QuadtreePlane, log: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Of the leaves of one side: whether they hold cosines beside the mean, and whether they have a map."""
+    """For the leaves of one side: whether they have cosines other than the mean, and whether they have a map."""
     side = 1 << log
     cells = side >> 2
     if plane.level.shape[0] % side or plane.level.shape[1] % side:
@@ -255,7 +210,7 @@ def tiles(height: int, width: int, side: int) -> list[Tile]:
 
 
 def plane_steps(settings: Settings, channels: int) -> list[float]:
-    """The quantiser's step of luma, Cb, Cr and alpha, as far as there are any, in sample values."""
+    """Quantiser steps of the planes that a picture has (luma, Cb, Cr, alpha), in sample values."""
     s = settings.size
     chroma = [s * c * (0.5 if settings.half else 1.0) for c in CHROMA_STEPS] if channels >= 3 else []
     return [s, *chroma] + ([s] if channels == 4 else [])

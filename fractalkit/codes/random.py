@@ -1,4 +1,4 @@
-"""Random codes worth looking at."""
+"""Random contractive codes."""
 
 from __future__ import annotations
 
@@ -23,14 +23,19 @@ def random_ifs(
             [(5 + k) / 2, (6 + k) / 2], the range they found to give well-spread images (in space, where they give none,
             the last two singular values share the factor two). Or "variance", the rule of PC-FractalDB (Yamada et al.,
             CVPR 2022): entries uniform in [-1, 1], codes redrawn until they contract and the measure's variance exceeds
-            0.05 of its bounding scale along each axis.
+            0.05 of its bounding scale along each axis. Or "scales": with A = U diag(s) V, U and V random and
+            orthogonal, every singular value is uniform in [0.1, 0.8], a rule of the kind that trains networks to invert
+            IFS of three to six maps.
         generator: the source of randomness; the global one when None.
 
     Weights are proportional to |det A|, as both papers have it; offsets uniform in [-1, 1].
+
+    Raises:
+        UsageError: an unknown rule, a number out of range, or no code that meets the rule.
     """
     if not 2 <= k <= 64 or dim not in (2, 3):
         raise UsageError(f"random_ifs: expected 2 to 64 maps in 2 or 3 dimensions, got {k} in {dim}")
-    draw = {"singular-values": _singular_values, "variance": _variance}
+    draw = {"singular-values": _singular_values, "variance": _variance, "scales": _scales}
     if rule not in draw:
         raise UsageError(f"rule: unknown name {rule!r}, choose one of {', '.join(draw)}")
     return draw[rule](k, dim, generator)
@@ -70,6 +75,12 @@ def _singular_values(k: int, dim: int, generator: torch.Generator | None) -> Aff
     signs = torch.where(torch.rand(k, dim, generator=generator, dtype=torch.float64) < 0.5, -1.0, 1.0)
     a = _orthogonal(k, dim, generator) @ ((s * signs)[:, :, None] * _orthogonal(k, dim, generator))
     return AffineIFS(a, _uniform((k, dim), -1, 1, generator), provenance={"random": "singular-values"})
+
+
+def _scales(k: int, dim: int, generator: torch.Generator | None) -> AffineIFS:
+    s = _uniform((k, dim), 0.1, 0.8, generator)
+    a = _orthogonal(k, dim, generator) @ (s[:, :, None] * _orthogonal(k, dim, generator))
+    return AffineIFS(a, _uniform((k, dim), -1, 1, generator), provenance={"random": "scales"})
 
 
 def _variance(k: int, dim: int, generator: torch.Generator | None) -> AffineIFS:

@@ -1,4 +1,4 @@
-"""How gradients pass through a fixed point: through every step, or by the implicit function theorem."""
+"""Gradients through a fixed point: through every step, or by the implicit function theorem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Implicit:
 
     With x* = T(x*, c), dx*/dc = (I - J)^-1 dT/dc, J = dT/dx at x*. Backward then needs v = (I - J^T)^-1 u, the fixed
     point of v -> u + J^T v, a contraction because T is one; it is iterated with vector-Jacobian products only
-    (Bai, Kolter and Koltun, *Deep equilibrium models*, 2019, theorem 1). No gradient reaches the start: x* forgets it.
+    (Bai, Kolter and Koltun, *Deep equilibrium models*, 2019, theorem 1). The start gets no gradient.
 
     Args:
         tol: stop when the update falls below this share of the incoming gradient (largest absolute values).

@@ -1,10 +1,16 @@
-"""The one abstraction: a contraction of a complete metric space, whose fixed point is what is shown."""
+"""The one abstraction: a contraction of a complete metric space. Its fixed point is the data."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 from torch import Tensor
+
+from fractalkit.errors import UsageError
+
+Window = tuple[int, int, int, int]  # left, top, right, bottom in pixels of the whole picture, half open
 
 
 class IteratedMap(ABC):
@@ -15,9 +21,17 @@ class IteratedMap(ABC):
 
         d(x, x*) <= d(x, T x) / (1 - l).
 
-    A new map must write :meth:`step` and :meth:`start`, and a :meth:`lipschitz` that it can prove. Elements of the
-    space are tensors; the first axis may be a batch of independent problems, in which case distances are per item.
+    A new map must write :meth:`start` and :meth:`step`. With a :meth:`lipschitz` that it can prove, results come with a
+    bound on their error; :meth:`distance` is Euclidean unless written.
+    Elements of the space are tensors; the first axis may be a batch of independent problems, in which case distances
+    are per item.
+
+    A map whose fixed point follows from that of a coarser map also writes :meth:`needs` and :meth:`lift`, and
+    :meth:`whole` and :meth:`level` if parts of it can be had; :func:`fractalkit.core.fixed_point` then decodes it
+    coarse first, in windows of any size.
     """
+
+    exact_lift = True  # False: lift() gives a start that steps still have to improve
 
     @abstractmethod
     def start(self) -> Tensor:
@@ -27,25 +41,55 @@ class IteratedMap(ABC):
     def step(self, x: Tensor) -> Tensor:
         """T x: same shape, dtype and device as x; differentiable in x and in the map's own tensors."""
 
-    @abstractmethod
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """The metric in which T contracts: ``[B]`` (``[1]`` for a map that is not batched)."""
+        """The metric in which T contracts: ``[B]`` (``[1]`` for a map that is not batched).
 
-    @abstractmethod
+        By default the Euclidean distance of each item, where the first of several axes is the batch.
+        """
+        difference = x - y
+        return (difference.flatten(1) if difference.ndim > 1 else difference.reshape(1, -1)).norm(dim=1)
+
     def lipschitz(self) -> Tensor:
-        """A proven upper bound on T's Lipschitz constant in :meth:`distance`, below one: ``[B]`` or ``[1]``."""
+        """A proven upper bound on T's Lipschitz constant in :meth:`distance`, below one: ``[B]`` or ``[1]``.
+
+        Raises:
+            UsageError: the map does not say; :attr:`bounded` is then False.
+        """
+        raise UsageError(f"{type(self).__name__}: has no Lipschitz bound; write its method lipschitz()")
+
+    @property
+    def bounded(self) -> bool:
+        """Whether the map has a Lipschitz bound."""
+        return type(self).lipschitz is not IteratedMap.lipschitz
 
     def coarse(self) -> IteratedMap | None:
-        """The same map one level coarser, whose fixed point :meth:`lift` turns into this one's, or None."""
+        """The coarser map that :meth:`needs` reads, None at the coarsest level or where it reads several."""
+        maps = {m.level(): m for m, _ in self.needs(self.whole()) or ()}
+        return next(iter(maps.values())) if len(maps) == 1 else None
+
+    def whole(self) -> Window | None:
+        """The window of the whole picture, or None if the map has no windows."""
         return None
 
-    def lift(self, x: Tensor) -> Tensor:
-        """This map's fixed point (or an approximation to it) from the coarse map's.
+    def level(self) -> Hashable:
+        """The key under which core caches this map's fixed point among those of its other levels; None: not cached."""
+        return None
+
+    def needs(self, window: Window | None) -> Sequence[tuple[IteratedMap, Window | None]] | None:
+        """The windows of coarser maps' fixed points that a window of this one reads; None at the coarsest level."""
+        return None
+
+    def lift(self, parts: Sequence[Tensor], window: Window | None) -> Tensor:
+        """Compute a window of this map's fixed point from the parts that :meth:`needs` lists, in that order.
 
         Raises:
             NotImplementedError: the map has no coarser level.
         """
         raise NotImplementedError(f"{type(self).__name__} has no coarser level to lift from")
+
+    def solve_options(self) -> dict[str, Any]:
+        """The options that :func:`fractalkit.core.fixed_point` passes to :func:`fractalkit.core.solve`."""
+        return {"tol": None}
 
 
 def collage_bound(map: IteratedMap, x: Tensor) -> Tensor:

@@ -1,34 +1,91 @@
-"""Solvers: small objects that say where to look next. The loop that drives them is in :mod:`fractalkit.core.solve`."""
+"""Solvers: small objects that choose the next iterate. The loop is in :mod:`fractalkit.core.solution`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from fractalkit.core.iterated_map import IteratedMap
 
-class Solver(Protocol):
-    """What the loop asks of a solver: a state at the start, then a next iterate from (x, T x)."""
 
-    def init(self, x: Tensor) -> Any:
+class Solver:
+    """The interface between the loop and a solver; the defaults are Picard iteration."""
+
+    def init(self, map: IteratedMap, x: Tensor) -> Any:
         """The solver's own state before the first step."""
+        return None
+
+    def image(self, map: IteratedMap, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """T x, or the image of another operator with the same fixed point that contracts at least as fast."""
+        return map.step(x), state
+
+    def distance(self, map: IteratedMap, x: Tensor, image: Tensor) -> Tensor:
+        """The residual, ``[B]``, in the map's own metric; a solver may use a cheaper one."""
+        return map.distance(x, image)
 
     def advance(self, x: Tensor, tx: Tensor, residual: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The next iterate, given x, T x and d(x, T x) ``[B]``."""
+        """The next iterate, given x, its image and d(x, T x) ``[B]``."""
+        return tx, state
 
 
 @dataclass(frozen=True)
-class Picard:
+class Picard(Solver):
     """x <- T x. Converges from anywhere, by a factor of the Lipschitz constant a step."""
 
-    def init(self, x: Tensor) -> None:
-        """Picard iteration remembers nothing."""
 
-    def advance(self, x: Tensor, tx: Tensor, residual: Tensor, state: None) -> tuple[Tensor, None]:
-        """T x itself."""
-        return tx, None
+class Affine(Protocol):
+    """A map x -> b + w x(s), where s maps the points into themselves."""
+
+    def affine(self) -> tuple[Tensor, Tensor, np.ndarray]:
+        """b ``[B, C, ...]``, w of a shape that expands to it, and s ``[P]``: the flat point that each point reads."""
+
+
+@dataclass(frozen=True)
+class Squaring(Solver):
+    """T, T^2, T^4, ... applied to zero, for :class:`Affine` maps: each step doubles the power.
+
+    The square of (b, w, s) is (b + w b(s), w w(s), s s), so the cost grows with log(1 / (1 - l)) only.
+    """
+
+    def init(self, map: Any, x: Tensor) -> tuple[Tensor, Tensor, np.ndarray]:
+        """The map itself, with the points as the first axis, so that indexing copies contiguous rows."""
+        b, w, places = map.affine()
+        n = len(places)
+        return b.reshape(-1, n).T.contiguous(), w.expand(b.shape).reshape(-1, n).T.contiguous(), places
+
+    def image(self, map: IteratedMap, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """Go from T^n 0 to T^(2n) 0."""
+        b, w, places = state
+        at = torch.from_numpy(places).to(b.device)
+        b, w = torch.addcmul(b, w, b.index_select(0, at)), w * w.index_select(0, at)
+        return b.T.reshape(x.shape), (b, w, places[places])
+
+
+class Sweeping(Protocol):
+    """A map whose unknowns can be updated one after the other."""
+
+    def sweep(self, x: Tensor) -> Tensor:
+        """T x, each part computed from the newest values."""
+
+
+@dataclass(frozen=True)
+class GaussSeidel(Solver):
+    """Gauss-Seidel iteration, for :class:`Sweeping` maps: at least as fast as Picard in a weighted maximum norm.
+
+    The residual is the largest absolute change, which needs no metric of the map.
+    """
+
+    def image(self, map: Any, x: Tensor, state: None) -> tuple[Tensor, None]:
+        """One sweep."""
+        return map.sweep(x), None
+
+    def distance(self, map: IteratedMap, x: Tensor, image: Tensor) -> Tensor:
+        """Largest absolute change, ``[1]``."""
+        return (x - image).abs().amax()[None]
 
 
 @dataclass
@@ -39,7 +96,7 @@ class _History:
 
 
 @dataclass(frozen=True)
-class Anderson:
+class Anderson(Solver):
     """Anderson acceleration (1965; Walker and Ni, SIAM J. Numer. Anal. 49, 2011, type II), item by item.
 
     The next iterate is the combination of the last ``memory`` images whose residuals combine to least squares, with a
@@ -51,7 +108,7 @@ class Anderson:
     ridge: float = 1e-10
     growth: float = 2.0
 
-    def init(self, x: Tensor) -> _History:
+    def init(self, map: IteratedMap, x: Tensor) -> _History:
         """An empty history."""
         return _History()
 
@@ -63,7 +120,7 @@ class Anderson:
         grown = residual > self.growth * least
         xs, gs = [*state.xs, flat_x][-self.memory :], [*state.gs, flat_g][-self.memory :]
         if bool(grown.any()):
-            # a forgotten history is one made of copies of the present, which the ridge then ignores
+            # a history of copies of the present iterate counts as empty: the ridge ignores it
             keep = grown[:, None]
             xs = [torch.where(keep, flat_x, old) for old in xs]
             gs = [torch.where(keep, flat_g, old) for old in gs]
@@ -83,27 +140,4 @@ class Anderson:
         return torch.where(plain[:, None], flat_g, mixed).reshape(x.shape), new
 
 
-@dataclass(frozen=True)
-class CoarseFirst:
-    """Solve the coarser map first, lift its fixed point, then polish with ``inner``.
-
-    Where pooling commutes with the step (collages, see the design) the lift is exact and one step confirms it. The loop
-    recurses through :meth:`IteratedMap.coarse`; a map without a coarser level is simply solved by ``inner``.
-    """
-
-    inner: Solver = field(default_factory=Picard)
-
-    def init(self, x: Tensor) -> Any:
-        """The inner solver's state."""
-        return self.inner.init(x)
-
-    def advance(self, x: Tensor, tx: Tensor, residual: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """The inner solver's step."""
-        return self.inner.advance(x, tx, residual, state)
-
-
-SOLVERS: dict[str, type[Picard] | type[Anderson] | type[CoarseFirst]] = {
-    "picard": Picard,
-    "anderson": Anderson,
-    "coarse-first": CoarseFirst,
-}
+SOLVERS: dict[str, type[Picard] | type[Anderson]] = {"picard": Picard, "anderson": Anderson}

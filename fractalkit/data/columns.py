@@ -1,4 +1,4 @@
-"""What every reader of clouds hands on, and how named or bare columns become points, colours and normals."""
+"""The form that readers of clouds return, and how named or unnamed columns become points, colours and normals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NORMALS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
 
 @dataclass
 class RawCloud:
-    """A file's content before it is checked: points [N, D] float64, colours [N, 3] in 0..1, triangles [M, 3]."""
+    """Unchecked contents of a file: points ``[N, D]`` float64, colours ``[N, 3]`` in 0..1, triangles ``[M, 3]``."""
 
     points: np.ndarray
     colours: np.ndarray | None = None
@@ -26,8 +26,14 @@ class RawCloud:
     comments: list[str] = field(default_factory=list)
 
 
+def check_count(points: int, most: int) -> None:
+    """Raise a DataError for more than ``most`` points."""
+    if points > most:
+        raise DataError(f"holds more than {most:,} points, the limit; thin it out first")
+
+
 def from_named(columns: Mapping[str, np.ndarray], *, flat: bool = False) -> RawCloud:
-    """Points, colours and normals from columns by name; others are ignored. ``flat`` leaves out z.
+    """Make points, colours and normals from named columns and ignore the others; ``flat`` drops z.
 
     Raises:
         DataError: no x or y column.
@@ -43,17 +49,18 @@ def from_named(columns: Mapping[str, np.ndarray], *, flat: bool = False) -> RawC
 
 
 def from_columns(table: np.ndarray, *, kind: str) -> RawCloud:
-    """Points, colours and normals from an unnamed table [N, C] by the customs of its kind.
+    """Make points, colours and normals from an unnamed table ``[N, C]`` by the conventions of its format.
 
-    2 columns are x y; 3 x y z; 4 x y z and an intensity; 5 x y and a colour; 6 a colour or a normal after x y z; 7 a
-    colour with alpha (in .pts an intensity before the colour); 9 both. A normal is told from a colour by its sign.
+    2 columns are x y; 3 x y z; 4 x y z and intensity; 5 x y and a colour; 6 x y z and a colour or a normal; 7 x y z and
+    a colour with alpha (in .pts an intensity before the colour); 9 both. Negative values distinguish normals from
+    colours.
 
     Raises:
         DataError: fewer than 2 columns.
     """
     width = table.shape[1]
     if width < 2:
-        raise DataError(f"has {width} column, but a point needs at least x and y")
+        raise DataError(f"has {width} column, but a point needs x and y")
     raw = RawCloud(np.ascontiguousarray(table[:, : 2 if width in (2, 5) else 3], dtype=np.float64))
     if kind == "xyzn" and width >= 6:
         raw.normals = _float(table[:, 3:6])
@@ -74,10 +81,10 @@ def from_columns(table: np.ndarray, *, kind: str) -> RawCloud:
 
 
 def unit_colours(rgb: np.ndarray) -> np.ndarray:
-    """RGB of any numeric type to float32 in 0..1.
+    """Convert RGB of any numeric type to float32 in 0..1.
 
-    uint8 counts to 255 and uint16 to 65535; other types are taken as 0..1 where nothing exceeds 1, else as 0..255, else
-    as 0..65535.
+    The range of uint8 is 0..255, that of uint16 0..65535. For other types it is the first of 0..1, 0..255 and 0..65535
+    that contains all values.
 
     >>> unit_colours(np.array([[0, 128, 255]], np.uint8)).round(3).tolist()[0][::2]
     [0.0, 1.0]

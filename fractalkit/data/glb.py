@@ -1,7 +1,7 @@
 """Binary glTF 2.0 (Khronos, 2017): the triangles of its scene, with their nodes' transforms and vertex colours.
 
-Read by ourselves, for Open3D finds no vertices in GLB files that it wrote itself (0.20). Not read are Draco and meshopt
-compression, sparse accessors, and buffers in other files; each is refused by name.
+Open3D 0.20 finds no vertices in GLB files that it wrote itself, hence this reader. It does not read Draco and meshopt
+compression, sparse accessors, or buffers in other files; the error names which of them a file needs.
 """
 
 from __future__ import annotations
@@ -10,28 +10,30 @@ import base64
 import binascii
 import json
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fractalkit.data.columns import RawCloud
+from fractalkit.data.columns import RawCloud, check_count
 from fractalkit.data.ply import strips
 from fractalkit.errors import DataError
 
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-_READ = {"KHR_mesh_quantization", "KHR_materials_unlit", "KHR_texture_transform"}  # those that change no vertex
+# extensions that do not change vertices
+_READ = {"KHR_mesh_quantization", "KHR_materials_unlit", "KHR_texture_transform"}
 MAX_NODES = 100_000
 MAX_BYTES = 1 << 31
 
 
 def read_glb(path: Path, *, max_points: int) -> RawCloud:
-    """Vertices in world coordinates, their colours where every part has them, and triangles.
+    """Read vertices in world coordinates, their colours if every part has them, and triangles.
 
     Raises:
-        DataError: a container or an accessor that does not fit, nothing to draw, or something that is not read; the
-            caller adds the file's name.
+        DataError: a container or an accessor with a wrong size, no vertices, or an unsupported feature; the caller adds
+            the file's name.
     """
     if path.stat().st_size > MAX_BYTES:
         raise DataError("is larger than 2 GiB; convert the mesh to PLY")
@@ -47,12 +49,12 @@ def read_glb(path: Path, *, max_points: int) -> RawCloud:
 
 
 def _container(data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The JSON chunk and the binary chunk."""
+    """Return the JSON chunk and the binary chunk."""
     if len(data) < 20:
         raise DataError("is too short for a GLB file; export it again")
     magic, version, length, size, kind = struct.unpack_from("<4sIII4s", data)
     if magic != b"glTF" or version != 2 or length != len(data) or kind != b"JSON" or size > len(data) - 20:
-        raise DataError("is not a whole GLB file of version 2 (its header does not fit its size); export it again")
+        raise DataError("is not a complete GLB file of version 2 (its header does not fit its size); export it again")
     try:
         scene = json.loads(data[20 : 20 + size])
     except (ValueError, RecursionError):
@@ -67,7 +69,7 @@ def _container(data: bytes) -> tuple[dict[str, Any], bytes]:
 
 
 class _Reader:
-    """One file being read."""
+    """Reader of one file."""
 
     def __init__(self, scene: dict[str, Any], binary: bytes, max_points: int) -> None:
         self.scene, self.binary, self.max_points = scene, binary, max_points
@@ -77,9 +79,23 @@ class _Reader:
         self.count = 0
 
     def read(self) -> RawCloud:
+        """Read every mesh of the scene."""
         unread = set(self.scene.get("extensionsRequired", [])) - _READ
         if unread:
             raise DataError(f"needs {', '.join(map(str, sorted(unread)))[:80]}, which is not read; export without it")
+        for node, world in self.nodes():
+            if "mesh" in node:
+                for primitive in self.scene["meshes"][node["mesh"]]["primitives"]:
+                    self.primitive(primitive, world)
+        if not self.count:
+            raise DataError("holds no vertices; check that it has a mesh and export it again")
+        coloured = [c for c in self.colours if c is not None]
+        colours = np.concatenate(coloured) if len(coloured) == len(self.colours) else None
+        triangles = np.concatenate(self.triangles) if self.triangles else None
+        return RawCloud(np.concatenate(self.vertices), colours, None, triangles)
+
+    def nodes(self) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+        """Yield the scene's nodes with their matrices ``[4, 4]`` to world coordinates."""
         nodes = self.scene.get("nodes", [])
         children = {c for n in nodes for c in n.get("children", [])}
         scenes = self.scene.get("scenes", [])
@@ -90,30 +106,19 @@ class _Reader:
             i, above = waiting.pop()
             visited += 1
             if visited > min(MAX_NODES, len(nodes)):  # a tree visits each node once
-                raise DataError("is a GLB file whose nodes form a circle; export it again")
-            node = nodes[i]
-            world = above @ _transform(node)
-            if "mesh" in node:
-                for primitive in self.scene["meshes"][node["mesh"]]["primitives"]:
-                    self.primitive(primitive, world)
-            waiting += [(int(c), world) for c in node.get("children", [])]
-        if not self.count:
-            raise DataError("holds no vertices; check that it has a mesh and export it again")
-        coloured = [c for c in self.colours if c is not None]
-        return RawCloud(
-            np.concatenate(self.vertices),
-            np.concatenate(coloured) if len(coloured) == len(self.colours) else None,
-            None,
-            np.concatenate(self.triangles) if self.triangles else None,
-        )
+                raise DataError("is a GLB file whose nodes form a cycle; export it again")
+            world = above @ _transform(nodes[i])
+            yield nodes[i], world
+            waiting += [(int(c), world) for c in nodes[i].get("children", [])]
 
     def primitive(self, primitive: dict[str, Any], world: np.ndarray) -> None:
+        """Add the vertices, colours and triangles of a primitive."""
         attributes = primitive["attributes"]
         if "POSITION" not in attributes:
             return
         x = self.accessor(attributes["POSITION"])
         if x.shape[1] != 3:
-            raise DataError("has positions that are no vectors of 3; export it again")
+            raise DataError("has positions without 3 coordinates; export it again")
         self.vertices.append(x @ world[:3, :3].T + world[:3, 3])
         colour = self.accessor(attributes["COLOR_0"]) if "COLOR_0" in attributes else None
         if colour is not None and colour.shape != (len(x), colour.shape[1]):
@@ -136,14 +141,13 @@ class _Reader:
                 found = np.stack([np.full(max(len(order) - 2, 0), order[0]), order[1:-1], order[2:]], axis=1)
             self.triangles.append(found + self.count)
         self.count += len(x)
-        if self.count > self.max_points:
-            raise DataError(f"holds more than the {self.max_points:,} points allowed; thin it out first")
+        check_count(self.count, self.max_points)
 
     def accessor(self, index: int) -> np.ndarray:
-        """An accessor's values ``[N, C]`` float64; every length is held against the buffer's."""
+        """Values ``[N, C]`` of an accessor, float64; every length is checked against the buffer."""
         a = self.scene["accessors"][index]
         if "sparse" in a or "bufferView" not in a:
-            raise DataError("has sparse accessors, which are not read; export it without")
+            raise DataError("has sparse accessors, which are not read; export it without them")
         view = self.scene["bufferViews"][a["bufferView"]]
         data = self.buffer(view.get("buffer", 0))
         kind = np.dtype(_COMPONENTS[a["componentType"]])
@@ -159,6 +163,7 @@ class _Reader:
         return values
 
     def buffer(self, index: int) -> bytes:
+        """Contents of a buffer: the binary chunk or a data URI."""
         uri = self.scene["buffers"][index].get("uri")
         if uri is None:
             return self.binary
@@ -169,7 +174,7 @@ class _Reader:
 
 
 def _transform(node: dict[str, Any]) -> np.ndarray:
-    """A node's matrix ``[4, 4]``: its own, column by column, or translation x rotation x scale."""
+    """Matrix ``[4, 4]`` of a node: given column by column, or translation x rotation x scale."""
     if "matrix" in node:
         return np.array(node["matrix"], dtype=np.float64).reshape(4, 4).T
     x, y, z, w = node.get("rotation", [0, 0, 0, 1])

@@ -1,36 +1,44 @@
-"""A folder of pictures, cut to squares of one size."""
+"""A folder of pictures, cropped to squares of one size."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
+from einops import rearrange
 
-from fractalkit.data.image_sets import SPLITS, ImageSet
-from fractalkit.errors import PILLOW_ERRORS, DataError, first_line
-from fractalkit.files import open_picture
+from fractalkit.data.image_set import SPLITS, ImageSet, no_download
+from fractalkit.errors import DataError, UsageError
+from fractalkit.files import checked_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
-MAX_SOURCE_PIXELS = 150_000_000  # of one picture
-MAX_BYTES = 16 << 30  # of all of them, cut
+MAX_SOURCE_PIXELS = 150_000_000  # per picture
+MAX_BYTES = 16 << 30  # of all squares together
 
 
-def load_folder(folder: Path, split: str, *, size: int, channels: int = 3) -> ImageSet:
-    """Pictures ``[N, channels, size, size]``, 256 levels: the middle square of each, resampled.
+def load_folder(
+    folder: Path, split: str, *, size: int | None = None, channels: int = 3, fetch: bool = False
+) -> ImageSet:
+    """Load the central square of each picture, resampled: ``[N, channels, size, size]``, 256 levels.
 
-    Where the folder has sub-folders train, valid and test, those are the splits; otherwise a hash of each name deals
-    them out, nine in ten for training (pictures added later then move few). Sub-folders are searched too.
+    Subfolders train, valid and test, if all exist, are the splits. Otherwise a hash of each name assigns the pictures,
+    nine in ten to training, so that adding pictures later moves few of them. Subfolders are searched too.
 
     Args:
-        folder: holds png, jpg, webp, bmp, tif, gif, ppm or pgm files.
+        folder: folder of png, jpg, webp, bmp, tif, gif, ppm or pgm files.
+        size: side of the squares, in pixels.
         channels: 1 for grey, 3 for RGB.
+        fetch: must be False; the folder is the user's own.
 
     Raises:
-        DataError: no pictures for the split, one that is damaged or absurdly large, or too many to hold.
+        UsageError: no size, or a download was asked for.
+        DataError: no pictures for the split, a damaged or too large picture, or too many pictures to hold in memory.
     """
+    no_download("images", fetch)
+    if size is None:
+        raise UsageError("the data set images needs the side of its images; give --size")
     base = folder / split if all((folder / s).is_dir() for s in SPLITS) else folder
     paths = list_pictures(base)
     if base == folder:
@@ -38,7 +46,7 @@ def load_folder(folder: Path, split: str, *, size: int, channels: int = 3) -> Im
     if not paths:
         raise DataError(
             f"{base}: holds no pictures ({', '.join(s[1:] for s in SUFFIXES)}) for the split {split}; "
-            "add some, or sort them into sub-folders train, valid and test"
+            "add some, or sort them into subfolders train, valid and test"
         )
     if len(paths) * channels * size * size > MAX_BYTES:
         raise DataError(
@@ -52,7 +60,7 @@ def load_folder(folder: Path, split: str, *, size: int, channels: int = 3) -> Im
 
 
 def list_pictures(folder: Path) -> list[Path]:
-    """Every picture in the folder and below it, in the order of their names; links are not followed."""
+    """List all pictures in a folder and its subfolders, sorted by path; links are not followed."""
     found = []
     for at, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -61,7 +69,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 
 def split_paths(paths: list[Path], folder: Path) -> dict[str, list[Path]]:
-    """Pictures dealt out by a hash of their names: a twentieth, at least one, each for test and valid, the rest train.
+    """Split pictures by a hash of their names: a twentieth, at least one, each to test and valid, the rest to train.
 
     >>> {k: len(v) for k, v in split_paths([Path(f"{i}.png") for i in range(60)], Path()).items()}
     {'test': 3, 'valid': 3, 'train': 54}
@@ -77,41 +85,26 @@ def split_paths(paths: list[Path], folder: Path) -> dict[str, list[Path]]:
 
 
 def read_square(path: Path, size: int, channels: int, *, max_pixels: int | None = None) -> np.ndarray:
-    """The middle square of a picture, resampled, on white where it is transparent: ``[channels, size, size]`` uint8.
+    """Resample the central square of a picture, on white where it is transparent: ``[channels, size, size]`` uint8.
 
     Raises:
-        DataError: no picture, damaged, or more pixels than ``max_pixels`` (None: than any camera takes).
+        DataError: not a picture, damaged, or more pixels than ``max_pixels`` (None: :data:`MAX_SOURCE_PIXELS`).
     """
     from PIL import Image, ImageOps
 
-    max_pixels = MAX_SOURCE_PIXELS if max_pixels is None else max_pixels
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
-            with open_picture(path) as opened:
-                if opened.width * opened.height > max_pixels:
-                    raise DataError(
-                        f"{path}: {opened.width:,} x {opened.height:,} pixels are more than the "
-                        f"{max_pixels / 10**6:g} megapixels allowed; make it smaller"
-                    )
-                opened.draft("RGB", (size, size))  # JPEG decodes at a fraction of its size
-                image = ImageOps.exif_transpose(opened)
-            if image.has_transparency_data:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            image = _eight_bit(image).convert("L" if channels == 1 else "RGB")
-            image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
-    except DataError:
-        raise
-    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path}: cannot be read as a picture ({first_line(error)}); leave it out or mend it"
-        ) from error
-    return np.asarray(image).reshape(size, size, channels).transpose(2, 0, 1)
+    with checked_picture(path, max_pixels=MAX_SOURCE_PIXELS if max_pixels is None else max_pixels) as opened:
+        opened.draft("RGB", (size, size))  # JPEG is then decoded at a fraction of its size
+        image = ImageOps.exif_transpose(opened)
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        image = _eight_bit(image).convert("L" if channels == 1 else "RGB")
+        image = ImageOps.fit(image, (size, size), Image.Resampling.LANCZOS)
+    return np.asarray(rearrange(np.asarray(image).reshape(size, size, channels), "h w c -> c h w"))
 
 
 def _eight_bit(image):  # type: ignore[no-untyped-def]  # PIL.Image.Image, which is imported late
-    """Sixteen-bit grey brought down to eight; Pillow's own conversion would cut it off at 255."""
+    """Convert 16-bit grey to 8 bits; Pillow's own conversion would clip it at 255."""
     if not image.mode.startswith("I"):
         return image
     from PIL import Image

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from fractalkit.data.columns import RawCloud, from_named
+from fractalkit.data.columns import RawCloud, check_count, from_named
 from fractalkit.data.ply import FLAT, text_table
 from fractalkit.errors import DataError
 
@@ -20,7 +20,7 @@ MAX_HEADER_LINES = 200
 
 @dataclass
 class PcdHeader:
-    """``row`` is the layout of one point; a field of several values has a sub-array type."""
+    """A parsed header; ``row`` is the layout of one point, where a field of several values has a sub-array type."""
 
     row: np.dtype
     points: int
@@ -31,11 +31,23 @@ class PcdHeader:
 
 
 def read_header(file: BinaryIO) -> PcdHeader:
-    """Read the header, up to and with its DATA line.
+    """Read the header, including its DATA line.
 
     Raises:
         DataError: a line or value that the format does not allow.
     """
+    entries, comments = _entries(file)
+    row = _layout(entries)
+    width, height = _whole(entries, "WIDTH", [0])[0], _whole(entries, "HEIGHT", [1])[0]
+    points = _whole(entries, "POINTS", [width * height])[0]
+    data = " ".join(entries["DATA"]).lower()
+    if data not in ("ascii", "binary", "binary_compressed"):
+        raise DataError(f"has PCD data of unknown kind {ascii(data)[:40]}; write it as binary")
+    return PcdHeader(row, points, data, FLAT in comments, height > 1 and width > 1, comments)
+
+
+def _entries(file: BinaryIO) -> tuple[dict[str, list[str]], list[str]]:
+    """Words of each header line by its keyword, and the comments."""
     entries: dict[str, list[str]] = {}
     comments: list[str] = []
     for _ in range(MAX_HEADER_LINES):
@@ -51,6 +63,11 @@ def read_header(file: BinaryIO) -> PcdHeader:
             break
     if "DATA" not in entries or "FIELDS" not in entries:
         raise DataError("is not a PCD file (no FIELDS or DATA line); check what the file really is")
+    return entries, comments
+
+
+def _layout(entries: dict[str, list[str]]) -> np.dtype:
+    """The type of one point, from FIELDS, SIZE, TYPE and COUNT."""
     names = [n.lower() for n in entries["FIELDS"]]
     sizes = _whole(entries, "SIZE", [4] * len(names))
     counts = _whole(entries, "COUNT", [1] * len(names))
@@ -61,19 +78,14 @@ def read_header(file: BinaryIO) -> PcdHeader:
     for i, (name, size, type_, count) in enumerate(zip(names, sizes, types, counts, strict=True)):
         if type_ not in _KINDS or size not in (1, 2, 4, 8) or (type_ == "F" and size < 4) or not 1 <= count <= 65536:
             raise DataError(f"has an impossible PCD field: {name!a} of type {type_!a}, size {size}, count {count}")
-        # "_" pads, and may come more than once
+        # "_" is padding and may occur more than once
         label = name if name != "_" and name not in names[:i] else f"_{i}"
         fields.append((label, f"<{_KINDS[type_]}{size}", (count,)) if count > 1 else (label, f"<{_KINDS[type_]}{size}"))
-    shape = _whole(entries, "WIDTH", [0])[:1] + _whole(entries, "HEIGHT", [1])[:1]
-    points = _whole(entries, "POINTS", [shape[0] * shape[1]])[0]
-    data = " ".join(entries["DATA"]).lower()
-    if data not in ("ascii", "binary", "binary_compressed"):
-        raise DataError(f"has PCD data of the unknown kind {ascii(data)[:40]}; write it as binary")
-    return PcdHeader(np.dtype(fields), points, data, FLAT in comments, shape[1] > 1 and shape[0] > 1, comments)
+    return np.dtype(fields)
 
 
 def read_pcd(path: Path, *, max_points: int) -> RawCloud:
-    """Points with colours (rgb, rgba or r g b) and normals.
+    """Read points with colours (rgb, rgba or r g b) and normals.
 
     Raises:
         DataError: a broken header or body, or more than ``max_points`` points; the caller adds the file's name.
@@ -82,16 +94,7 @@ def read_pcd(path: Path, *, max_points: int) -> RawCloud:
     with path.open("rb") as file:
         h = read_header(file)
         left = size - file.tell()
-        if not h.points:
-            raise DataError("holds no points (its header declares 0); export a cloud that has some")
-        least = {"ascii": 2 * len(h.row.names or ()), "binary": h.row.itemsize, "binary_compressed": 0}[h.data]
-        if h.points * least > left + (h.data == "ascii"):  # the last line of a text may lack its newline
-            raise DataError(
-                f"declares {h.points:,} points, but only {left:,} bytes are left for them; "
-                "the file is cut off or its header is wrong"
-            )
-        if h.points > max_points:
-            raise DataError(f"holds {h.points:,} points, more than the {max_points:,} allowed; thin it out first")
+        _check_count(h, left, max_points)
         if h.data == "ascii":
             columns = _ascii(file, h)
         elif h.data == "binary":
@@ -108,49 +111,63 @@ def read_pcd(path: Path, *, max_points: int) -> RawCloud:
     return raw
 
 
+def _check_count(h: PcdHeader, left: int, max_points: int) -> None:
+    """Check the number of points against the bytes ``left`` in the file and the limit."""
+    if not h.points:
+        raise DataError("holds no points (its header declares 0); export a cloud that has some")
+    least = {"ascii": 2 * len(h.row.names or ()), "binary": h.row.itemsize, "binary_compressed": 0}[h.data]
+    if h.points * least > left + (h.data == "ascii"):  # the last line of a text may lack its newline
+        raise DataError(
+            f"declares {h.points:,} points, but only {left:,} bytes are left for them; "
+            "the file is cut off or its header is wrong"
+        )
+    check_count(h.points, max_points)
+
+
 def _ascii(file: BinaryIO, h: PcdHeader) -> dict[str, np.ndarray]:
     text = io.TextIOWrapper(file, "latin-1")
     try:
         table = text_table(itertools.islice((s for s in text if not s.isspace()), h.points), "points")
     finally:
-        text.detach()  # the file is its opener's to close
-    width = sum(int(np.prod(h.row[name].shape)) for name in h.row.names or ())
-    if len(table) < h.points or table.shape[1] != width:
+        text.detach()  # the caller closes the file
+    widths = {name: int(np.prod(h.row[name].shape)) for name in h.row.names or ()}
+    if len(table) < h.points or table.shape[1] != sum(widths.values()):
         raise DataError(
-            f"has {len(table):,} rows of {table.shape[1]} values, but its header declares {h.points:,} of {width}; "
-            "the file is cut off or its header is wrong"
+            f"has {len(table):,} rows of {table.shape[1]} values, but its header declares {h.points:,} of "
+            f"{sum(widths.values())}; the file is cut off or its header is wrong"
         )
     columns: dict[str, np.ndarray] = {}
     at = 0
-    for name in h.row.names or ():
-        kind = h.row[name]
-        if kind.shape == ():
-            column = table[:, at]
-            if name in ("rgb", "rgba") and kind.kind != "f":
-                column = np.nan_to_num(column).astype(np.int64).astype(np.uint32)
-            elif name in ("r", "g", "b") and kind == np.uint8:
-                column = np.clip(np.nan_to_num(column), 0, 255).astype(np.uint8)
-            elif name in ("rgb", "rgba"):
-                # written either as the float that shares the packed bits, or as the packed whole number itself
-                packed = np.nan_to_num(column)
-                whole = (packed == np.floor(packed)) & (packed >= 1)
-                bits = packed.astype(np.float32).view(np.uint32)
-                column = np.where(whole, packed.clip(0, 2**32 - 1).astype(np.uint64), bits).astype(np.uint32)
-            columns[name] = column
-            at += 1
-        else:
-            at += int(np.prod(kind.shape))
+    for name, width in widths.items():
+        if h.row[name].shape == ():
+            columns[name] = _typed(name, table[:, at], h.row[name])
+        at += width
     return columns
 
 
+def _typed(name: str, column: np.ndarray, kind: np.dtype) -> np.ndarray:
+    """Convert a text column of colours to the type that the field declares; others as they are."""
+    if name in ("r", "g", "b") and kind == np.uint8:
+        return np.clip(np.nan_to_num(column), 0, 255).astype(np.uint8)
+    if name not in ("rgb", "rgba"):
+        return column
+    if kind.kind != "f":
+        return np.nan_to_num(column).astype(np.int64).astype(np.uint32)
+    # either the float that shares its bits with the packed colour, or the packed integer itself
+    packed = np.nan_to_num(column)
+    whole = (packed == np.floor(packed)) & (packed >= 1)
+    bits = packed.astype(np.float32).view(np.uint32)
+    return np.where(whole, packed.clip(0, 2**32 - 1).astype(np.uint64), bits).astype(np.uint32)
+
+
 def _compressed(file: BinaryIO, h: PcdHeader, left: int) -> dict[str, np.ndarray]:
-    """LZF-compressed columns, one whole field after another."""
+    """Decompress LZF-compressed columns, stored field by field."""
     sizes = np.frombuffer(file.read(8), "<u4") if left >= 8 else np.zeros(2, np.uint32)
     packed, plain = int(sizes[0]), int(sizes[1])
     need = h.points * h.row.itemsize
     if left < 8 or packed > left - 8 or plain != need:
         raise DataError(
-            f"declares {packed:,} compressed bytes for {plain:,}, but {left - 8:,} are there and {need:,} are needed; "
+            f"declares {packed:,} compressed bytes for {plain:,}, but {left - 8:,} are present and {need:,} needed; "
             "the file is cut off or damaged"
         )
     body = lzf(file.read(packed), plain)
@@ -164,13 +181,13 @@ def _compressed(file: BinaryIO, h: PcdHeader, left: int) -> dict[str, np.ndarray
 
 
 def lzf(packed: bytes, size: int) -> bytes:
-    """Undo LZF compression (the format of LibLZF) to exactly ``size`` bytes.
+    """Decompress LZF data (the format of LibLZF) to exactly ``size`` bytes.
 
-    A control byte c < 32 is followed by c + 1 literal bytes; any other copies 2 + (c >> 5) bytes, or 9 more than the
-    next byte where c >> 5 is 7, from 1 + ((c & 31) << 8 | next byte) back.
+    A control byte c < 32 is followed by c + 1 literal bytes. Any other copies 2 + (c >> 5) bytes, or the next byte plus
+    9 if c >> 5 is 7, from 1 + ((c & 31) << 8 | next byte) bytes back.
 
     Raises:
-        DataError: what does not decompress to that size.
+        DataError: the data does not decompress to that size.
 
     >>> lzf(bytes([0, 97, 32, 0]), 4)
     b'aaaa'
@@ -202,12 +219,12 @@ def lzf(packed: bytes, size: int) -> bytes:
     except IndexError:
         pass
     if at != end or len(out) != size:
-        raise DataError("has compressed data that cannot be undone; the file is damaged")
+        raise DataError("has compressed data that cannot be decompressed; the file is damaged")
     return bytes(out)
 
 
 def _unpack(rgb: np.ndarray) -> dict[str, np.ndarray]:
-    """Colours packed as 0xAARRGGBB, in whole numbers or in the bits of a float32."""
+    """Unpack colours stored as 0xAARRGGBB, in integers or in the bits of a float32."""
     if rgb.dtype.kind == "f":
         rgb = rgb.astype("<f4").view("<u4")
     bits = rgb.astype(np.int64)
@@ -219,5 +236,5 @@ def _whole(entries: dict[str, list[str]], key: str, default: list[int]) -> list[
     if words is None:
         return default
     if not words or not all(w.isdecimal() and len(w) < 16 for w in words):
-        raise DataError(f"has a PCD header whose {key} line is not of whole numbers: {' '.join(words)[:40]!a}")
+        raise DataError(f"has a PCD header whose {key} line is not of integers: {' '.join(words)[:40]!a}")
     return [int(w) for w in words]

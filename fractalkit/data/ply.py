@@ -1,7 +1,7 @@
 """PLY files (Turk, 1994): ascii and binary of either byte order, lists, faces and triangle strips.
 
-A reader of our own, for a hostile or broken header must end in a sentence: every count is held against the file's size
-before anything is allocated.
+Every count in the header is checked against the size of the file before memory is allocated, so that a hostile or
+broken header ends in a clear error.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from fractalkit.data.columns import RawCloud, from_named
+from fractalkit.data.columns import RawCloud, check_count, from_named
 from fractalkit.errors import DataError
 
 _TYPES = {
@@ -27,13 +27,13 @@ _TYPES = {
 }  # fmt: skip
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 MAX_HEADER = 1 << 20
-FLAT = "fractalkit dimension 2"  # the comment by which a plane cloud, written with z = 0, is known again
+FLAT = "fractalkit dimension 2"  # comment that marks a planar cloud written with z = 0
 _FACE_LISTS = ("vertex_indices", "vertex_index")
 
 
 @dataclass
 class Property:
-    """One property; ``count`` is the type of a list's length, None for a scalar."""
+    """A property; ``count`` is the type of the list length, None for a scalar."""
 
     name: str
     type: str
@@ -42,22 +42,22 @@ class Property:
 
 @dataclass
 class Element:
-    """One element of the header: its name, how many rows, and their properties."""
+    """An element of the header: name, number of rows, and properties."""
 
     name: str
     rows: int
     properties: list[Property] = field(default_factory=list)
 
     def least(self, ascii: bool) -> int:
-        """The fewest bytes that a row can take."""
+        """Minimum size of a row in bytes."""
         if ascii:
             return 2 * len(self.properties)
         return sum(np.dtype(p.count or p.type).itemsize for p in self.properties)
 
 
 @dataclass
-class Header:
-    """A parsed header; ``size`` is the offset of the body."""
+class PlyHeader:
+    """A parsed header; ``size`` is the offset of the body in bytes."""
 
     format: str
     elements: list[Element]
@@ -65,53 +65,57 @@ class Header:
     size: int
 
 
-def read_header(file: BinaryIO) -> Header:
-    """Read a PLY header, up to and with the line ``end_header``.
+def read_header(file: BinaryIO) -> PlyHeader:
+    """Read a PLY header, including the line ``end_header``.
 
     Raises:
-        DataError: whatever is not a PLY header, with what was expected.
+        DataError: not a PLY header; the message says what was expected.
     """
     if file.readline(16).strip() != b"ply":
         raise DataError("is not a PLY file (its first line is not 'ply'); check what the file really is")
-    kind = ""
-    elements: list[Element] = []
-    comments: list[str] = []
+    header = PlyHeader("", [], [], 0)
     while True:
         line = file.readline(4096)
         if not line.endswith(b"\n") or file.tell() > MAX_HEADER:
             raise DataError("has a PLY header without an end_header line; the file is cut off or damaged")
         words = line.decode("latin-1").split()
-        match words:
-            case []:
-                continue
-            case ["end_header"]:
-                break
-            case ["comment" | "obj_info", *_]:
-                comments.append(line.decode("utf-8", "replace").strip().partition(" ")[2])
-            case ["format", name, *_] if name in _FORMATS:
-                kind = name
-            case ["element", name, rows] if rows.isdecimal():
-                elements.append(Element(name, int(rows)))
-            case ["property", "list", count, type_, name] if elements:
-                if not _type(count).startswith(("i", "u")):
-                    raise DataError(f"property {name}: the length of a list cannot be of type {count}")
-                elements[-1].properties.append(Property(name, _type(type_), _type(count)))
-            case ["property", type_, name] if elements:
-                elements[-1].properties.append(Property(name, _type(type_)))
-            case _:
-                shown = line[:60].decode("latin-1").strip()
-                raise DataError(f"has a PLY header line that cannot be understood: {shown!a}")
-    if not kind:
+        if words == ["end_header"]:
+            break
+        if words:
+            _header_line(words, line, header)
+    if not header.format:
         raise DataError("has a PLY header without a format line; write it again as ascii or binary_little_endian")
-    for element in elements:
+    for element in header.elements:
         names = [p.name for p in element.properties]
         if len(set(names)) < len(names):
             raise DataError(f"element {element.name}: the header gives two properties the same name")
-    return Header(kind, elements, comments, file.tell())
+    header.size = file.tell()
+    return header
+
+
+def _header_line(words: list[str], line: bytes, header: PlyHeader) -> None:
+    """Add one line of the header, given also as ``words``."""
+    elements = header.elements
+    match words:
+        case ["comment" | "obj_info", *_]:
+            header.comments.append(line.decode("utf-8", "replace").strip().partition(" ")[2])
+        case ["format", name, *_] if name in _FORMATS:
+            header.format = name
+        case ["element", name, rows] if rows.isdecimal():
+            elements.append(Element(name, int(rows)))
+        case ["property", "list", count, type_, name] if elements:
+            if not _type(count).startswith(("i", "u")):
+                raise DataError(f"property {name}: the length of a list cannot be of type {count}")
+            elements[-1].properties.append(Property(name, _type(type_), _type(count)))
+        case ["property", type_, name] if elements:
+            elements[-1].properties.append(Property(name, _type(type_)))
+        case _:
+            shown = line[:60].decode("latin-1").strip()
+            raise DataError(f"has an unknown PLY header line: {shown!a}")
 
 
 def read_ply(path: Path, *, max_points: int) -> RawCloud:
-    """Vertices, their colours and normals, and triangles where there are faces or strips.
+    """Read vertices, their colours and normals, and triangles if there are faces or strips.
 
     Raises:
         DataError: a broken header or body, no vertices, or more than ``max_points``; the caller adds the file's name.
@@ -119,15 +123,8 @@ def read_ply(path: Path, *, max_points: int) -> RawCloud:
     size = path.stat().st_size
     with path.open("rb") as file:
         header = read_header(file)
-        vertex = next((e for e in header.elements if e.name == "vertex"), None)
-        if vertex is None:
-            raise DataError("declares no vertex element, so it holds no points; export the cloud again")
-        if not vertex.rows:
-            raise DataError("holds no points (its header declares 0 vertices); export a cloud that has some")
-        if vertex.rows > max_points:
-            _fits(vertex, header.format == "ascii", size - header.size)
-            raise DataError(f"holds {vertex.rows:,} points, more than the {max_points:,} allowed; thin it out first")
-        wanted = [e for e in header.elements if e.name in ("vertex", "face", "tristrips")]
+        vertex = _vertex(header, size, max_points)
+        needed = [e for e in header.elements if e is vertex or e.name in _CONNECTIVITY]
         raw: RawCloud | None = None
         triangles: list[np.ndarray] = []
         reader = _Text(file, size) if header.format == "ascii" else _Binary(file, size, _FORMATS[header.format])
@@ -135,21 +132,39 @@ def read_ply(path: Path, *, max_points: int) -> RawCloud:
             scalars, lists = reader.element(element)
             if element is vertex:
                 raw = from_named(scalars, flat=FLAT in header.comments)
-            elif element in wanted and element.rows:
-                indices = next((lists[n] for n in _FACE_LISTS if n in lists), None)
-                if indices is not None:
-                    triangles.append((strips if element.name == "tristrips" else fan)(*indices))
-            if element is wanted[-1]:
+            elif element.rows:
+                triangles += _triangles(element, lists)
+            if element is needed[-1]:
                 break
     assert raw is not None
     raw.kind = f"PLY, {header.format.replace('_', ' ')}"
-    raw.comments = [c for c in header.comments if c.strip(".") and c != FLAT]  # the writer's own two left out
+    raw.comments = [c for c in header.comments if c.strip(".") and c != FLAT]  # without the two of CloudWriter
     raw.triangles = np.concatenate(triangles) if triangles else None
     return raw
 
 
+def _triangles(element: Element, lists: Lists) -> list[np.ndarray]:
+    """Triangles of faces or strips, if the element has such a list."""
+    if element.name not in _CONNECTIVITY:
+        return []
+    return [_CONNECTIVITY[element.name](*lists[n]) for n in _FACE_LISTS if n in lists][:1]
+
+
+def _vertex(header: PlyHeader, size: int, max_points: int) -> Element:
+    """Return the vertex element if its number of rows is possible and allowed."""
+    vertex = next((e for e in header.elements if e.name == "vertex"), None)
+    if vertex is None:
+        raise DataError("declares no vertex element, so it holds no points; export the cloud again")
+    if not vertex.rows:
+        raise DataError("holds no points (its header declares 0 vertices); export a cloud that has some")
+    if vertex.rows > max_points:
+        _fits(vertex, header.format == "ascii", size - header.size)
+        check_count(vertex.rows, max_points)
+    return vertex
+
+
 def fan(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Triangles [M, 3] of polygons, given as indices one after another and how many each polygon has.
+    """Triangulate polygons, given as concatenated indices and the length of each polygon: ``[M, 3]``.
 
     >>> fan(np.array([0, 1, 2, 3]), np.array([4])).tolist()
     [[0, 1, 2], [0, 2, 3]]
@@ -162,7 +177,7 @@ def fan(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def strips(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
-    """Triangles [M, 3] of triangle strips; -1 ends a strip inside a list. Their orientation is not kept."""
+    """Triangles ``[M, 3]`` of triangle strips; -1 ends a strip within a list. Orientation is not preserved."""
     apart = np.insert(values.astype(np.int64), np.cumsum(lengths), -1)
     if len(apart) < 3:
         return np.zeros((0, 3), np.int64)
@@ -172,7 +187,7 @@ def strips(values: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 def _type(name: str) -> str:
     if name not in _TYPES:
-        raise DataError(f"has a property of the unknown type {ascii(name)[:40]}; PLY knows float, double, uchar, int …")
+        raise DataError(f"has a property of unknown type {ascii(name)[:40]}; PLY has float, double, uchar, int …")
     return _TYPES[name]
 
 
@@ -185,12 +200,13 @@ def _fits(element: Element, ascii: bool, left: int) -> None:
         )
 
 
+_CONNECTIVITY = {"face": fan, "tristrips": strips}
 Columns = dict[str, np.ndarray]
 Lists = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 class _Binary:
-    """Elements of a binary body. Rows with lists are taken in runs of equal lengths, each one array."""
+    """Reader of a binary body. Rows with lists are read in runs of equal list lengths, one array per run."""
 
     def __init__(self, file: BinaryIO, size: int, order: str) -> None:
         self.file, self.size, self.order = file, size, order
@@ -204,8 +220,7 @@ class _Binary:
             table = np.frombuffer(self.file.read(element.rows * row.itemsize), row)
             return {name: table[name] for name in table.dtype.names or ()}, {}
         start = self.file.tell()
-        body = self.file.read()
-        tables, used = self.runs(element, body)
+        tables, used = self.runs(element, self.file.read())
         self.file.seek(start + used)
         columns: Columns = {}
         lists: Lists = {}
@@ -213,16 +228,15 @@ class _Binary:
             parts = [t[p.name] for t in tables]
             if p.count is None:
                 columns[p.name] = np.concatenate(parts) if parts else np.zeros(0)
+            elif not parts:
+                lists[p.name] = np.zeros(0, np.int64), np.zeros(0, np.int64)
             else:
                 counts = [np.full(len(x), x.shape[1], np.int64) for x in parts]
-                lists[p.name] = (
-                    np.concatenate([x.reshape(-1) for x in parts]) if parts else np.zeros(0, np.int64),
-                    np.concatenate(counts) if counts else np.zeros(0, np.int64),
-                )
+                lists[p.name] = np.concatenate([x.reshape(-1) for x in parts]), np.concatenate(counts)
         return columns, lists
 
     def runs(self, element: Element, body: bytes) -> tuple[list[np.ndarray], int]:
-        """Tables of rows of one layout each, and the bytes they take."""
+        """Return tables of rows with equal layout, and their total size in bytes."""
         tables: list[np.ndarray] = []
         at, done, window = 0, 0, 1
         while done < element.rows:
@@ -242,7 +256,7 @@ class _Binary:
         return tables, at
 
     def layout(self, element: Element, body: bytes, at: int, done: int) -> tuple[np.dtype, dict[str, int]]:
-        """The layout of the row that begins at ``at``, and the lengths of its lists."""
+        """Return the layout of the row that begins at ``at``, and the lengths of its lists."""
         fields: list[tuple] = []
         lengths: dict[str, int] = {}
         for p in element.properties:
@@ -263,7 +277,7 @@ class _Binary:
 
 
 class _Text:
-    """Elements of an ascii body, one row a line."""
+    """Reader of an ascii body, one row per line."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self.left = size - file.tell()
@@ -280,57 +294,68 @@ class _Text:
             if len(table) < element.rows:
                 raise _short(element, len(table))
             return dict(zip(names, map(_typed, table.T, element.properties), strict=True)), {}
-        scalars: dict[str, list[float]] = {p.name: [] for p in element.properties if p.count is None}
-        lists: dict[str, list[float]] = {p.name: [] for p in element.properties if p.count is not None}
-        lengths: dict[str, list[int]] = {name: [] for name in lists}
+        return self.with_lists(element, rows)
+
+    def with_lists(self, element: Element, rows: Iterator[str]) -> tuple[Columns, Lists]:
+        """Read rows of scalars and lists."""
+        values: dict[str, list[float]] = {p.name: [] for p in element.properties}
+        lengths: dict[str, list[int]] = {p.name: [] for p in element.properties if p.count is not None}
         done = 0
         for done, line in enumerate(rows, 1):
             words = line.split()
             try:
-                at = 0
-                for p in element.properties:
-                    if p.count is None:
-                        scalars[p.name].append(float(words[at]))
-                        at += 1
-                    else:
-                        n = int(words[at])
-                        if n < 0 or at + 1 + n > len(words):
-                            raise IndexError
-                        lists[p.name] += map(float, words[at + 1 : at + 1 + n])
-                        lengths[p.name].append(n)
-                        at += 1 + n
+                _text_row(element, words, values, lengths)
             except IndexError:
                 raise DataError(
                     f"{element.name} row {done} has {len(words)} values, fewer than the header's properties need; "
                     "the header or the row is wrong"
                 ) from None
             except ValueError:
-                raise DataError(f"{element.name} row {done} is not of numbers: {line.strip()[:40]!a}") from None
+                raise DataError(f"{element.name} row {done} is not numeric: {line.strip()[:40]!a}") from None
         if done < element.rows:
             raise _short(element, done)
-        columns = {p.name: _typed(np.array(scalars[p.name]), p) for p in element.properties if p.count is None}
-        return columns, {n: (_whole(lists[n], element), np.array(lengths[n], np.int64)) for n in lists}
+        columns = {p.name: _typed(np.array(values[p.name]), p) for p in element.properties if p.count is None}
+        return columns, {n: (_whole(values[n], element), np.array(k, np.int64)) for n, k in lengths.items()}
+
+
+def _text_row(
+    element: Element, words: list[str], values: dict[str, list[float]], lengths: dict[str, list[int]]
+) -> None:
+    """Append one row to the values of each property and to the lengths of each list."""
+    at = 0
+    for p in element.properties:
+        n = 1
+        if p.count is not None:
+            n = int(words[at])
+            at += 1
+            if n < 0:
+                raise IndexError
+            lengths[p.name].append(n)
+        if at + n > len(words):
+            raise IndexError
+        values[p.name] += map(float, words[at : at + n])
+        at += n
 
 
 def text_table(rows: Iterator[str], what: str, **options) -> np.ndarray:  # type: ignore[no-untyped-def]
-    """Numbers [N, C] from lines of text; a DataError names the row that is wrong."""
+    """Parse lines of text as numbers ``[N, C]``; a DataError names the row that is wrong."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that there were no rows, which the caller says better
+            warnings.simplefilter("ignore")  # "no data", which the caller reports
             return np.loadtxt(rows, ndmin=2, comments=None, **options)
     except (ValueError, IndexError) as error:
         raise DataError(f"{what}: {_plain(str(error))}") from None
 
 
 def _plain(message: str) -> str:
-    """NumPy's complaint in one printable line, its rows counted from 1."""
+    """NumPy's error message in one printable line, with rows counted from 1."""
     first = message.split(";")[0].removesuffix(".")
     first = re.sub(r"at row (\d+), column", lambda m: f"at row {int(m[1]) + 1}, column", first)
-    return first.encode("ascii", "backslashreplace").decode()[:160] + "; the file is damaged or of another kind"
+    return first.encode("ascii", "backslashreplace").decode()[:160] + "; the file is damaged or in another format"
 
 
 def _typed(column: np.ndarray, p: Property) -> np.ndarray:
-    """Give text columns the type that the header declares, which tells colours of 0..255 from those of 0..1."""
+    """Convert a text column to its declared type, which distinguishes colours in 0..255 from 0..1."""
     if p.type[0] in "iu":
         info = np.iinfo(p.type)
         return np.clip(np.nan_to_num(column), info.min, info.max).astype(p.type)

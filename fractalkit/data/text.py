@@ -1,4 +1,4 @@
-"""Clouds as plain text: xyz, xyzn, xyzrgb, pts, txt and csv, with or without a line of names."""
+"""Clouds as plain text: xyz, xyzn, xyzrgb, pts, txt and csv, with or without a line of column names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
-from fractalkit.data.columns import RawCloud, from_columns, from_named
+import numpy as np
+
+from fractalkit.data.columns import RawCloud, check_count, from_columns, from_named
 from fractalkit.data.ply import FLAT, text_table
 from fractalkit.errors import DataError
 
@@ -16,10 +18,11 @@ MAX_LINE = 1 << 16
 
 
 def read_text(path: Path, *, max_points: int) -> RawCloud:
-    """One point a line; commas, semicolons, tabs or blanks between numbers; lines of # or // are comments.
+    """Read one point per line; numbers are separated by commas, semicolons, tabs or blanks.
 
-    A line of names decides what the columns are, else :func:`~fractalkit.data.columns.from_columns` does. A first line
-    of one whole number, as .pts has it, is the number of points and is held against what follows.
+    Lines that start with # or // are comments. A line of names decides what the columns are, otherwise
+    :func:`~fractalkit.data.columns.from_columns` does. A first line of one integer, as in .pts, is the number of points
+    and is checked.
 
     Raises:
         DataError: no numbers, rows of different lengths, or more than ``max_points``; the caller adds the file's name.
@@ -28,59 +31,68 @@ def read_text(path: Path, *, max_points: int) -> RawCloud:
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         comments: list[str] = []
         lines = _lines(file, comments)
-        names: list[str] = []
+        first = _next(lines, "holds no points")
         declared: int | None = None
-        first = next(lines, None)
-        if first is not None and kind in ("pts", "xyz", "txt") and re.fullmatch(r"\d{1,15}", first.strip()):
+        if kind in ("pts", "xyz", "txt") and re.fullmatch(r"\d{1,15}", first.strip()):
             declared = int(first)
-            first = next(lines, None)
-        if first is None:
-            raise DataError("holds no points; export a cloud that has some")
+            first = _next(lines, "holds no points")
         separator = next((s for s in (",", ";", "\t") if s in first), None)
-        if not _numeric(first, separator):
-            names = [w.strip().strip('"').lower() for w in (first.split(separator) if separator else first.split())]
-            if "x" not in names or "y" not in names:
-                raise DataError(
-                    f"begins with {first.strip()[:40]!a}, neither numbers nor names of columns with x and y; "
-                    "give one point a line, as in '0.1 0.2 0.3'"
-                )
-            first = next(lines, None)
-            if first is None:
-                raise DataError("holds no points after its line of names; export a cloud that has some")
+        names = _names(first, separator)
+        if names:
+            first = _next(lines, "holds no points after its line of names")
         rows = itertools.islice(itertools.chain([first], lines), max_points + 1)
         table = text_table(rows, "rows", delimiter=separator)
-    if len(table) > max_points:
-        raise DataError(f"holds more than the {max_points:,} points allowed; thin it out first")
+    check_count(len(table), max_points)
     if declared is not None and declared != len(table):
         raise DataError(f"declares {declared:,} points on its first line but holds {len(table):,}; the file is cut off")
-    flat = any(FLAT in c for c in comments)
-    if names:
-        if len(names) != table.shape[1]:
-            raise DataError(f"names {len(names)} columns but has {table.shape[1]}; correct its first line")
-        raw = from_named(dict(zip(names, table.T, strict=True)), flat=flat)
-    else:
-        raw = from_columns(table, kind=kind)
-        raw.points = raw.points[:, :2] if flat else raw.points
+    raw = _raw(table, names, kind, flat=any(FLAT in c for c in comments))
     raw.kind = "text"
     raw.comments = [c for line in comments[:100] if (c := line.lstrip("#/").strip()) and c != FLAT]
     return raw
 
 
+def _next(lines: Iterator[str], otherwise: str) -> str:
+    line = next(lines, None)
+    if line is None:
+        raise DataError(f"{otherwise}; export a cloud that has some")
+    return line
+
+
+def _raw(table: np.ndarray, names: list[str], kind: str, *, flat: bool) -> RawCloud:
+    """Interpret the columns by their names, or by their number if there are none."""
+    if not names:
+        raw = from_columns(table, kind=kind)
+        raw.points = raw.points[:, :2] if flat else raw.points
+        return raw
+    if len(names) != table.shape[1]:
+        raise DataError(f"names {len(names)} columns but has {table.shape[1]}; correct its first line")
+    return from_named(dict(zip(names, table.T, strict=True)), flat=flat)
+
+
 def _lines(file: TextIO, comments: list[str]) -> Iterator[str]:
+    """Yield lines of data and collect comments."""
     while line := file.readline(MAX_LINE):
         if len(line) == MAX_LINE:
-            raise DataError("has a line of more than 65,536 characters; it is no text of points")
+            raise DataError("has a line of more than 65,536 characters; it is not a text of points")
         if "\0" in line:
-            raise DataError("is not a text; check what the file really is")
+            raise DataError("is not a text file; check what it really is")
         if line.startswith(("#", "//")):
             comments.append(line)
         elif not line.isspace():
             yield line
 
 
-def _numeric(line: str, separator: str | None) -> bool:
+def _names(line: str, separator: str | None) -> list[str]:
+    """Column names in lower case, or an empty list for a line of numbers."""
+    words = line.split(separator)
     try:
-        [float(w) for w in (line.split(separator) if separator else line.split())]
+        [float(w) for w in words]
     except ValueError:
-        return False
-    return True
+        names = [w.strip().strip('"').lower() for w in words]
+        if "x" not in names or "y" not in names:
+            raise DataError(
+                f"begins with {line.strip()[:40]!a}, neither numbers nor column names with x and y; "
+                "give one point per line, as in '0.1 0.2 0.3'"
+            ) from None
+        return names
+    return []

@@ -1,4 +1,4 @@
-"""Writing clouds, whole or piece by piece in bounded memory, never half-written under their final name."""
+"""Writing clouds, at once or piece by piece in bounded memory; files appear under their final name when complete."""
 
 from __future__ import annotations
 
@@ -15,41 +15,42 @@ from fractalkit.files import atomic_path, check_writable
 
 SUFFIXES = (".ply", ".pcd", ".xyz", ".xyzrgb", ".pts", ".txt", ".csv", ".npy")
 _TEXT_ROWS = 1 << 16
+_RGB = ("red", "green", "blue")
 
 
 def check_suffix(path: str | Path) -> str:
-    """The suffix of a cloud that can be written, in lower case, or a UsageError."""
+    """Return the suffix in lower case; a UsageError if no cloud can be written with it."""
     suffix = Path(path).suffix.lower()
     if suffix not in SUFFIXES:
-        raise UsageError(f"{path}: clouds are written as {', '.join(s[1:] for s in SUFFIXES)}; choose such a suffix")
+        raise UsageError(f"{path}: cannot write a cloud with this suffix; use {', '.join(s[1:] for s in SUFFIXES)}")
     return suffix
 
 
 def needs_double(low: np.ndarray, high: np.ndarray) -> bool:
-    """Whether a cloud with these corners is so far from the origin that float32 would round its shape away."""
+    """Whether a cloud with this bounding box is so far from the origin that float32 would lose its shape."""
     extent = float(np.linalg.norm(high - low))
     return float(np.linalg.norm((low + high) / 2)) > 1000 * extent > 0
 
 
 class CloudWriter:
-    """Write a cloud piece by piece; on leaving the ``with`` block without an error the file gets its name.
+    """Write a cloud piece by piece; the file appears when the ``with`` block ends without an error.
 
     ply: binary little endian, x y z float32 (float64 with ``double``) and red green blue uchar. pcd: binary. xyz,
     xyzrgb, pts, txt, csv: text with 9 (17) digits. npy: ``[N, D]``, or ``[N, D + 3]`` with colours in 0..1.
 
-    Clouds of the plane get z = 0 in ply, pcd, xyz and pts, for other programs need three coordinates; a comment lets
-    :func:`~fractalkit.data.clouds.load_cloud` know them again (pts has none).
+    Planar clouds get z = 0 in ply, pcd, xyz and pts, because other programs need three coordinates; a comment tells
+    :func:`~fractalkit.data.clouds.load_cloud` to drop it (pts has no comments).
 
     Args:
-        path: the suffix decides the kind.
+        path: the suffix decides the format.
         dim: 2 or 3.
         colours: whether pieces come with colours.
         double: float64 coordinates.
-        comment: kept in the header of ply, pcd, xyz, xyzrgb and txt.
+        comment: text for the header of ply, pcd, xyz, xyzrgb and txt.
 
     Raises:
         UsageError: an unknown suffix, or .xyzrgb without colours.
-        DataError: a folder that cannot be written to, or pieces of another shape.
+        DataError: a folder that is not writable, or pieces of a wrong shape.
 
     >>> import tempfile
     >>> with CloudWriter(Path(tempfile.mkdtemp()) / "a.ply", dim=3) as out:
@@ -86,7 +87,7 @@ class CloudWriter:
     ) -> None:
         try:
             if kind is None:
-                # the number of points is known only now; headers have the same length whatever it is
+                # write the number of points, known only now; it does not change the length of the header
                 self._file.seek(0)
                 self._file.write(self._header())
                 self._file.flush()
@@ -127,14 +128,14 @@ class CloudWriter:
     def _table(self, x: np.ndarray, rgb: np.ndarray | None) -> np.ndarray:
         fields: list[tuple] = [(a, self._float) for a in "xyz"]
         if rgb is not None:
-            fields += [(c, "u1") for c in ("red", "green", "blue")] if self.suffix == ".ply" else [("rgb", "<u4")]
+            fields += [(c, "u1") for c in _RGB] if self.suffix == ".ply" else [("rgb", "<u4")]
         table = np.zeros(len(x), np.dtype(fields))
         for i, axis in enumerate("xyz"[: self.dim]):
             table[axis] = x[:, i]
         if rgb is not None:
             levels = byte_colours(rgb)
             if self.suffix == ".ply":
-                for i, name in enumerate(("red", "green", "blue")):
+                for i, name in enumerate(_RGB):
                     table[name] = levels[:, i]
             else:
                 table["rgb"] = levels.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
@@ -158,44 +159,52 @@ class CloudWriter:
         return ((line * len(values)) % tuple(values.ravel().tolist())).encode()
 
     def _header(self) -> bytes:
-        count = f"{self.count:<20d}"
         comments = [c.encode("ascii", "replace").decode()[:4000] for c in self.comments]
-        if self.suffix == ".ply":
-            kind = "double" if self.double else "float"
-            # the count must stand alone, so a comment takes up the difference in length
-            pad = "." * (20 - len(str(self.count)))
-            lines = ["ply", "format binary_little_endian 1.0", *(f"comment {c}" for c in comments), f"comment {pad}"]
-            lines += [f"element vertex {self.count}", *(f"property {kind} {a}" for a in "xyz")]
-            lines += [f"property uchar {c}" for c in ("red", "green", "blue")] if self.colours else []
-            return ("\n".join([*lines, "end_header"]) + "\n").encode("ascii")
-        if self.suffix == ".pcd":
-            n, size = 3 + self.colours, "8" if self.double else "4"
-            lines = ["# .PCD v0.7 - Point Cloud Data file format", *(f"# {c}" for c in comments), "VERSION 0.7"]
-            lines += ["FIELDS x y z" + " rgb" * self.colours, f"SIZE {size} {size} {size}" + " 4" * self.colours]
-            lines += ["TYPE F F F" + " U" * self.colours, "COUNT" + " 1" * n, f"WIDTH {count}", "HEIGHT 1"]
-            lines += ["VIEWPOINT 0 0 0 1 0 0 0", f"POINTS {count}", "DATA binary"]
-            return ("\n".join(lines) + "\n").encode("ascii")
-        if self.suffix == ".npy":
-            width = self.dim + 3 * self.colours
-            text = f"{{'descr': '{self._float}', 'fortran_order': False, 'shape': ({self.count}, {width}), }}"
-            return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + f"{text:<117}\n".encode("ascii")
-        if self.suffix == ".pts":
-            return f"{count}\n".encode("ascii")
-        if self.suffix == ".csv":
-            names = [*"xyz"[: self.dim], *(("red", "green", "blue") if self.colours else ())]
-            return (",".join(names) + "\n").encode("ascii")
-        return "".join(f"# {c}\n" for c in comments).encode("ascii")
+        match self.suffix:
+            case ".ply":
+                text = self._ply_header(comments)
+            case ".pcd":
+                text = self._pcd_header(comments)
+            case ".npy":
+                width = self.dim + 3 * self.colours
+                text = f"{{'descr': '{self._float}', 'fortran_order': False, 'shape': ({self.count}, {width}), }}"
+                return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + f"{text:<117}\n".encode("ascii")
+            case ".pts":
+                text = f"{self.count:<20d}\n"
+            case ".csv":
+                text = ",".join([*"xyz"[: self.dim], *(_RGB if self.colours else ())]) + "\n"
+            case _:
+                text = "".join(f"# {c}\n" for c in comments)
+        return text.encode("ascii")
+
+    def _ply_header(self, comments: list[str]) -> str:
+        kind = "double" if self.double else "float"
+        # the count must stand alone, so a comment pads the header to a constant length
+        pad = "." * (20 - len(str(self.count)))
+        lines = ["ply", "format binary_little_endian 1.0", *(f"comment {c}" for c in comments), f"comment {pad}"]
+        lines += [f"element vertex {self.count}", *(f"property {kind} {a}" for a in "xyz")]
+        lines += [f"property uchar {c}" for c in _RGB] if self.colours else []
+        return "\n".join([*lines, "end_header"]) + "\n"
+
+    def _pcd_header(self, comments: list[str]) -> str:
+        count = f"{self.count:<20d}"
+        n, size = 3 + self.colours, "8" if self.double else "4"
+        lines = ["# .PCD v0.7 - Point Cloud Data file format", *(f"# {c}" for c in comments), "VERSION 0.7"]
+        lines += ["FIELDS x y z" + " rgb" * self.colours, f"SIZE {size} {size} {size}" + " 4" * self.colours]
+        lines += ["TYPE F F F" + " U" * self.colours, "COUNT" + " 1" * n, f"WIDTH {count}", "HEIGHT 1"]
+        lines += ["VIEWPOINT 0 0 0 1 0 0 0", f"POINTS {count}", "DATA binary"]
+        return "\n".join(lines) + "\n"
 
 
 def byte_colours(rgb: np.ndarray) -> np.ndarray:
-    """RGB in 0..1 to uint8, rounded."""
+    """Convert RGB in 0..1 to uint8, rounded."""
     return np.rint(np.clip(np.nan_to_num(rgb.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
 
 
 def save_cloud(path: str | Path, points: Any, colours: Any = None, comment: str | None = None) -> None:
-    """Write a cloud in one go; float64 where float32 would lose its shape (see :func:`needs_double`).
+    """Write a cloud at once, in float64 if float32 would lose its shape (see :func:`needs_double`).
 
-    Args, Raises: as :class:`CloudWriter`; points ``[N, D]`` and colours ``[N, 3]`` in 0..1 are arrays or CPU tensors.
+    Points ``[N, D]`` and colours ``[N, 3]`` in 0..1 are arrays or CPU tensors. Errors as for :class:`CloudWriter`.
     """
     x = np.asarray(points)
     if x.ndim != 2 or x.shape[1] not in (2, 3):

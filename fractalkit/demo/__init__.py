@@ -1,1 +1,1 @@
-"""A page in the browser to play with: ``fractalkit demo``. What it does is in work, how it looks in page."""
+"""The interactive demo, ``fractalkit demo``: ``work`` computes, ``page`` lays out the page."""

@@ -1,4 +1,4 @@
-"""The page: five tabs of Gradio over what work does."""
+"""The page: five Gradio tabs over the functions of :mod:`fractalkit.demo.work`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import gradio as gr
 
 from fractalkit.demo import work
 from fractalkit.demo.shelf import Shelf
-from fractalkit.errors import FractalKitError
+from fractalkit.errors import FractalKitError, first_line
 
 UPLOAD = "32mb"
-WAITING = 24  # of those who wait; more are told to come back
+WAITING = 24  # length of the queue; further requests are refused
 PRESETS = ("sierpinski-tetrahedron", "barnsley-fern", "heighway-dragon", "fern-3d", "tree-3d", "nautilus")
-ZOOM = 3.0  # times nearer, a click
+ZOOM = 3.0  # magnification per click
 
-# heavy work is done one piece at a time, looking closer another: a fit of half a minute does not stop a zoom
+# heavy work and zooming have separate queues, so that a fit of half a minute does not block a zoom
 WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "work"}
 LOOK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "look", "show_progress": "minimal"}
 
-# browsers offer WebGPU on machines where it then fails and the view in space stays black; WebGL is enough for points
+# on some machines browsers offer WebGPU, which then fails and leaves the 3D view black; WebGL suffices for points
 HEAD = "<script>delete Navigator.prototype.gpu;</script>"
 
 CSS = """
@@ -37,7 +37,7 @@ footer { display: none !important; }
 
 
 def theme() -> Any:
-    """Fonts of the reader's own machine: the page asks nothing of the network."""
+    """A theme with system fonts, so that the page needs no network."""
     fonts = ("ui-sans-serif", "system-ui", "sans-serif")
     return gr.themes.Base(
         primary_hue="teal", secondary_hue="teal", neutral_hue="slate", font=fonts,
@@ -47,7 +47,7 @@ def theme() -> Any:
 
 @contextmanager
 def told(*paths: str | None) -> Iterator[None]:
-    """Errors as one sentence on the page, with the names that people gave their files in place of where they lie."""
+    """Report errors as one sentence on the page, with file names instead of the paths of uploads."""
     try:
         yield
     except Exception as error:
@@ -56,30 +56,30 @@ def told(*paths: str | None) -> Iterator[None]:
         if isinstance(error, FractalKitError):
             sentence = str(error)
         elif isinstance(error, MemoryError):
-            sentence = "there is not enough memory for that; take a smaller picture"
+            sentence = "not enough memory; use a smaller picture"
         else:
-            sentence = f"unexpected {type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
+            sentence = f"unexpected {type(error).__name__}: {first_line(error)}"
         for path in paths:
             if path:
                 sentence = sentence.replace(path, Path(path).name)
-        raise gr.Error(sentence, duration=None, title="That did not work", print_exception=False) from None
+        raise gr.Error(sentence, duration=None, title="Error", print_exception=False) from None
 
 
 def saying(progress: gr.Progress) -> Callable[[str, float], None]:
-    """A bar that a job moves."""
+    """Return a progress callback that moves the bar of the page."""
     return lambda word, share: progress(min(max(share, 0.0), 1.0), desc=word)
 
 
 def photograph(name: str) -> Any:
-    """An upload as it is: what reads it says what is wrong with it, and stops at what is too large."""
+    """Input for a photograph, passed on as a path: the reader of the package checks format and size."""
     image = gr.Image(_photo(), sources=["upload", "clipboard"], label="Photograph", elem_id=name)
-    # Gradio would decode it first, whatever its size; a subclass would have Gradio write files into the package
+    # Gradio would decode it first, whatever its size; for a subclass, Gradio would write files into the package
     setattr(image, "preprocess", lambda payload: None if payload is None else payload.path)  # noqa: B010
     return image
 
 
 class LookedAt:
-    """Pictures that one looks into: a click goes nearer, buttons go back."""
+    """Pictures to zoom into with a click, and buttons to zoom out."""
 
     def __init__(self, name: str, labels: tuple[str, ...]) -> None:
         self.state = gr.State(None, time_to_live=3600)
@@ -87,14 +87,14 @@ class LookedAt:
             self.images = [
                 gr.Image(
                     label=label, format="png", interactive=False, elem_id=f"{name}-{k}", elem_classes="looked",
-                    alt_text=f"{label}; a click goes nearer", buttons=["download", "fullscreen"],
+                    alt_text=f"{label}; click to zoom in", buttons=["download", "fullscreen"],
                 )
                 for k, label in enumerate(labels)
             ]  # fmt: skip
         with gr.Row():
-            self.out = gr.Button("Farther", size="sm", elem_id=f"{name}-out")
-            self.whole = gr.Button("The whole", size="sm", elem_id=f"{name}-whole")
-        self.where = gr.Markdown("Click into the picture to go nearer.", elem_id=f"{name}-where")
+            self.out = gr.Button("Zoom out", size="sm", elem_id=f"{name}-out")
+            self.whole = gr.Button("Whole picture", size="sm", elem_id=f"{name}-whole")
+        self.where = gr.Markdown("Click into the picture to zoom in.", elem_id=f"{name}-where")
         self.outputs = [self.state, self.where, *self.images]
         for image in self.images:
             image.select(self._nearer, self.state, self.outputs, show_progress_on=self.images, **LOOK)
@@ -102,13 +102,13 @@ class LookedAt:
         self.whole.click(self._all, self.state, self.outputs, show_progress_on=self.images, **LOOK)
 
     def show(self, look: work.Look) -> list[Any]:
-        """Values for ``outputs``."""
+        """Values of ``outputs``."""
         m = look.magnification
         side = work.SIDE * m
-        text = f"Magnified {m:,.3g} times: the whole would be {side:,.0f} pixels wide. Click to go nearer."
+        text = f"Magnified {m:,.3g} times: the whole picture would be {side:,.0f} pixels wide. Click to zoom in."
         if m >= look.deepest * 0.999:
-            text = f"Magnified {m:,.3g} times, as far as it goes here."
-        return [look, text if m > 1.001 else "Click into the picture to go nearer.", *look.pictures()]
+            text = f"Magnified {m:,.3g} times, the maximum."
+        return [look, text if m > 1.001 else "Click into the picture to zoom in.", *look.pictures()]
 
     def _nearer(self, look: work.Look | None, event: gr.SelectData) -> list[Any]:
         def near(look: work.Look) -> work.Look:
@@ -124,7 +124,7 @@ class LookedAt:
         return self._to(look, lambda look: work.Look.at(*look.things, deepest=look.deepest))
 
     def _to(self, look: work.Look | None, other: Callable[[work.Look], work.Look]) -> list[Any]:
-        """Values for ``outputs`` of another look; nothing changes where there is none yet."""
+        """Values of ``outputs`` for another view; no changes if there is no picture yet."""
         if look is None:
             return [gr.skip()] * len(self.outputs)
         with told():
@@ -132,11 +132,11 @@ class LookedAt:
 
 
 def build(shelf: Shelf) -> gr.Blocks:
-    """The whole page; files to download lie on the shelf."""
+    """Build the page; files to download are kept on the shelf."""
     with gr.Blocks(title="FractalKit", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
         gr.Markdown(
-            "# FractalKit\nData as the fixed point of a map that shrinks space. All of it is made on this machine, and "
-            "nothing leaves it.",
+            "# FractalKit\nData as the fixed point of a contractive map. Everything runs on this machine, and no data "
+            "leaves it.",
             elem_id="head",
         )
         with gr.Tab("Sample", id="sample"):
@@ -154,7 +154,7 @@ def build(shelf: Shelf) -> gr.Blocks:
 
 
 def _photo() -> str:
-    """A picture to begin with, which matplotlib brings along."""
+    """Path of an example picture, from matplotlib."""
     from matplotlib import cbook
 
     return str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
@@ -162,21 +162,21 @@ def _photo() -> str:
 
 def _sample() -> None:
     gr.Markdown(
-        "A network that learned handwritten digits of 28 x 28 pixels draws them as fixed points, which have every "
-        "resolution. Choose one, and look into it."
+        "A network trained on handwritten digits of 28 x 28 pixels draws new ones as fixed points, at any resolution. "
+        "Choose one and zoom in."
     )
     with gr.Row():
         with gr.Column(scale=2):
             with gr.Row():
                 seed = gr.Number(0, label="First seed", precision=0, minimum=0, maximum=2**40, elem_id="sample-seed")
                 temperature = gr.Slider(0, 1.2, 1.0, step=0.05, label="Temperature")
-            button = gr.Button("Draw sixteen", variant="primary", elem_id="sample-go")
+            button = gr.Button("Draw 16 samples", variant="primary", elem_id="sample-go")
             sheet = gr.Gallery(
                 label="Samples", columns=4, height=470, allow_preview=False, format="png", elem_id="sample-sheet",
                 object_fit="contain", interactive=False, buttons=[],
             )  # fmt: skip
         with gr.Column(scale=3):
-            looked = LookedAt("sample", ("The digit",))
+            looked = LookedAt("sample", ("Selected digit",))
 
     def many(seed: int, temperature: float, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         with told():
@@ -192,22 +192,20 @@ def _sample() -> None:
 
 
 def _fractalize(shelf: Shelf) -> None:
-    gr.Markdown("Every tile shows the whole picture, and each of its tiles does so again, at every depth.")
+    gr.Markdown("Every tile shows the whole picture, whose tiles show it again, at every depth.")
     with gr.Row():
         with gr.Column(scale=2):
             source = photograph("fractalize-in")
-            tiles = gr.Slider(4, 128, 48, step=1, label="Tiles along a side", elem_id="fractalize-tiles")
-            texture = gr.Slider(0, 0.9, 0.5, step=0.05, label="Texture: more of the tiles")
-            blend = gr.Slider(0, 1, 0.5, step=0.05, label="Blend: tiles follow the picture's shades")
-            button = gr.Button("Make it of itself", variant="primary", elem_id="fractalize-go")
+            tiles = gr.Slider(4, 128, 48, step=1, label="Tiles per side", elem_id="fractalize-tiles")
+            texture = gr.Slider(0, 0.9, 0.5, step=0.05, label="Texture: contrast of the tiles")
+            blend = gr.Slider(0, 1, 0.5, step=0.05, label="Blend: how closely tiles follow the shades of the picture")
+            button = gr.Button("Fractalize", variant="primary", elem_id="fractalize-go")
         with gr.Column(scale=3):
-            looked = LookedAt("fractalize", ("Made of itself",))
+            looked = LookedAt("fractalize", ("Fractalized photograph",))
             with gr.Row():
-                side = gr.Number(
-                    2048, label="Pixels of the longer side", precision=0, minimum=16, maximum=work.MAX_SIDE
-                )
-                save = gr.Button("Save the whole as PNG", elem_id="fractalize-save")
-            file = gr.File(label="The whole", interactive=False, visible=False, elem_id="fractalize-file")
+                side = gr.Number(2048, label="Longer side in pixels", precision=0, minimum=16, maximum=work.MAX_SIDE)
+                save = gr.Button("Save the whole picture as PNG", elem_id="fractalize-save")
+            file = gr.File(label="Whole picture", interactive=False, visible=False, elem_id="fractalize-file")
 
     def make(path: str | None, tiles: float, texture: float, blend: float) -> list[Any]:
         with told(path):
@@ -216,7 +214,7 @@ def _fractalize(shelf: Shelf) -> None:
     def keep(look: work.Look | None, side: float) -> Any:
         with told():
             if look is None:
-                raise FractalKitError("make it first")
+                raise FractalKitError("fractalize a photograph first")
             return gr.File(str(work.save_whole(look, int(side or 0), shelf.folder())), visible=True)
 
     button.click(make, [source, tiles, texture, blend], looked.outputs, show_progress_on=looked.images, **WORK)
@@ -225,8 +223,8 @@ def _fractalize(shelf: Shelf) -> None:
 
 def _cloud(shelf: Shelf) -> None:
     gr.Markdown(
-        "A point cloud or a mesh in, the maps out whose attractor lies where it lies. A scan becomes a fractal made of "
-        "small copies of itself. Without a file, it gets 20,000 points of a known fractal and is not told which."
+        "Fit an iterated function system to a point cloud or a mesh: its attractor, made of small copies of itself, "
+        "approximates the input. Without a file, the input is 20,000 points of a known fractal."
     )
     with gr.Row():
         with gr.Column(scale=2):
@@ -236,18 +234,21 @@ def _cloud(shelf: Shelf) -> None:
                     ".ply", ".pcd", ".xyz", ".pts", ".txt", ".csv", ".npy", ".npz", ".obj", ".off", ".stl", ".glb"
                 ],
             )  # fmt: skip
-            example = gr.Dropdown(list(PRESETS), value=PRESETS[0], label="Or points of", elem_id="cloud-example")
+            example = gr.Dropdown(
+                list(PRESETS), value=PRESETS[0], label="Or points of a preset", elem_id="cloud-example"
+            )
             maps = gr.Slider(1, work.MAX_MAPS, 4, step=1, label="Maps", elem_id="cloud-maps")
             effort = gr.Slider(
-                0, work.MAX_EFFORT, 1, step=1, label="Effort: one more doubles the time", elem_id="cloud-effort"
+                0, work.MAX_EFFORT, 1, step=1, label="Effort: each step doubles the time", elem_id="cloud-effort"
             )
             with gr.Row():
                 up = gr.Dropdown(["auto", "x", "y", "z"], value="auto", label="Up")
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**40)
-            button = gr.Button("Find its maps", variant="primary", elem_id="cloud-go")
+            button = gr.Button("Fit", variant="primary", elem_id="cloud-go")
             table = gr.Dataframe(
-                headers=["figure", "value"], interactive=False, label="How near", elem_id="cloud-table", wrap=True
-            )
+                headers=["measure", "value"], interactive=False, label="Quality of the fit", elem_id="cloud-table",
+                wrap=True,
+            )  # fmt: skip
         with gr.Column(scale=3):
             picture = gr.Image(
                 label="Input, attractor, its pieces", format="png", interactive=False, elem_id="cloud-picture",
@@ -255,7 +256,7 @@ def _cloud(shelf: Shelf) -> None:
                 buttons=["download", "fullscreen"],
             )  # fmt: skip
             space = gr.Model3D(
-                label="The attractor in space: drag to turn, wheel to come nearer", height=460, elem_id="cloud-space",
+                label="Attractor in 3D: drag to rotate, scroll to zoom", height=460, elem_id="cloud-space",
                 clear_color=(0.055, 0.06, 0.075, 1.0), interactive=False, display_mode="solid",
                 camera_position=(55, 72, None),
             )  # fmt: skip
@@ -270,34 +271,31 @@ def _cloud(shelf: Shelf) -> None:
             return [made.preview, str(made.view), [str(f) for f in made.files], [list(row) for row in made.rows]]
 
     button.click(
-        find,
-        [source, example, maps, effort, up, seed],
-        [picture, space, files, table],
-        show_progress_on=picture,
+        find, [source, example, maps, effort, up, seed], [picture, space, files, table], show_progress_on=picture,
         **WORK,
-    )
+    )  # fmt: skip
 
 
 def _compress(shelf: Shelf) -> None:
     gr.Markdown(
-        "A photograph as a quadtree of maps, in a small file that has no pixels of its own. Look into both, what the "
-        "file has and what bicubic enlargement makes of the original."
+        "Compress a photograph to a quadtree of maps, in a small file that stores no pixels. Zoom in to compare its "
+        "decoding with bicubic interpolation of the original."
     )
     with gr.Row():
         with gr.Column(scale=1):
             source = photograph("compress-in")
-            bits = gr.Slider(0.1, 3.0, 0.5, step=0.05, label="Bits a pixel", elem_id="compress-bits")
+            bits = gr.Slider(0.1, 3.0, 0.5, step=0.05, label="Bits per pixel", elem_id="compress-bits")
             button = gr.Button("Compress", variant="primary", elem_id="compress-go")
             report = gr.Markdown(elem_id="compress-report")
-            file = gr.File(label="The .fk file", interactive=False, elem_id="compress-file")
+            file = gr.File(label=".fk file", interactive=False, elem_id="compress-file")
         with gr.Column(scale=3):
-            looked = LookedAt("compress", ("From the .fk file", "The original, enlarged"))
+            looked = LookedAt("compress", ("Decoded from the .fk file", "Original, bicubic"))
 
     def pack(path: str | None, bits: float) -> list[Any]:
         with told(path):
             made = work.compress(path, bits, shelf.folder())
-            jpeg = "no JPEG is so small" if made.jpeg is None else f"the best JPEG of that size: {made.jpeg:.2f} dB"
-            text = f"**{made.size:,} bytes**, {made.bits:.3f} bits a pixel, {made.psnr:.2f} dB; {jpeg}."
+            jpeg = "no JPEG is that small" if made.jpeg is None else f"the best JPEG of that size: {made.jpeg:.2f} dB"
+            text = f"**{made.size:,} bytes**, {made.bits:.3f} bits per pixel, {made.psnr:.2f} dB; {jpeg}."
             return [text, str(made.file), *looked.show(made.look)]
 
     button.click(pack, [source, bits], [report, file, *looked.outputs], **WORK)
@@ -306,35 +304,35 @@ def _compress(shelf: Shelf) -> None:
 def _flames(shelf: Shelf) -> None:
     from fractalkit.render.colours_from import names
 
-    gr.Markdown("Make some, click on the one you like, breed it, and render it large. Or bring a `.flame` file.")
+    gr.Markdown("Make random flames, click on one, mutate it and render it in high quality. Or upload a `.flame` file.")
     chosen, shown = gr.State(None), gr.State([])
     with gr.Row():
         with gr.Column(scale=3):
             with gr.Row():
                 seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**40, elem_id="flames-seed")
                 palette = gr.Dropdown(["any", *names()], value="any", label="Palette")
-                strength = gr.Slider(0.1, 3, 1.0, step=0.1, label="Strength of mutation")
+                strength = gr.Slider(0.1, 3, 1.0, step=0.1, label="Mutation strength")
             with gr.Row():
-                make = gr.Button("Nine new ones", variant="primary", elem_id="flames-go")
-                breed = gr.Button("Nine relatives of the chosen", elem_id="flames-breed")
+                make = gr.Button("Nine random flames", variant="primary", elem_id="flames-go")
+                breed = gr.Button("Eight mutants of the selected flame", elem_id="flames-breed")
             sheet = gr.Gallery(
                 label="Flames", columns=3, height=600, allow_preview=False, format="png", elem_id="flames-sheet",
                 object_fit="cover", interactive=False, buttons=[],
             )  # fmt: skip
             upload = gr.File(
-                label="A .flame file", type="filepath", elem_id="flames-in", height=110,
+                label=".flame file", type="filepath", elem_id="flames-in", height=110,
                 file_types=[".flame", ".flam3", ".xml"],
             )  # fmt: skip
         with gr.Column(scale=3):
             picture = gr.Image(
-                label="The chosen one", format="png", interactive=False, elem_id="flames-picture",
-                alt_text="The flame that was chosen", buttons=["download", "fullscreen"],
+                label="Selected flame", format="png", interactive=False, elem_id="flames-picture",
+                alt_text="The selected flame", buttons=["download", "fullscreen"],
             )  # fmt: skip
             with gr.Row():
                 width = gr.Number(1280, label="Width", precision=0, minimum=16, maximum=work.MAX_SIDE)
                 height = gr.Number(1280, label="Height", precision=0, minimum=16, maximum=work.MAX_SIDE)
-                quality = gr.Number(80, label="Samples a pixel", minimum=1, maximum=work.MAX_QUALITY)
-            draw = gr.Button("Render it", variant="primary", elem_id="flames-render")
+                quality = gr.Number(80, label="Samples per pixel", minimum=1, maximum=work.MAX_QUALITY)
+            draw = gr.Button("Render", variant="primary", elem_id="flames-render")
             files = gr.File(label="Picture and flame", interactive=False, file_count="multiple", elem_id="flames-files")
 
     def show(flames: list[Any], say: Callable[[str, float], None]) -> list[Any]:
@@ -352,7 +350,7 @@ def _flames(shelf: Shelf) -> None:
     ) -> list[Any]:  # fmt: skip
         with told():
             if parent is None:
-                raise FractalKitError("make some first, and click on one")
+                raise FractalKitError("make flames first, and click on one")
             say = saying(progress)
             return show([parent, *work.relatives(parent, 8, int(seed or 0), strength, say)], say)
 

@@ -1,4 +1,4 @@
-"""A point cloud as a GLB file (glTF 2.0, binary), which viewers in browsers show."""
+"""Write a point cloud as a GLB file (binary glTF 2.0), for viewers in browsers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _FLOAT, _UNSIGNED_BYTE, _ARRAY_BUFFER, _POINTS = 5126, 5121, 34962, 0
 
 
 def save_points_glb(path: str | Path, points: npt.ArrayLike, colours: npt.ArrayLike) -> None:
-    """Write points ``[N, 2 or 3]``, z up, with sRGB colours uint8 ``[N, 3]``, as one primitive of the kind POINTS.
+    """Write points ``[N, 2 or 3]``, z up, with sRGB colours uint8 ``[N, 3]``, as one primitive of mode POINTS.
 
-    glTF has y up and linear colours, so axes are turned and colours converted. The cloud is moved to the origin and
-    scaled to a diagonal of 2: viewers choose their distances for things of about that size.
+    glTF has y up and linear colours, so axes and colours are converted. The cloud is centred and scaled to a
+    diagonal of 2, the size for which viewers choose their distance.
     """
     x = np.asarray(points, dtype=np.float64)
     if x.shape[1] == 2:
-        x = np.column_stack([x[:, 0], np.zeros(len(x)), x[:, 1]])  # the plane stands upright
+        x = np.column_stack([x[:, 0], np.zeros(len(x)), x[:, 1]])  # draw the plane upright
     low, high = x.min(0), x.max(0)
     x = (x - (low + high) / 2) * (2 / max(float(np.linalg.norm(high - low)), 1e-12))
     place = np.column_stack([x[:, 0], x[:, 2], -x[:, 1]]).astype("<f4")

@@ -1,4 +1,4 @@
-"""Folders for files that a page offers to download: the newest stay, all go at the end."""
+"""Temporary folders for files to download; old ones are removed, and all of them at the end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 class Shelf:
-    """So many folders, each for the files of one piece of work.
+    """A limited number of temporary folders, one per result.
 
     >>> with Shelf(keep=2) as shelf:
     ...     folders = [shelf.folder() for _ in range(3)]
@@ -27,7 +27,7 @@ class Shelf:
         self._lock = threading.Lock()
 
     def folder(self) -> Path:
-        """A new, empty one; the oldest goes where there are too many."""
+        """Create an empty folder; remove the oldest one beyond ``keep``."""
         new = Path(tempfile.mkdtemp(dir=self.root))
         with self._lock:
             self._there.append(new)

@@ -1,4 +1,4 @@
-"""What the page does, apart from the page: uploads and numbers in, pictures and files out, all of it within limits."""
+"""The computations behind the page: pictures and files from uploads and numbers, within limits."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.errors import DataError, UsageError
-from fractalkit.render.zoom import Box, CodeWindows, CollageWindows, FractalWindows, Zoomable, rgb
+from fractalkit.render.windows import CodeWindows, CollageWindows, FractalWindows, Zoomable
+from fractalkit.render.zoom import Box, rgb
 
 Pixels = npt.NDArray[np.uint8]
 Say = Callable[[str, float], None]
 
 MODEL = "vdvae_mnist"
-MAX_PICTURE = 1 << 24  # pixels of an upload
-MAX_POINTS = 2_000_000  # of an uploaded cloud
+MAX_PICTURE = 1 << 24  # pixels of an uploaded picture
+MAX_POINTS = 2_000_000  # points of an uploaded cloud
 MAX_MAPS, MAX_EFFORT = 32, 3
-MAX_SIDE = 4096  # of a picture to download
+MAX_SIDE = 4096  # pixels of the longer side of a picture to download
 MAX_QUALITY = 500.0
-SIDE = 720  # of a picture on the page
-SHOWN = 150_000  # points of the view in space
-THUMB, CHOSEN = 224, 560  # pixels a side of small pictures, and of the one that was chosen
+SIDE = 720  # pixels of the longer side of a picture on the page
+SHOWN = 150_000  # points of the 3D view
+THUMB, CHOSEN = 224, 560  # sides in pixels of small pictures and of the selected one
 
 
 @dataclass(frozen=True)
 class PhotoWindows:
-    """A photograph enlarged by bicubic interpolation, to lay beside what a code has."""
+    """A photograph with bicubic interpolation, to compare codes with."""
 
     pixels: Pixels
 
@@ -42,7 +43,7 @@ class PhotoWindows:
         return self.pixels.shape[0] / self.pixels.shape[1]
 
     def window(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> Pixels:
-        """Interpolated, however near."""
+        """Draw a window (in shares of the width), uint8 ``[height, width, 3]``."""
         from PIL import Image
 
         w = self.pixels.shape[1]
@@ -50,17 +51,17 @@ class PhotoWindows:
         return np.asarray(Image.fromarray(self.pixels).resize((width, height), Image.Resampling.BICUBIC, box=box))
 
 
-# ---- looking closer
+# ---- zooming
 
 
 @dataclass(frozen=True)
 class Look:
-    """Things of one shape, and the part of them that is seen.
+    """A view of one or several pictures of the same shape.
 
     Attributes:
-        things: one or several, seen side by side.
-        box: x0, y0, x1, y1 in shares of the width.
-        deepest: magnification beyond which there is nothing new.
+        things: the pictures, shown side by side.
+        box: the window x0, y0, x1, y1 in shares of the width.
+        deepest: magnification beyond which there is no more detail.
     """
 
     things: tuple[Zoomable, ...]
@@ -69,16 +70,16 @@ class Look:
 
     @staticmethod
     def at(*things: Zoomable, deepest: float) -> Look:
-        """The whole of them."""
+        """A view of the whole pictures."""
         return Look(things, (0.0, 0.0, 1.0, things[0].aspect), deepest)
 
     @property
     def magnification(self) -> float:
-        """1 for the whole."""
+        """Magnification, 1 for the whole picture."""
         return 1 / (self.box[2] - self.box[0])
 
     def nearer(self, x: float, y: float, factor: float) -> Look:
-        """About a point of what is seen (shares of its sides), so many times nearer; below 1, farther."""
+        """Zoom in by ``factor`` about a point, in shares of the sides of the window; out if it is below 1."""
         x0, y0, x1, y1 = self.box
         aspect = self.things[0].aspect
         w = min(max((x1 - x0) / factor, 1 / self.deepest), 1.0)
@@ -88,17 +89,17 @@ class Look:
         return replace(self, box=(left, top, left + w, top + w * aspect))
 
     def size(self, side: int = SIDE) -> tuple[int, int]:
-        """Width and height of a picture whose longer side has so many pixels."""
+        """(width, height) of a picture whose longer side has ``side`` pixels."""
         aspect = self.things[0].aspect
         return (side, max(1, round(side * aspect))) if aspect <= 1 else (max(1, round(side / aspect)), side)
 
     def pictures(self, side: int = SIDE) -> list[Pixels]:
-        """Of each thing, the longer side so many pixels: uint8 ``[H, W, 3]``."""
+        """Draw the view of each picture, uint8 ``[H, W, 3]``, the longer side of ``side`` pixels."""
         width, height = self.size(side)
         return [rgb(t.window(*self.box, width, height)) for t in self.things]
 
 
-# ---- what the tabs make
+# ---- computations of the tabs
 
 
 @lru_cache(maxsize=1)
@@ -112,41 +113,41 @@ def digits(seed: int, count: int, temperature: float, say: Say) -> list[tuple[Pi
     """Thumbnails of samples and their seeds."""
     import torch
 
-    from fractalkit.render.collage import Picture, draw, to_bytes
+    from fractalkit.models.mean_picture import MeanPicture, draw, to_bytes
 
     made = []
     for k in range(count):
         h = _model().sample([torch.Generator().manual_seed(seed + k)], temperature)
-        made.append((to_bytes(draw(Picture.of(_model(), h), THUMB // 2, THUMB // 2)), f"seed {seed + k}"))
+        made.append((to_bytes(draw(MeanPicture.of(_model(), h), THUMB // 2, THUMB // 2)), f"seed {seed + k}"))
         say("drawing", (k + 1) / count)
     return made
 
 
 def digit(seed: int, temperature: float) -> Look:
-    """One sample, to look into."""
+    """A view of one sample."""
     import torch
 
-    from fractalkit.render.collage import Picture
+    from fractalkit.models.mean_picture import MeanPicture
 
     h = _model().sample([torch.Generator().manual_seed(seed)], temperature)
-    return Look.at(CollageWindows(Picture.of(_model(), h), os.cpu_count()), deepest=2.0**24)
+    return Look.at(CollageWindows(MeanPicture.of(_model(), h), os.cpu_count()), deepest=2.0**24)
 
 
 def read_photo(path: str | None) -> Pixels:
-    """An upload, uint8 ``[H, W, 3]``, 8 bits and without its alpha."""
+    """Read an uploaded picture as uint8 ``[H, W, 3]``, composited on white."""
     from fractalkit.data.crops import rgb as on_white
     from fractalkit.data.pictures import read_picture
 
     if path is None:
-        raise UsageError("give a picture first")
+        raise UsageError("upload a picture first")
     return np.ascontiguousarray(on_white(read_picture(Path(path), max_pixels=MAX_PICTURE).samples))
 
 
 def fractal(path: str | None, tiles: int, texture: float, blend: float) -> Look:
-    """A photograph made of itself, to look into."""
+    """Fractalize a photograph and return a view of it."""
     import torch
 
-    from fractalkit.fit.fractalize import fractalize
+    from fractalkit.fit.tiling import fractalize
 
     photo = read_photo(path)
     picture = torch.tensor(photo).permute(2, 0, 1).float() / 255
@@ -155,11 +156,13 @@ def fractal(path: str | None, tiles: int, texture: float, blend: float) -> Look:
 
 
 def save_whole(look: Look, side: int, folder: Path) -> Path:
-    """The whole of a look's first thing as a PNG, the longer side so many pixels."""
-    from fractalkit.render.png import save_png
+    """Save the whole first picture of a view as a PNG, the longer side of ``side`` pixels."""
+    from fractalkit.raster.png import save_png
 
     if not 16 <= side <= MAX_SIDE:
-        raise UsageError(f"the side of a picture is 16 to {MAX_SIDE} pixels here; the command line has no such limit")
+        raise UsageError(
+            f"the longer side is limited to 16 to {MAX_SIDE} pixels here; the command line has no such limit"
+        )
     path = folder / "fractal.png"
     save_png(path, Look.at(look.things[0], deepest=look.deepest).pictures(side)[0], {"software": "FractalKit"})
     return path
@@ -170,10 +173,12 @@ class Packed:
     """A compressed photograph.
 
     Attributes:
-        look: the code's picture, and the photograph's enlargement.
+        look: a view of the decoded and of the original picture.
         file: the ``.fk`` file.
-        bits: of a pixel of the photograph; ``psnr`` over all channels, dB; ``jpeg`` the PSNR of a JPEG that is no
-            smaller than the file, or None where none is so small.
+        size: of the file, in bytes.
+        bits: bits per pixel.
+        psnr: over all channels, in dB.
+        jpeg: PSNR of the best JPEG that is no larger than the file, None if there is none.
     """
 
     look: Look
@@ -185,7 +190,7 @@ class Packed:
 
 
 def compress(path: str | None, bpp: float, folder: Path) -> Packed:
-    """A photograph as a quadtree of maps, to so many bits a pixel."""
+    """Compress a photograph to a quadtree of maps, at a rate in bits per pixel."""
     from fractalkit import fk
 
     photo = read_photo(path)
@@ -206,7 +211,7 @@ def _psnr(a: Pixels, b: Pixels) -> float:
 
 
 def _jpeg(photo: Pixels, size: int) -> float | None:
-    """PSNR of the best JPEG of at most so many bytes."""
+    """PSNR of the best JPEG of at most ``size`` bytes, None if there is none."""
     from PIL import Image
 
     best = None
@@ -224,7 +229,7 @@ def _jpeg(photo: Pixels, size: int) -> float | None:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A cloud's fractal: the picture beside the input, the view in space, files, and figures as rows of text."""
+    """A fitted cloud: input and attractor as a picture, a 3D view, files, and a table of measures."""
 
     preview: Pixels
     view: Path
@@ -233,19 +238,19 @@ class Fitted:
 
 
 def fit(path: str | None, example: str, maps: int, effort: int, seed: int, up: str, folder: Path, say: Say) -> Fitted:
-    """The code of an uploaded cloud, or of 20,000 points of a preset."""
+    """Fit a code to an uploaded cloud, or to 20,000 points of a preset."""
+    from fractalkit.codes.affine import AffineIFS
     from fractalkit.codes.dimension import similarity_dimension
     from fractalkit.codes.presets import preset
     from fractalkit.data import load_cloud, save_cloud
-    from fractalkit.fit.cloud import fit_cloud
-    from fractalkit.fit.metrics import compare_clouds, sampling_floor
+    from fractalkit.fit import compare_clouds, fit_attractor, sampling_floor
     from fractalkit.orbit import sample
-    from fractalkit.orbit.even import even
-    from fractalkit.render.attractor import colours_of, piece_colours
+    from fractalkit.orbit.coverage import even
+    from fractalkit.render.attractor import piece_colours
     from fractalkit.render.preview import preview
 
     if not (1 <= maps <= MAX_MAPS and 0 <= effort <= MAX_EFFORT):
-        raise UsageError(f"here a fit has 1 to {MAX_MAPS} maps and an effort of 0 to {MAX_EFFORT}")
+        raise UsageError(f"fits are limited to 1 to {MAX_MAPS} maps and an effort of 0 to {MAX_EFFORT} here")
     say("reading", 0.0)
     if path is not None:
         cloud = load_cloud(path, max_points=MAX_POINTS, mesh_samples=20_000, seed=seed)
@@ -253,14 +258,12 @@ def fit(path: str | None, example: str, maps: int, effort: int, seed: int, up: s
         colours = None if colours is None else np.asarray(colours)
     else:
         points, colours, name = sample(preset(example), 20_000, seed=seed + 1).points.numpy(), None, example
-    found = fit_cloud(
-        points,
-        maps=maps,
-        colours=colours,
-        effort=effort,
-        seed=seed,
+    # the examples are attractors; a scan is none
+    method = "ifs" if path is None else "collage"
+    found = fit_attractor(
+        points, method=method, maps=maps, colours=colours, effort=effort, seed=seed,
         progress=lambda word, share: say(word, share * 0.8),
-    )
+    )  # fmt: skip
     say("drawing", 0.85)
     n = min(len(points), 20_000)
     comparison = compare_clouds(even(found, n).points.double().numpy(), points)
@@ -270,26 +273,26 @@ def fit(path: str | None, example: str, maps: int, effort: int, seed: int, up: s
     say("writing", 0.95)
     code, ply, view = folder / f"{name[:60]}.ifs.json", folder / f"{name[:60]}.ifs.ply", folder / "view.glb"
     found.save(code)
-    orbit = even(found, SHOWN, depth=12)
+    orbit = even(found, SHOWN, depth=1, colours=found.coloured)
     assert orbit.addresses is not None
     x = orbit.points.double().numpy()
-    own = colours_of(found, x, orbit.addresses.long(), None) if found.colours is not None else None
+    own = None if orbit.colours is None else orbit.colours.double().numpy()
     shades = piece_colours(found)[orbit.addresses[:, 0].long().numpy()] if own is None else own
     save_cloud(ply, x, shades)
     _save_view(view, x, np.round(shades * 255).clip(0, 255).astype(np.uint8), up, points)
     rows = [
         ("maps", str(len(found))),
         ("Chamfer distance, share of the diagonal", f"{comparison.chamfer:.3%}"),
-        ("as near as another sample of the input", f"{floor.chamfer:.3%}"),
+        ("sampling floor of the input", f"{floor.chamfer:.3%}"),
         ("F-score at 1 %", f"{comparison.fscore:.3f}"),
-        ("similarity dimension", f"{similarity_dimension(found):.3f}"),
-        ("bytes of the code", f"{code.stat().st_size:,}"),
+        *([("similarity dimension", f"{similarity_dimension(found):.3f}")] if isinstance(found, AffineIFS) else []),
+        ("size of the code in bytes", f"{code.stat().st_size:,}"),
     ]
     return Fitted(picture, view, [code, ply], rows)
 
 
 def _save_view(view: Path, x: Any, shades: Pixels, up: str, points: Any) -> None:
-    """The view in space, turned so that what is up in the picture is up in it."""
+    """Write the 3D view, with the same axis up as in the picture."""
     from fractalkit.demo.points_glb import save_points_glb
     from fractalkit.render.camera import guess_up
 
@@ -303,7 +306,7 @@ def _save_view(view: Path, x: Any, shades: Pixels, up: str, points: Any) -> None
 
 
 def new_flames(count: int, seed: int, palette: str, say: Say) -> list[Any]:
-    """Flames worth seeing, of 256 pixels a side."""
+    """Random flames of 256 x 256 pixels."""
     from fractalkit.render.flame_sheet import random_flames
 
     return random_flames(count, None if palette == "any" else palette, size=(256, 256), seed=seed, progress=say)
@@ -318,7 +321,7 @@ def relatives(parent: Any, count: int, seed: int, strength: float, say: Say) -> 
 
 
 def thumbnails(flames: Sequence[Any], say: Say, side: int = THUMB) -> list[Pixels]:
-    """A small picture of each."""
+    """Draw a small picture of each flame."""
     from fractalkit.render.flame import render_flame, to_8_bit
 
     made = []
@@ -329,29 +332,30 @@ def thumbnails(flames: Sequence[Any], say: Say, side: int = THUMB) -> list[Pixel
 
 
 def read_flame(path: str) -> list[Any]:
-    """The first nine flames of an upload."""
-    from fractalkit.codes.flame_xml import read_flames
+    """The first nine flames of an uploaded file."""
+    from fractalkit.codes.flame import read_flames
 
     return read_flames(Path(path))[:9]
 
 
 def render(flame: Any, width: int, height: int, quality: float, seed: int, folder: Path, say: Say) -> list[Path]:
-    """A flame as a PNG that carries it, and as a ``.flame`` file."""
-    from fractalkit.codes.flame_xml import to_xml, write_flames
+    """Render a flame as a PNG that contains its code, and write it as a ``.flame`` file."""
+    from fractalkit.codes.flame import write_flames
+    from fractalkit.codes.flame_xml import to_xml
+    from fractalkit.raster.png import save_png
     from fractalkit.render.flame import render_flame, resized, to_8_bit
-    from fractalkit.render.png import save_png
 
     if flame is None:
-        raise UsageError("choose a flame first: make some, and click on one")
+        raise UsageError("select a flame first: make some, and click on one")
     if not (16 <= width <= MAX_SIDE and 16 <= height <= MAX_SIDE and 1 <= quality <= MAX_QUALITY):
         raise UsageError(
-            f"here a side has 16 to {MAX_SIDE} pixels and a pixel 1 to {MAX_QUALITY:g} samples; "
-            "fractalkit render has no such limits"
+            f"sides are limited to 16 to {MAX_SIDE} pixels and the quality to 1 to {MAX_QUALITY:g} samples per pixel "
+            "here; fractalkit render has no such limits"
         )
     sized = replace(resized(flame, (width, height)), oversample=2 if max(width, height) <= 2048 else 1)
     picture = render_flame(sized, quality=quality, seed=seed, callback=lambda _, share: say("drawing", share))
     if not picture.any():
-        raise DataError("this flame shows nothing; choose another one")
+        raise DataError("the picture of this flame is empty; select another one")
     png, xml = folder / "flame.png", folder / "flame.flame"
     save_png(png, to_8_bit(picture), {"fractalkit:flame": to_xml([sized]), "fractalkit:seed": str(seed)})
     write_flames(xml, [sized])

@@ -1,14 +1,15 @@
-"""The inverse problem: from a point cloud to the code of which it is the attractor.
+"""The inverse problem for point clouds: find a code whose attractor is the cloud.
 
-    sanitise      drop what is not finite or double, scale, reduce to the subspace that holds the cloud   (target.py)
-    pool          millions of random maps, the best registered: self-maps, f(X) close to X               (search.py)
-    choose        K of the pool that cover the cloud, a k-median problem                                 (search.py)
-    hop           replace, shake, grow and prune maps by how well the attractor itself fits              (hop.py)
-    refine        Gauss-Newton through the orbit, all words at once                                      (refine.py)
-    weigh, paint  weights by the mass each map's piece holds, colours by address                         (here)
+    sanitise      drop non-finite points and duplicates, scale, reduce to the subspace that holds the cloud  (target.py)
+    measure       drop and add maps by how well the attractor's density fits, on grids              (measure_search.py)
+    pool          register the best of millions of random maps as self-maps, f(X) close to X                (search.py)
+    choose        select K maps of the pool that cover the cloud, a k-median problem                        (search.py)
+    hop           replace, perturb, add and prune maps by how well the attractor fits                       (hop.py)
+    refine        Gauss-Newton through the orbit, at all depths                                             (refine.py)
+    weigh, paint  weights by the mass of each map's piece, colours by address                               (here)
 
-Restarts go on until the attractor is as near to the cloud as another sample of the same set would be, or the budget is
-spent. All budgets are counts, so that a seed fixes the result whatever the machine.
+Restarts continue until the attractor is as close to the cloud as an independent sample of the same set would be, or the
+budget is spent. All budgets are counts, so that a seed determines the result on any machine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import itertools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,21 +27,30 @@ import torch
 from torch import Tensor
 
 from fractalkit.codes.affine import AffineIFS
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import UsageError
+from fractalkit.fit.density import Density
 from fractalkit.fit.hop import Budget, Candidate, Hopper
+from fractalkit.fit.measure_search import Measured, MeasureSearch
 from fractalkit.fit.refine import DEPTH, Refiner
 from fractalkit.fit.search import Searcher, grow_pool
-from fractalkit.fit.target import Target, make_target
+from fractalkit.fit.target import Target, as_colours, as_numbers, make_target
 
 MAX_FIT_MAPS = 64
-GOOD = 1.03  # times the sampling floor: no better than this need be looked for
-ENOUGH = 1.05  # times the floor: what "auto" asks of a number of maps
-FRACTAL = 1.6  # times the floor: beyond this the cloud is no attractor of so few maps
-HOPELESS = 3.0  # times the floor: where a restart ends beyond this, another one does not help
-MISSED = 0.5  # times what round maps come to: an attractor that was nearly found, by maps that are not round
-COMPLETED = 12  # maps, at most, for which a look for just the missing ones pays
-STRIDE = 4  # hops between two looks at how far the chains are
-_CAP = 0.95  # largest norm of a fitted map
+# Thresholds on the score, relative to the sampling floor:
+GOOD = 1.03  # good enough to stop,
+NEAR = 1.08  # for a search that also looks at the density, which is told by the Chamfer distance alone
+ENOUGH = 1.05  # required of a number of maps by "auto"
+FARTHEST = 1.5  # required of the farthest points
+FRACTAL = 1.6  # above this the cloud is not an attractor of so few maps
+FRACTAL_QUICKLY = 1.3  # at most this after a quick fit: the cloud is an attractor
+HOPELESS = 3.0  # a restart that ends above this is not repeated
+MISSED = 0.5  # relative to the score of rounder maps: below this, an attractor of flat maps was nearly found
+COMPLETED = 12  # largest number of maps for which a search for missing ones pays
+MEASURED = 12  # largest number of maps for which the search by density pays
+DENSE = 1.15  # misfit of the density above which a code is not good enough
+STRIDE = 4  # hops between two checks of the chains
+_CAP = 0.95  # upper bound of the norm of a map that is proposed
+_LIMIT = 0.985  # and of one that is refined by the attractor
 _AUTO = (2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36)
 
 
@@ -58,51 +69,47 @@ def fit_cloud(
 
     Args:
         points: ``[N, D]``, D = 2 or 3, any scale; at least 20 distinct finite points. Above 20,000 a sample is fitted.
-        maps: K, 1 to 64; or "auto", the smallest number of maps whose attractor is as near to the cloud as another
-            sample of the same set would be, or, where there is none, the number that an elbow rule picks: the last that
-            still takes a tenth off the error of the one before.
-        colours: RGB in [0, 1] ``[N, 3]``; the code's maps then get colours whose blend along addresses is nearest to
-            them in least squares.
-        effort: 0 (seconds) to 9 (many minutes); each step doubles the work. 5 is at most about a minute on two cores.
-        seed: fixes the result; ``generator``, where given, is drawn from instead.
-        isotropy: least ratio of a map's smallest to its largest singular value, 0 to 1. None begins with 0 and, for
-            clouds that turn out to be no attractor, asks for 0.4, which draws them in recognisable copies of
-            themselves.
-        progress: called with a short word and the share of the work done.
+        maps: K, 1 to 64; or "auto", the smallest number of maps whose attractor is as close to the cloud as an
+            independent sample of the same set would be. If there is none, an elbow rule picks the last number that
+            reduces the error of the one before by a tenth.
+        colours: RGB in [0, 1] ``[N, 3]``; the maps then get colours whose blend along addresses fits them best in least
+            squares.
+        effort: 0 (seconds) to 9 (many minutes); each step doubles the work. 5 takes about a minute on two cores.
+        seed: determines the result; a ``generator`` is drawn from instead.
+        isotropy: minimum ratio of a map's smallest to its largest singular value, 0 to 1. None starts with 0 and, if
+            the cloud turns out not to be an attractor, uses 0.4, which draws it in recognisable copies of itself.
+        progress: called with a short label and the fraction of the work done.
 
     Returns:
-        The code, float64, in the cloud's own units, every norm at most 0.95; ``provenance`` says what was done.
+        The code, float64, in the cloud's own units, every norm at most 0.985; ``provenance`` describes the fit.
 
     Raises:
         DataError: too few distinct points, a wrong shape, or coordinates too large.
         UsageError: an option out of range.
     """
+    _check_options(maps, effort, isotropy)
+    x = as_numbers(points)
+    rgb = None if colours is None else as_colours(colours, len(x))
+    if generator is not None:
+        seed = int(torch.randint(0, 2**62, (), generator=generator))
+    rng = np.random.default_rng(seed)
+    target = make_target(x, limit=20_000, rng=rng)
+    fit = _Fit(target, effort, rng, progress or (lambda word, share: None))
+    best, rule = fit.auto(isotropy) if maps == "auto" else (fit.fixed(int(maps), isotropy, 0.0, 1.0), "given")
+    return _code(target, fit, best, rule, x, rgb, {"seed": seed, "effort": effort})
+
+
+def _check_options(maps: int | str, effort: int, isotropy: float | None) -> None:
     if isinstance(maps, bool) or not (maps == "auto" or (isinstance(maps, int) and 1 <= maps <= MAX_FIT_MAPS)):
         raise UsageError(f"maps: expected a number from 1 to {MAX_FIT_MAPS} or 'auto', got {maps!r}")
     if not 0 <= effort <= 9:
         raise UsageError(f"effort: expected 0 to 9, got {effort}")
     if isotropy is not None and not 0 <= isotropy <= 1:
         raise UsageError(f"isotropy: expected 0 to 1, got {isotropy}")
-    x = np.asarray(points.detach().cpu() if isinstance(points, Tensor) else points)
-    if x.dtype.kind not in "fiu":
-        raise DataError(f"points: expected numbers, got an array of {x.dtype}")
-    rgb = None
-    if colours is not None:
-        rgb = np.asarray(colours.detach().cpu() if isinstance(colours, Tensor) else colours, dtype=np.float64)
-        if rgb.shape != (len(x), 3) or not np.isfinite(rgb).all():
-            raise DataError(f"colours: expected finite numbers of shape [{len(x)}, 3], got {list(rgb.shape)}")
-    if generator is not None:
-        seed = int(torch.randint(0, 2**62, (), generator=generator))
-    rng = np.random.default_rng(seed)
-    target = make_target(x, limit=20_000, rng=rng)
-    say = progress or (lambda word, share: None)
-    fit = _Fit(target, effort, rng, say)
-    best, rule = fit.auto(isotropy) if maps == "auto" else (fit.fixed(int(maps), isotropy, 0.0, 1.0), "given")
-    return _code(target, fit, best, rule, x, rgb, {"seed": seed, "effort": effort})
 
 
 class _Fit:
-    """One fit under way: the target, its floor, and the budget."""
+    """State of one fit: the target, its sampling floor, and the budget."""
 
     def __init__(
         self, target: Target, effort: int, rng: np.random.Generator, say: Callable[[str, float], None]
@@ -110,9 +117,11 @@ class _Fit:
         self.target, self.effort, self.rng, self.say = target, effort, rng, say
         self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(len(target))
         self.isotropy = 0.0
+        self.brief = False  # to compare numbers of maps
+        self.density = Density(target, cap=_LIMIT, seed=int(rng.integers(1 << 31))) if target.dim > 1 else None
 
     def refiner(self, *, workers: int) -> Refiner:
-        """A refiner with a random stream of its own."""
+        """Return a refiner with its own random stream."""
         rng = np.random.default_rng(int(self.rng.integers(1 << 62)))
         return Refiner(self.target, rng, cap=_CAP, points=20_000, isotropy=self.isotropy, workers=workers)
 
@@ -123,7 +132,7 @@ class _Fit:
             proposals=int(50_000 * min(work**0.5, 4)),
             keep=100 if self.effort >= 3 else 60,
             starts=8,
-            # what a hop costs grows with the number of maps, pruning with its square
+            # the cost of a hop grows with the number of maps, that of pruning with its square
             hops=max(4, int(28 * min(1.0, (8 / k) ** 1.3) * min(1.0, 2 * work))),
             points=5000,
             polish=14,
@@ -135,56 +144,134 @@ class _Fit:
     def solve(
         self, k: int, start: float, end: float, *, restarts: int | None = None, more: Candidate | None = None
     ) -> Candidate:
-        """Restarts, with one growing pool, until one is good enough; ``more`` is a code of k + 1 maps to prune."""
+        """Restart with one growing pool until a code is good enough; ``more`` is a code of k + 1 maps to prune."""
         budget, restarts = self.budget(k), restarts or self.restarts(k)
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
+        if self.density is not None and self.isotropy == 0 and 1 < k <= MEASURED:
+            best = self.measured(k, searcher, lambda share: self.say(f"{k} maps", start + (end - start) * share / 2))
+            start += (end - start) / 2
+            if self.brief or self.good(best) or self.misfit(best) < FRACTAL:
+                return best
+            restarts = 1  # the search by density has used the rest
         steps = restarts * (2 * budget.rounds + budget.hops // STRIDE + 1)
-        done = 0
+        done = itertools.count(1)
 
         def tick() -> None:
-            nonlocal done
-            done += 1
-            self.say(f"{k} maps", start + (end - start) * min(done / steps, 1.0))
+            self.say(f"{k} maps", start + (end - start) * min(next(done) / steps, 1.0))
 
         for _ in range(restarts):
-            # Two chains, one afresh and one with the best so far: side by side, in step, so that neither the number of
-            # cores nor their speed has a say in the result.
-            chains = [Hopper(searcher, self.refiner(workers=1), budget) for _ in range(2)]
-            for _ in grow_pool(searcher, k, rounds=budget.rounds, count=budget.proposals, keep=budget.keep):
-                tick()
-                # what is easy is found in the first proposals: then no more need be made
-                chains[0].begin(k, first=True)
-                if chains[0].best.score.total <= chains[0].enough:
-                    chains = chains[:1]
-                    break
-            with ThreadPoolExecutor(2) as pool:
-                if len(chains) > 1:
-                    known = chains[1].without_least(more) if more is not None and best is None else best
-                    list(pool.map(lambda h, c: h.begin(k, c), chains, (None, known)))
-                tick()
-                for i in range(0, budget.hops, STRIDE):
-                    if any(h.best.score.total <= h.enough for h in chains):
-                        break
-                    if 1 < k <= COMPLETED and i % (2 * STRIDE) == 0:
-                        kept = [h.sure(h.best) for h in chains]
-                        # the pool is both chains': nobody reads it while it grows
-                        limit = float(self.rng.choice([1.0, 0.75, 0.5, 0.5]))
-                        which = i // (2 * STRIDE) % 2
-                        searcher.complete(kept[which], budget.proposals // 5, budget.keep // 2, limit=limit)
-                        list(pool.map(lambda h, m: h.complete(m, k), chains, kept))
-                    list(pool.map(lambda h: h.advance(STRIDE), chains))
-                    tick()
-                candidates = list(pool.map(lambda h: h.finish(), chains))
-            best = min([*candidates, *([best] if best else [])], key=lambda c: c.score.total)
+            candidates = [self.graded(c) for c in self.restart(k, searcher, budget, best, more, tick)]
+            best = min([*candidates, *([best] if best else [])], key=self.misfit)
             ratio = best.score.total / self.floor.total
             if ratio <= GOOD or ratio > HOPELESS:
                 break
         assert best is not None
         return best
 
+    def graded(self, c: Candidate) -> Candidate:
+        """The candidate with the misfit of its density."""
+        if self.density is None:
+            return replace(c, density=1.0)
+        return replace(c, density=self.density.misfit(c.maps, c.weights))
+
+    def misfit(self, c: Candidate) -> float:
+        """Score over its floor, and half of what the misfit of the density exceeds :data:`DENSE` by."""
+        return c.score.total / self.floor.total + 0.5 * max(c.density - DENSE, 0.0)
+
+    def good(self, c: Candidate) -> bool:
+        """Whether a code is as near as a sample of the truth, in distance and in density."""
+        near = c.score.chamfer <= GOOD * self.floor.chamfer and c.score.total <= NEAR * self.floor.total
+        return near and c.density <= DENSE
+
+    def rounds(self) -> tuple[int, ...]:
+        """Hops of the search by density, after each of which the code is polished."""
+        if self.brief:
+            return (6, 10)
+        hops = max(4, round(20 * 2.0 ** (self.effort - 5)))
+        return (8, *(3 if self.effort > 1 else 1) * [hops])
+
+    def measured(self, k: int, searcher: Searcher, say: Callable[[float], None]) -> Candidate:
+        """Search by density: from cells of the cloud, then with a pool of self-maps, until a polished code is good."""
+        assert self.density is not None
+        search = MeasureSearch(self.density, self.rng)
+        best: Candidate | None = None
+        rounds = self.rounds()
+        for r, hops in enumerate(rounds):
+            say(r / len(rounds))
+            if r == 1:
+                searcher.explore(searcher.evens, 5000 if self.effort < 3 else 10_000, 60)
+                search.pool.add(searcher.pool.maps)
+            found = search.run(k, starts=4 if r < 2 else 1, hops=hops, enough=0.75**r)
+            say((r + 0.6) / len(rounds))
+            c = self.polished(found)
+            best = c if best is None else min(best, c, key=self.misfit)
+            say((r + 1) / len(rounds))
+            if self.good(best):
+                break
+            search.join(search.refined(c.maps, c.weights, search.levels[1:]))
+        say(1.0)
+        assert best is not None
+        return best
+
+    def polished(self, code: Measured) -> Candidate:
+        """Refine a code by density and then by distance, on all points."""
+        assert self.density is not None
+        maps, weights, _ = self.density.refine(code.maps, code.weights, levels=(1, 2), steps=15)
+        maps, weights, _ = self.density.refine(maps, weights, levels=(2,), steps=8, orbits=len(self.target))
+        rng = np.random.default_rng(int(self.rng.integers(1 << 62)))
+        refiner = Refiner(self.target, rng, cap=_LIMIT, points=20_000, isotropy=self.isotropy, density=self.density)
+        seed = int(rng.integers(1 << 31))
+
+        def rated(maps: np.ndarray, weights: np.ndarray) -> Candidate:
+            return self.graded(Candidate(maps, weights, refiner.score(refiner.match(maps, weights, seed=seed))))
+
+        best = rated(maps, weights)
+        for steps, tau, points in ((10, (4.0, 2.0), 5000), (12, (3.0, 2.0), None)):
+            best = min(
+                best,
+                rated(*refiner.refine(best.maps, best.weights, steps=steps, tau=tau, points=points)),
+                key=self.misfit,
+            )
+        return best
+
+    def restart(
+        self, k: int, searcher: Searcher, budget: Budget, best: Candidate | None, more: Candidate | None,
+        tick: Callable[[], None],
+    ) -> list[Candidate]:  # fmt: skip
+        """Grow the pool and run two chains, one from scratch and one from the best code so far (or ``more``).
+
+        They run side by side, in step, so that neither the number of cores nor their speed affects the result.
+        """
+        chains = [Hopper(searcher, self.refiner(workers=1), budget) for _ in range(2)]
+        for _ in grow_pool(searcher, k, rounds=budget.rounds, count=budget.proposals, keep=budget.keep):
+            tick()
+            # easy clouds are solved by the first proposals
+            chains[0].begin(k, first=True)
+            if chains[0].best.score.total <= chains[0].enough:
+                chains = chains[:1]
+                break
+        with ThreadPoolExecutor(2) as pool:
+            if len(chains) > 1:
+                known = chains[1].without_least(more) if more is not None and best is None else best
+                list(pool.map(lambda h, c: h.begin(k, c), chains, (None, known)))
+            tick()
+            for i in range(0, budget.hops, STRIDE):
+                if any(h.best.score.total <= h.enough for h in chains):
+                    break
+                if 1 < k <= COMPLETED and i % (2 * STRIDE) == 0:
+                    kept = [h.sure(h.best) for h in chains]
+                    # the pool is shared by both chains, and neither reads it while it grows
+                    limit = float(self.rng.choice([1.0, 0.75, 0.5, 0.5]))
+                    which = i // (2 * STRIDE) % 2
+                    searcher.complete(kept[which], budget.proposals // 5, budget.keep // 2, limit=limit)
+                    list(pool.map(lambda h, m: h.complete(m, k), chains, kept))
+                list(pool.map(lambda h: h.advance(STRIDE), chains))
+                tick()
+            return list(pool.map(lambda h: h.finish(), chains))
+
     def fixed(self, k: int, isotropy: float | None, start: float, end: float) -> Candidate:
-        """A code of k maps, rounder where the cloud is no attractor and nobody said otherwise."""
+        """Find a code of k maps; with ``isotropy`` None, of rounder maps if the cloud is not an attractor."""
         self.isotropy = isotropy or 0.0
         middle = start + (end - start) / 2
         best = self.solve(k, start, middle if isotropy is None else end)
@@ -192,40 +279,82 @@ class _Fit:
             self.isotropy = 0.4
             rounder = self.solve(k, middle, end)
             if best.score.total < MISSED * rounder.score.total:
-                self.isotropy = 0.0  # an attractor of flat maps, of which one is not yet found
+                self.isotropy = 0.0  # an attractor of flat maps, one of them not yet found
             else:
                 best = rounder
         return best
 
     def auto(self, isotropy: float | None) -> tuple[Candidate, str]:
-        """Try growing numbers of maps; stop at the sampling floor or at the elbow."""
+        """Try increasing numbers of maps; stop at the sampling floor or at the elbow."""
         self.isotropy = isotropy or 0.0
+        self.brief = True
         tried: list[tuple[int, Candidate]] = []
         for i, k in enumerate(_AUTO):
             c = self.solve(k, 0.7 * i / len(_AUTO), 0.7 * (i + 1) / len(_AUTO), restarts=1)
             tried.append((k, c))
-            if c.score.total <= ENOUGH * self.floor.total:
+            if self.reached(c):
                 k, c = self.fewer(k, c)
                 return c, f"the fewest maps found that reach the sampling floor: {k}"
             if len(tried) > 3 and tried[-1][1].score.total > 0.9 * tried[-3][1].score.total:
                 break
+        self.brief = False
         k = _elbow([(k, c.score.total) for k, c in tried])
         if isotropy is None:
-            return self.fixed(k, None, 0.7, 1.0), f"elbow at {k} maps; the cloud is no attractor of a few"
+            return self.fixed(k, None, 0.7, 1.0), f"elbow at {k} maps; the cloud is not an attractor of few maps"
         return next(c for n, c in tried if n == k), f"elbow at {k} maps"
 
     def fewer(self, k: int, best: Candidate) -> tuple[int, Candidate]:
-        """The smallest number of maps below k, one at a time, whose attractor still reaches the floor."""
+        """Reduce the number of maps below k, one at a time, while the attractor still reaches the floor."""
         while k > 1:
             c = self.solve(k - 1, 0.7, 1.0, more=best)
-            if c.score.total > ENOUGH * self.floor.total:
+            if not self.reached(c):
                 break
             k, best = k - 1, c
         return k, best
 
+    def reached(self, c: Candidate) -> bool:
+        """Whether a code of "auto" is as near as an independent sample would be, its farthest points too."""
+        near = c.score.total <= ENOUGH * self.floor.total or self.good(c)
+        return near and c.score.worst <= FARTHEST * self.floor.worst
+
+
+class _Quick(_Fit):
+    """A fit of a small budget, that tells attractors from other clouds."""
+
+    def budget(self, k: int) -> Budget:
+        return Budget(rounds=1, proposals=4000, keep=40, starts=3, hops=0, points=2000, polish=5)
+
+    def restarts(self, k: int) -> int:
+        return 1
+
+    def rounds(self) -> tuple[int, ...]:
+        return (4,)
+
+
+def attractor_ratio(points: Tensor | np.ndarray, maps: int | str = "auto", *, seed: int = 0) -> tuple[float, int]:
+    """How near a quick fit of a few maps comes to a cloud, over the sampling floor: about 1 for an attractor, or more.
+
+    At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near.
+
+    Returns:
+        The ratio of the scores, and the number of maps that has it.
+
+    Raises:
+        DataError: too few distinct points, a wrong shape, or coordinates too large.
+    """
+    rng = np.random.default_rng(seed)
+    target = make_target(np.asarray(points), limit=2000, rng=rng)
+    fit = _Quick(target, 0, rng, lambda word, share: None)
+    best = (np.inf, 0)
+    for k in (4, 8, 20) if maps == "auto" else (int(maps),):
+        best = min(best, (fit.solve(k, 0.0, 1.0).score.total / fit.floor.total, k))
+        if best[0] <= FRACTAL_QUICKLY or (k == 8 and best[0] > FRACTAL):
+            break
+    return best
+
 
 def _elbow(tried: list[tuple[int, float]]) -> int:
-    """The last number of maps that took at least a tenth off the error of the one before it."""
+    """Last number of maps that reduced the error of the one before it by at least a tenth."""
     k = tried[0][0]
     for (_, before), (n, after) in itertools.pairwise(tried):
         if after <= 0.9 * before:
@@ -236,11 +365,11 @@ def _elbow(tried: list[tuple[int, float]]) -> int:
 def _code(
     target: Target, fit: _Fit, best: Candidate, rule: str, x: np.ndarray, rgb: np.ndarray | None, made: dict[str, Any]
 ) -> AffineIFS:
-    """The candidate as a code in the cloud's units, heaviest maps first, weighed and painted."""
+    """Convert the candidate to a code in the cloud's units, with weights and colours, heaviest maps first."""
     d = target.dim
     refiner = Refiner(target, np.random.default_rng(0), cap=_CAP, isotropy=0.0, points=20_000)
     sample = refiner.match(best.maps, best.weights, seed=1)
-    weights = refiner.weigh(sample, len(best.maps))
+    weights = refiner.weigh(sample, len(best.maps)) if math.isnan(best.density) else best.weights
     order = np.argsort(-weights, kind="stable")
     maps, weights = best.maps[order], weights[order]
     a, t = target.subspace.lift(maps[:, :d, :d], maps[:, :d, 3])
@@ -250,29 +379,22 @@ def _code(
         rank = np.argsort(order)
         paint = _paint(rank[sample.address[sample.source]], rgb[target.kept[sample.subset]], len(maps), speed)
     provenance = {
-        "fit": "fractalkit.fit.fit_cloud",
-        **made,
-        "maps_rule": rule,
-        "notes": list(target.notes),
-        "input_points": len(x),
-        "fitted_points": len(target),
+        "fit": "fractalkit.fit.fit_cloud", **made, "maps_rule": rule, "notes": list(target.notes),
+        "input_points": len(x), "fitted_points": len(target),
         "input_sha256": hashlib.sha256(np.ascontiguousarray(x, dtype=np.float64).tobytes()).hexdigest(),
         "isotropy": fit.isotropy,
-        "score": {"total": best.score.total, "floor": fit.floor.total, "ratio": best.score.total / fit.floor.total},
-    }
+        "score": {"total": best.score.total, "floor": fit.floor.total, "ratio": best.score.total / fit.floor.total,
+                  "density": best.density},
+    }  # fmt: skip
     ifs = AffineIFS(
-        torch.from_numpy(np.ascontiguousarray(a)),
-        torch.from_numpy(np.ascontiguousarray(t)),
-        torch.from_numpy(weights),
-        None if paint is None else torch.from_numpy(paint),
-        speed,
-        provenance=provenance,
-    )
+        torch.from_numpy(np.ascontiguousarray(a)), torch.from_numpy(np.ascontiguousarray(t)),
+        torch.from_numpy(weights), None if paint is None else torch.from_numpy(paint), speed, provenance=provenance,
+    )  # fmt: skip
     return ifs.check_contractive()
 
 
 def _paint(address: np.ndarray, rgb: np.ndarray, k: int, speed: float) -> np.ndarray:
-    """Map colours ``[K, 3]`` whose blend along addresses ``[M, L]`` is nearest to rgb ``[M, 3]``, by least squares."""
+    """Map colours ``[K, 3]`` whose blend along addresses ``[M, L]`` fits rgb ``[M, 3]`` in least squares."""
     design = np.zeros((len(address), k))
     left = 1.0
     rows = np.arange(len(address))
@@ -280,21 +402,8 @@ def _paint(address: np.ndarray, rgb: np.ndarray, k: int, speed: float) -> np.nda
         share = speed * left if j < DEPTH - 1 else left
         np.add.at(design, (rows, address[:, j]), share)
         left *= 1 - speed
-    # a slight pull towards the mean keeps maps that own few points from wild colours
+    # a weak pull towards the mean prevents extreme colours of maps with few points
     mean = rgb.mean(axis=0)
     ridge = 1e-3 * len(address) / k
     normal = design.T @ design + ridge * np.eye(k)
     return np.clip(np.linalg.solve(normal, design.T @ (rgb - mean)) + mean, 0.0, 1.0)
-
-
-def collage_bound(ifs: AffineIFS, cloud: Tensor | np.ndarray) -> float:
-    """The collage theorem's bound on the Hausdorff distance between the attractor and a cloud, in the cloud's units.
-
-    h(X, attractor) <= h(X, ∪ f_k(X)) / (1 - max ||A_k||), with both sides measured on the points given.
-    """
-    from scipy.spatial import cKDTree
-
-    x = np.asarray(cloud.detach().cpu() if isinstance(cloud, Tensor) else cloud, dtype=np.float64)
-    y = ifs.hutchinson(torch.from_numpy(x).to(ifs.matrices)).reshape(-1, ifs.dim).cpu().numpy()
-    distance = max(float(cKDTree(x).query(y, workers=-1)[0].max()), float(cKDTree(y).query(x, workers=-1)[0].max()))
-    return distance / max(1 - ifs.lipschitz(), 1e-12) if math.isfinite(distance) else math.inf

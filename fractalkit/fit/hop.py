@@ -1,7 +1,8 @@
-"""Local search over whole codes: replace, shake, grow and prune maps, refine, keep what draws the cloud better."""
+"""Local search over codes: replace, perturb, add and prune maps, refine, and keep what fits the cloud better."""
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 
@@ -10,46 +11,47 @@ import numpy as np
 from fractalkit.fit.refine import Refiner, Score
 from fractalkit.fit.search import Searcher
 
-# Numba's parallel kernels may not be entered by two threads at once under every threading layer.
+# Not every threading layer of Numba lets two threads run parallel kernels at once.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass
 class Candidate:
-    """A code under way: ``maps [K, 3, 4]``, ``weights [K]`` and its score against the cloud."""
+    """A candidate code: ``maps [K, 3, 4]``, ``weights [K]`` and its score against the cloud."""
 
     maps: np.ndarray
     weights: np.ndarray
     score: Score
+    density: float = math.nan  # misfit of the density, about 1 for the true code; NaN if unknown
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How much work a fit does; every count, no clock, so that a seed fixes the result on any machine."""
+    """Work limits of a fit, all of them counts, so that a seed determines the result on any machine."""
 
     rounds: int  # of proposals
     proposals: int  # per band and round
     keep: int  # proposals registered per band
     starts: int  # codes chosen from the pool and refined
     hops: int
-    points: int  # of the attractor in a hop
-    polish: int  # Gauss-Newton steps at the end, on all points
+    points: int  # of the attractor, drawn per hop
+    polish: int  # final Gauss-Newton steps, on all points
 
 
 class Hopper:
-    """Improves codes of a given number of maps; several may share a searcher, each in its own thread."""
+    """Improves codes of a given number of maps; several hoppers may share a searcher, each in its own thread."""
 
     def __init__(self, searcher: Searcher, refiner: Refiner, budget: Budget) -> None:
         self.searcher, self.refiner, self.budget, self.rng = searcher, refiner, budget, refiner.rng
         rng = refiner.rng
         self.front: list[Candidate] = []
-        self.seed = int(rng.integers(1 << 31))  # of the samples that scores are compared on
+        self.seed = int(rng.integers(1 << 31))  # for the samples by which scores are compared
         self.enough = 1.01 * refiner.floor(budget.points).total
 
     # ---- evaluation
 
     def rate(self, maps: np.ndarray, weights: np.ndarray | None = None, *, points: int | None = None) -> Candidate:
-        """Weigh and score a code."""
+        """Compute the weights and the score of a code."""
         k = len(maps)
         points = points or self.budget.points
         w = self.guess(maps) if weights is None else weights
@@ -60,14 +62,14 @@ class Hopper:
         return Candidate(maps, w, self.refiner.score(sample))
 
     def guess(self, maps: np.ndarray) -> np.ndarray:
-        """Weights as for a code of similitudes that fills a plane: what weighing begins with."""
+        """Initial weights, proportional to the area of each map's image of a square."""
         sv = np.linalg.svd(maps[:, : 2 + (self.refiner.target.dim > 2), :3], compute_uv=False)
         area = sv[:, 0] * sv[:, min(1, self.refiner.target.dim - 1)]
         w = np.maximum(area, 0.01 * area.max() + 1e-12)
         return w / w.sum()
 
     def refined(self, c: Candidate, steps: int, tau: tuple[float, float], *, points: int | None = None) -> Candidate:
-        """A candidate after Gauss-Newton steps, or itself where they did not help."""
+        """Refine a candidate by Gauss-Newton steps; returns it unchanged if they do not help."""
         maps, weights = self.refiner.refine(
             c.maps, c.weights, steps=steps, tau=tau, points=points or self.budget.points // 2
         )
@@ -77,7 +79,7 @@ class Hopper:
     # ---- starts
 
     def starts(self, k: int, count: int) -> list[Candidate]:
-        """Distinct codes from the pool, briefly refined, best first."""
+        """Choose distinct codes from the pool and refine them briefly, best first."""
         found: list[Candidate] = []
         seen: set[tuple[int, ...]] = set()
         for s in range(count):
@@ -93,13 +95,13 @@ class Hopper:
     # ---- moves
 
     def replace(self, c: Candidate, count: int) -> Candidate:
-        """Drop ``count`` random maps and refill from the pool, the last one by trial of several unlike each other."""
+        """Replace ``count`` random maps by maps of the pool, the last one by trying several distinct ones."""
         drop = self.rng.choice(len(c.maps), min(count, len(c.maps)), replace=False)
         kept = np.delete(c.maps, drop, axis=0)
         return self._filled(kept, len(drop))
 
     def _filled(self, kept: np.ndarray, count: int, *, tried: int = 8, gap: float | None = None) -> Candidate:
-        """``kept`` with ``count`` maps of the pool, the last one by trial of several unlike each other."""
+        """Add ``count`` maps of the pool to ``kept``, the last one by trying several distinct ones."""
         if count > 1:
             kept = self._extended(kept, count - 1)
         few = max(self.budget.points // 2, 1000)
@@ -107,9 +109,9 @@ class Hopper:
         return self.rate(min(trials, key=lambda t: t.score.total).maps)
 
     def turn(self, c: Candidate) -> Candidate:
-        """Turn or mirror one map about the cloud's principal axes.
+        """Rotate or reflect one map about the cloud's principal axes.
 
-        A cloud with a symmetry that is not quite exact has a local optimum for each of its elements.
+        A cloud with an approximate symmetry has a local optimum for each element of the symmetry group.
         """
         i = int(self.rng.integers(len(c.maps)))
         kept = np.delete(c.maps, i, axis=0)
@@ -117,7 +119,7 @@ class Hopper:
         d = self.refiner.target.dim
         u, sv, vt = np.linalg.svd(old[0, :d, :d])
         if sv[-1] > 0.6 * sv[0] and self.rng.random() < 0.7:
-            # what a map got wrong went into its shape: begin from the similarity that is nearest
+            # a wrong map compensates by its shape, so start from the nearest similarity
             old[0, :d, :d] = sv.mean() * (u @ vt)
         turned = self.searcher.turned(old)
         with _ONE_AT_A_TIME:
@@ -127,7 +129,7 @@ class Hopper:
         return self.rate(min(trials, key=lambda t: t.score.total).maps)
 
     def shake(self, c: Candidate) -> Candidate:
-        """Move one map by a random amount from a spacing to a twentieth of the cloud."""
+        """Perturb one map by a random amount between one spacing and a twentieth of the cloud."""
         maps = c.maps.copy()
         d = self.refiner.target.dim
         i = self.rng.integers(len(maps))
@@ -138,7 +140,7 @@ class Hopper:
         return self.rate(maps)
 
     def grow_and_prune(self, c: Candidate, extra: int) -> Candidate:
-        """Add maps where the cloud is least covered, refine, then drop the least needed one by one."""
+        """Add maps where the cloud is least covered, refine, then drop the least useful ones one by one."""
         k = len(c.maps)
         grown = self.refined(self.rate(self._extended(c.maps, extra)), 4, (6.0, 3.0))
         while len(grown.maps) > k:
@@ -146,7 +148,7 @@ class Hopper:
         return grown
 
     def without_least(self, c: Candidate) -> Candidate:
-        """The best code with one map fewer."""
+        """Drop the map whose removal costs least."""
         trials = [
             self.rate(np.delete(c.maps, i, axis=0), points=max(self.budget.points // 3, 1000))
             for i in range(len(c.maps))
@@ -155,7 +157,7 @@ class Hopper:
         return self.rate(trials[best].maps)
 
     def _additions(self, kept: np.ndarray, count: int, gap: float | None = None) -> np.ndarray:
-        """Maps of the pool ``[<= count, 3, 4]``, unlike each other, that cover most of what ``kept`` leaves bare."""
+        """Distinct maps of the pool ``[<= count, 3, 4]`` that cover most of what ``kept`` leaves uncovered."""
         s = self.searcher
         pool = s.pool
         least = np.full(len(s.back), 2 * s.reach, np.float32)
@@ -170,19 +172,19 @@ class Hopper:
         return pool.maps[order[s.distinct(pool.maps[order], gap)][:count]]
 
     def _extended(self, kept: np.ndarray, count: int) -> np.ndarray:
-        """``kept`` with ``count`` more maps, each one of the first few of the best additions."""
+        """Add ``count`` maps to ``kept``, each a random one of the best few additions."""
         maps = kept
         for _ in range(count):
             more = self._additions(maps, 8)
             maps = np.concatenate([maps, more[min(int(self.rng.exponential(1.5)), len(more) - 1)][None]])
         return maps
 
-    # ---- what is missing
+    # ---- missing maps
 
     def sure(self, c: Candidate) -> np.ndarray:
-        """The maps of a code, ``[< K, 3, 4]``, that are right, as far as one can see; a guess that differs by chance.
+        """Maps of a code, ``[< K, 3, 4]``, that are probably correct; a random guess.
 
-        A generator sends the cloud into itself and a map that is wrong does not, by a factor of two or more as a rule.
+        A generator maps the cloud into itself; the distance of a wrong map's image is usually twice as large or more.
         """
         forward = self.searcher.cost(c.maps)[1]
         order = np.argsort(forward)
@@ -192,7 +194,7 @@ class Hopper:
         return c.maps[order[:n]]
 
     def complete(self, kept: np.ndarray, k: int) -> None:
-        """Replace the worst of the front by the best of a few codes that hold ``kept`` and maps of the pool."""
+        """Replace the worst of the front by the best of a few codes that combine ``kept`` with maps of the pool."""
         few = [self.refined(self._filled(kept, k - len(kept), tried=16, gap=12.0), 5, (6.0, 3.0)) for _ in range(3)]
         child = self.refined(min(few, key=lambda c: c.score.total), 8, (3.0, 2.0))
         worst = max(range(len(self.front)), key=lambda i: self.front[i].score.total)
@@ -204,7 +206,7 @@ class Hopper:
     # ---- the search
 
     def begin(self, k: int, so_far: Candidate | None = None, *, first: bool = False) -> None:
-        """Fill the front: the best codes that the pool offers (or its ``first`` choice only), and ``so_far``."""
+        """Fill the front with the best codes of the pool (only its ``first`` choice if set) and ``so_far``."""
         starts = self.starts(k, 1 if first else self.budget.starts)
         self.front = [self.refined(c, 12, (4.0, 2.0)) for c in starts[:3]]
         if so_far is not None:
@@ -212,11 +214,11 @@ class Hopper:
 
     @property
     def best(self) -> Candidate:
-        """The best code of the front."""
+        """Best code of the front."""
         return min(self.front, key=lambda c: c.score.total)
 
     def advance(self, hops: int) -> None:
-        """Try ``hops`` moves, each on a random code of the front, and keep those that help."""
+        """Try ``hops`` moves, each on a random code of the front, and keep improvements."""
         front = self.front
         for _ in range(hops):
             if self.best.score.total <= self.enough:
@@ -234,12 +236,12 @@ class Hopper:
             child = self.refined(child, 8, (6.0, 2.5))
             if child.score.total < 0.995 * front[i].score.total:
                 front[i] = self.refined(child, 8, (3.0, 2.0))
-                # the worst of the front gives way once it lags far behind
+                # drop the worst of the front once it is far behind
                 worst = max(front, key=lambda c: c.score.total)
                 if len(front) > 1 and worst.score.total > 1.6 * self.best.score.total:
                     front[:] = [c for c in front if c is not worst]
 
     def finish(self) -> Candidate:
-        """The best code, polished on all points."""
+        """Polish the best code on all points."""
         full = self.refiner.points
         return self.refined(self.rate(self.best.maps, points=full), self.budget.polish, (3.0, 2.0), points=full)

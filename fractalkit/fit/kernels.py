@@ -1,8 +1,8 @@
-"""Compiled inner loops of the inverse problem: propose maps of a cloud into itself, register them, weigh their cover.
+"""Compiled inner loops of the inverse problem: propose maps of a cloud into itself, register them, measure their cover.
 
-A *self-map* of a cloud X is a contraction f with f(X) close to X. The generators of an attractor are self-maps, and so
-are their words and their products with its symmetries, so a fit begins by finding many. Maps are held as ``[H, 3, 4]``
-float64, the linear part beside the offset; in the plane the third row and column are zero.
+A *self-map* of a cloud X is a contraction f with f(X) close to X. The generators of an attractor are self-maps, as are
+their compositions and their products with its symmetries, so a fit begins by finding many. Maps are stored as
+``[H, 3, 4]`` float64, linear part and offset; in the plane the third row and column are zero.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from fractalkit.fit.target import nearest
 
 # mypy: disable-error-code="no-untyped-def"
-RELAX = 1.7
+RELAX = 1.7  # over-relaxation of registration steps
 
 
 @nb.njit(cache=True)
@@ -25,16 +25,14 @@ def norm_of(m):
     for r in range(3):
         for c in range(3):
             g[r, c] = m[0, r] * m[0, c] + m[1, r] * m[1, c] + m[2, r] * m[2, c]
-    # Squaring four times makes the largest eigenvalue stand out by its 16th power.
     trace = g[0, 0] + g[1, 1] + g[2, 2]
     if trace < 1e-30:
         return 0.0
-    p = g / trace
+    p = g / trace  # squared five times, it approaches the projector on the leading eigenvector
     for _ in range(5):
         q = p @ p
         p = q / (q[0, 0] + q[1, 1] + q[2, 2])
-    # Rayleigh quotient <g, p> with p close to the projector on the leading eigenvector
-    s = 0.0
+    s = 0.0  # Rayleigh quotient <g, p>
     for r in range(3):
         for c in range(3):
             s += g[r, c] * p[c, r]
@@ -43,7 +41,7 @@ def norm_of(m):
 
 @nb.njit(cache=True)
 def invert(m, inverse):
-    """Write the inverse of the linear part of m ``[3, 4]`` (a zero third row and column count as the identity)."""
+    """Invert the linear part of m ``[3, 4]``; zero rows and columns count as the identity. False if it is singular."""
     a, b, c = m[0, 0], m[0, 1], m[0, 2]
     d, e, f = m[1, 0], m[1, 1], m[1, 2]
     g, h, i = m[2, 0], m[2, 1], m[2, 2]
@@ -62,7 +60,7 @@ def invert(m, inverse):
 
 @nb.njit(cache=True)
 def _solve(normal, right, n, out):
-    """Solve the positive definite n x n system for three right-hand sides by Cholesky; False if it is singular."""
+    """Solve a positive definite n x n system with three right-hand sides by Cholesky; False if it is singular."""
     low = np.zeros((4, 4))
     for i in range(n):
         for j in range(i + 1):
@@ -100,7 +98,7 @@ def _put(m, p):
 
 @nb.njit(cache=True)
 def _similarity(dim, rng_u, a, b, a2, b2, reflect, m):
-    """The similarity with a -> a2, b -> b2 (and in space a free roll, taken from rng_u): written to m ``[3, 4]``."""
+    """Write the similarity with a -> a2, b -> b2 (in 3D rolled by the angle 2 pi rng_u) to m ``[3, 4]``."""
     u = b - a
     v = b2 - a2
     nu, nv = math.sqrt(u @ u), math.sqrt(v @ v)
@@ -119,7 +117,7 @@ def _similarity(dim, rng_u, a, b, a2, b2, reflect, m):
         else:
             m[0, 0], m[0, 1], m[1, 0], m[1, 1] = c, -d, d, c
     else:
-        # frames with the first axis along u and v; the roll is a free angle between the remaining axes
+        # frames with the first axes along u and v; the roll is the free angle between the other axes
         e = np.empty((3, 3))
         f = np.empty((3, 3))
         for frame, w, n in ((e, u, nu), (f, v, nv)):
@@ -145,21 +143,68 @@ def _similarity(dim, rng_u, a, b, a2, b2, reflect, m):
         m[r, 3] = a2[r] - (m[r, 0] * a[0] + m[r, 1] * a[1] + m[r, 2] * a[2])
 
 
+@nb.njit(cache=True, inline="always")
+def _draw_aims(aims, evens, span, lo, hi, points):
+    """Indices of two points whose distance over ``span`` lies in [lo, hi], and that ratio; -1 if none was found."""
+    i = aims[np.random.randint(aims.shape[0])]
+    for _ in range(60):
+        j = evens[np.random.randint(evens.shape[0])]
+        v = points[j] - points[i]
+        d = math.sqrt(v @ v) / span
+        if lo <= d <= hi:
+            return i, j, d
+    return i, i, -1.0
+
+
+@nb.njit(cache=True, inline="always")
+def _draw_stretch(flat):
+    """Random factor across the anchors: below 0.2 for needles, 1 for similarities, log-normal for the others."""
+    if flat:
+        return 0.2 * np.random.random() ** 2
+    if np.random.random() < 0.35:
+        return math.exp(0.4 * np.random.standard_normal())
+    return 1.0
+
+
+@nb.njit(cache=True, inline="always")
+def _stretch(m, across, a, a2, u):
+    """A <- A (across I + (1 - across) u u^T), u the unit vector along the anchors; the image a2 of a is kept."""
+    for r in range(3):
+        s = m[r, 0] * u[0] + m[r, 1] * u[1] + m[r, 2] * u[2]
+        for c in range(3):
+            m[r, c] = across * m[r, c] + (1.0 - across) * s * u[c]
+    for r in range(3):
+        m[r, 3] = a2[r] - (m[r, 0] * a[0] + m[r, 1] * a[1] + m[r, 2] * a[2])
+
+
+@nb.njit(cache=True, inline="always")
+def _strays(m, probes, bound, points, graph, cells, shape, low, inverse):
+    """Root mean square distance of the images of the probes from the cloud; infinite if the first 8 are too far."""
+    total = 0.0
+    for n in range(probes.shape[0]):
+        x, y, z = _put(m, points[probes[n]])
+        _, d2 = nearest(x, y, z, points, graph, cells, shape, low, inverse)
+        total += d2
+        if n == 7 and total > 8 * bound:
+            return np.inf
+    return math.sqrt(total / probes.shape[0])
+
+
 @nb.njit(cache=True, parallel=True)
 def propose(count, seed, dim, anchors, aims, evens, lo, hi, flat, probes, points, graph, cells, shape, low, inverse):
-    """Random maps that send two far points of the cloud to two of its points, each with its misfit.
+    """Random maps that send two distant points of the cloud to two of its points, and their misfits.
 
     Args:
-        anchors: ``[P, 2]`` indices of far pairs.
-        aims: ``[M]`` indices that one anchor is sent to; evens: ``[E]`` indices that the other is sent to.
+        anchors: ``[P, 2]`` indices of distant pairs.
+        aims: ``[M]`` indices of targets of one anchor; evens: ``[E]`` indices of targets of the other.
         lo, hi: range of the contraction ratio along the anchors.
-        flat: False for similarities (half of them stretched or squeezed across the anchors), True for maps that squeeze
-            the cloud onto a thin needle, as the stem of a fern does.
+        flat: False for similarities (about a third of them stretched across the anchors), True for maps that squeeze
+            the cloud onto a thin needle, such as the stem of a fern.
         probes: ``[S]`` indices of the points whose images are tested.
 
     Returns:
         maps ``[count, 3, 4]`` and misfit ``[count]``: root mean square distance of the images from the cloud over the
-        ratio, infinite for those given up early.
+        ratio, infinite for rejected maps.
     """
     maps = np.zeros((count, 3, 4))
     misfit = np.full(count, np.inf)
@@ -172,143 +217,137 @@ def propose(count, seed, dim, anchors, aims, evens, lo, hi, flat, probes, points
             if np.random.random() < 0.5:
                 a, b = b, a
             span = math.sqrt((a - b) @ (a - b))
-            a2 = points[aims[np.random.randint(aims.shape[0])]]
-            b2 = a2
-            d = 0.0
-            for _ in range(60):
-                b2 = points[evens[np.random.randint(evens.shape[0])]]
-                d = math.sqrt((b2 - a2) @ (b2 - a2)) / span
-                if lo <= d <= hi:
-                    break
-            if d < lo or d > hi:
+            i, j, d = _draw_aims(aims, evens, span, lo, hi, points)
+            if d < 0.0:
                 continue
-            m = maps[h]
+            a2, b2, m = points[i], points[j], maps[h]
             _similarity(dim, np.random.random(), a, b, a2, b2, np.random.random() < 0.5, m)
-            across = 1.0
-            if flat:
-                across = 0.2 * np.random.random() ** 2
-            elif np.random.random() < 0.35:
-                across = math.exp(0.4 * np.random.standard_normal())
+            across = _draw_stretch(flat)
             if across != 1.0 and dim > 1:
-                # A <- A (across I + (1 - across) u u^T), u the unit vector along the anchors, which keeps both images
-                u = (b - a) / span
-                for r in range(3):
-                    s = m[r, 0] * u[0] + m[r, 1] * u[1] + m[r, 2] * u[2]
-                    for c in range(3):
-                        m[r, c] = across * m[r, c] + (1.0 - across) * s * u[c]
-                for r in range(3):
-                    m[r, 3] = a2[r] - (m[r, 0] * a[0] + m[r, 1] * a[1] + m[r, 2] * a[2])
+                _stretch(m, across, a, a2, (b - a) / span)
                 if norm_of(m) > hi:
                     continue
-            total = 0.0
-            bound = (0.25 * d) ** 2
-            done = True
-            for n in range(probes.shape[0]):
-                x, y, z = _put(m, points[probes[n]])
-                _, d2 = nearest(x, y, z, points, graph, cells, shape, low, inverse)
-                total += d2
-                if n == 7 and total > 8 * bound:
-                    done = False
-                    break
-            if done:
-                # relative to the image's size, or the thinnest would always win
-                size = d if flat else d * across ** ((dim - 1) / dim)
-                misfit[h] = math.sqrt(total / probes.shape[0]) / size
+            # relative to the size of the image, as otherwise the thinnest would always win
+            size = d if flat else d * across ** ((dim - 1) / dim)
+            misfit[h] = _strays(m, probes, (0.25 * d) ** 2, points, graph, cells, shape, low, inverse) / size
     return maps, misfit
+
+
+@nb.njit(cache=True, inline="always")
+def _undo(m, inv, x):
+    """Preimage of x under m, whose linear part has the inverse ``inv``."""
+    e0, e1, e2 = x[0] - m[0, 3], x[1] - m[1, 3], x[2] - m[2, 3]
+    return (
+        inv[0, 0] * e0 + inv[0, 1] * e1 + inv[0, 2] * e2,
+        inv[1, 0] * e0 + inv[1, 1] * e1 + inv[1, 2] * e2,
+        inv[2, 0] * e0 + inv[2, 1] * e1 + inv[2, 2] * e2,
+    )
+
+
+@nb.njit(cache=True, inline="always")
+def _add_pair(source, aim, w, dim, normal, right):
+    """Add w times one pair (source, aim) to the lower triangle of the normal equations."""
+    for r in range(dim + 1):
+        yr = source[r] if r < dim else 1.0
+        for s in range(r + 1):
+            normal[r, s] += w * yr * (source[s] if s < dim else 1.0)
+        for s in range(3):
+            right[r, s] += w * yr * aim[s]
+
+
+@nb.njit(cache=True)
+def _forward_pairs(m, fore, tau2, dim, normal, right, points, graph, cells, shape, low, inverse):
+    """Add pairs (y, point nearest to f(y)) to the normal equations; returns the sum of their weights."""
+    weight = 0.0
+    for n in range(fore.shape[0]):
+        p = points[fore[n]]
+        a, b, c = _put(m, p)
+        j, d2 = nearest(a, b, c, points, graph, cells, shape, low, inverse)
+        w = 1.0 / (1.0 + d2 / tau2)
+        w *= w
+        weight += w
+        _add_pair(p, points[j], w, dim, normal, right)
+    return weight
+
+
+@nb.njit(cache=True)
+def _backward_pairs(m, inv, back, tau2, dim, normal, right, points, graph, cells, shape, low, inverse, xlow, xhigh):
+    """Add pairs (point nearest to f^-1(x), x) to the normal equations, unless f^-1(x) is out of bounds or too far."""
+    for n in range(back.shape[0]):
+        x = points[back[n]]
+        u0, u1, u2 = _undo(m, inv, x)
+        if u0 < xlow[0] or u0 > xhigh[0] or u1 < xlow[1] or u1 > xhigh[1] or u2 < xlow[2] or u2 > xhigh[2]:
+            continue
+        j, _ = nearest(u0, u1, u2, points, graph, cells, shape, low, inverse)
+        p = points[j]
+        a, b, c = _put(m, p)
+        d2 = (a - x[0]) ** 2 + (b - x[1]) ** 2 + (c - x[2]) ** 2
+        if d2 > 9.0 * tau2:
+            continue
+        w = 1.0 / (1.0 + d2 / tau2)
+        w *= w
+        _add_pair(p, x, w, dim, normal, right)
+
+
+@nb.njit(cache=True)
+def _step(m, out, dim, cap, normal):
+    """Over-relaxed step of m towards ``out``, with the norm capped; ``normal`` holds the mean of the sources."""
+    for r in range(3):
+        for s in range(dim):
+            m[r, s] += RELAX * (out[r, s] - m[r, s])
+        m[r, 3] += RELAX * (out[r, dim] - m[r, 3])
+    norm = norm_of(m)
+    if norm > cap:
+        # shrink about the image of the mean
+        g = cap / norm
+        e = np.zeros(3)
+        for r in range(dim):
+            e[r] = normal[dim, r] / normal[dim, dim]
+        for r in range(3):
+            m[r, 3] += (1 - g) * (m[r, 0] * e[0] + m[r, 1] * e[1] + m[r, 2] * e[2])
+            for s in range(3):
+                m[r, s] *= g
 
 
 @nb.njit(cache=True, parallel=True)
 def register(maps, dim, cap, fore, back, iters, tau0, tau1, points, graph, cells, shape, low, inverse, xlow, xhigh):
-    """Two-sided robust registration of each map: least squares between matched points, iterated, in place.
+    """Two-sided robust registration of each map: iterated least squares between matched points, in place.
 
-    Forward pairs (y, nearest point to f(y)) keep f(X) on X; backward pairs (nearest point to f^-1(x), x) spread f(X)
-    over what it covers, without which a map shrinks. Weights are Geman-McClure's, 1 / (1 + d^2/tau^2)^2, with tau going
-    from tau0 down to tau1 (``[H]`` each); the norm is capped at ``cap`` ``[H]``.
+    Forward pairs (y, point nearest to f(y)) keep f(X) on X. Backward pairs (point nearest to f^-1(x), x) spread f(X)
+    over what it covers; without them a map shrinks. Weights are Geman-McClure's, 1 / (1 + d^2/tau^2)^2, with tau
+    decreasing from tau0 to tau1 (``[H]`` each). The norm is capped at ``cap`` ``[H]``.
     """
-    n1 = dim + 1
     for h in nb.prange(maps.shape[0]):
         m = maps[h]
         inv = np.zeros((3, 3))
         normal = np.zeros((4, 4))
         right = np.zeros((4, 3))
         out = np.zeros((3, 4))
-        y = np.empty(4)
         for it in range(iters):
             tau = tau0[h] * (tau1[h] / tau0[h]) ** (it / max(iters - 1, 1))
             tau2 = tau * tau
             normal[:] = 0.0
             right[:] = 0.0
-            weight = 0.0
-            for n in range(fore.shape[0]):
-                p = points[fore[n]]
-                a, b, c = _put(m, p)
-                j, d2 = nearest(a, b, c, points, graph, cells, shape, low, inverse)
-                w = 1.0 / (1.0 + d2 / tau2)
-                w *= w
-                weight += w
-                for r in range(dim):
-                    y[r] = p[r]
-                y[dim] = 1.0
-                for r in range(n1):
-                    for s in range(r + 1):
-                        normal[r, s] += w * y[r] * y[s]
-                    for s in range(3):
-                        right[r, s] += w * y[r] * points[j, s]
+            weight = _forward_pairs(m, fore, tau2, dim, normal, right, points, graph, cells, shape, low, inverse)
             if invert(m, inv):
-                for n in range(back.shape[0]):
-                    x = points[back[n]]
-                    e0, e1, e2 = x[0] - m[0, 3], x[1] - m[1, 3], x[2] - m[2, 3]
-                    u0 = inv[0, 0] * e0 + inv[0, 1] * e1 + inv[0, 2] * e2
-                    u1 = inv[1, 0] * e0 + inv[1, 1] * e1 + inv[1, 2] * e2
-                    u2 = inv[2, 0] * e0 + inv[2, 1] * e1 + inv[2, 2] * e2
-                    if u0 < xlow[0] or u0 > xhigh[0] or u1 < xlow[1] or u1 > xhigh[1] or u2 < xlow[2] or u2 > xhigh[2]:
-                        continue
-                    j, _ = nearest(u0, u1, u2, points, graph, cells, shape, low, inverse)
-                    p = points[j]
-                    a, b, c = _put(m, p)
-                    d2 = (a - x[0]) ** 2 + (b - x[1]) ** 2 + (c - x[2]) ** 2
-                    if d2 > 9.0 * tau2:
-                        continue
-                    w = 1.0 / (1.0 + d2 / tau2)
-                    w *= w
-                    for r in range(dim):
-                        y[r] = p[r]
-                    y[dim] = 1.0
-                    for r in range(n1):
-                        for s in range(r + 1):
-                            normal[r, s] += w * y[r] * y[s]
-                        for s in range(3):
-                            right[r, s] += w * y[r] * x[s]
+                _backward_pairs(
+                    m, inv, back, tau2, dim, normal, right, points, graph, cells, shape, low, inverse, xlow, xhigh
+                )
             if weight < 1e-3 * fore.shape[0]:
                 break
             for r in range(dim):
                 normal[r, r] += 1e-6 * normal[dim, dim]
-            if not _solve(normal, right, n1, out):
+            if not _solve(normal, right, dim + 1, out):
                 break
-            for r in range(3):
-                for s in range(dim):
-                    m[r, s] += RELAX * (out[r, s] - m[r, s])
-                m[r, 3] += RELAX * (out[r, dim] - m[r, 3])
-            norm = norm_of(m)
-            if norm > cap[h]:
-                # shrink about the image of the cloud's mean, which is the origin of neither
-                g = cap[h] / norm
-                e = np.zeros(3)
-                for r in range(dim):
-                    e[r] = normal[dim, r] / normal[dim, dim]
-                for r in range(3):
-                    s0 = m[r, 0] * e[0] + m[r, 1] * e[1] + m[r, 2] * e[2]
-                    m[r, 3] += (1 - g) * s0
-                    for s in range(3):
-                        m[r, s] *= g
+            _step(m, out, dim, cap[h], normal)
 
 
 @nb.njit(cache=True, parallel=True)
 def inliers(maps, fore, spacing, limit, points, graph, cells, shape, low, inverse):
-    """For each map, the share of images within ``limit`` local spacings of the cloud, and the mean such ratio, capped.
+    """For each map, the fraction of images within ``limit`` local spacings of the cloud, and the mean ratio, capped.
 
     Returns:
-        ``[H]`` share in [0, 1] and ``[H]`` mean of min(d / spacing, 4 limit).
+        ``[H]`` fraction in [0, 1] and ``[H]`` mean of min(d / spacing, 4 limit).
     """
     share = np.zeros(maps.shape[0])
     mean = np.zeros(maps.shape[0])
@@ -327,10 +366,10 @@ def inliers(maps, fore, spacing, limit, points, graph, cells, shape, low, invers
 
 @nb.njit(cache=True, parallel=True)
 def excess(maps, fore, spacing, reach, points, graph, cells, shape, low, inverse):
-    """How far each map's image strays from the cloud: ``[H]`` mean excess, ``[H]`` mean distance, both capped at reach.
+    """Distance of each map's image from the cloud: ``[H]`` mean excess and ``[H]`` mean distance, both capped at reach.
 
-    The excess is what a distance has beyond the local spacing, within which it says nothing but that the cloud is a
-    sample; its worst twelfth is left out, for samples have thin places.
+    The excess is the part of a distance beyond the local spacing, below which sampling explains it. The worst twelfth
+    is left out, because samples have sparse regions.
     """
     stray = np.zeros(maps.shape[0])
     plain = np.zeros(maps.shape[0])
@@ -351,10 +390,10 @@ def excess(maps, fore, spacing, reach, points, graph, cells, shape, low, inverse
 
 @nb.njit(cache=True, parallel=True)
 def cover(maps, back, reach, points, graph, cells, shape, low, inverse, xlow, xhigh, out):
-    """Distance from points of the cloud to each map's image of it, by way of the preimage: ``out [H, M]`` float32.
+    """Distance from points of the cloud to each map's image of it, through the preimage: ``out [H, M]`` float32.
 
-    The image's point nearest to x is sought as f(nearest to f^-1(x)) and among that point's neighbours; distances above
-    ``reach`` are written as ``reach``. Flat maps are inverted after a slight thickening.
+    The image's point nearest to x is searched among f(point nearest to f^-1(x)) and that point's neighbours. Distances
+    are capped at ``reach``. Singular maps are inverted after a slight thickening.
     """
     for h in nb.prange(maps.shape[0]):
         m = maps[h]
@@ -368,10 +407,7 @@ def cover(maps, back, reach, points, graph, cells, shape, low, inverse, xlow, xh
                 continue
         for n in range(back.shape[0]):
             x = points[back[n]]
-            e0, e1, e2 = x[0] - m[0, 3], x[1] - m[1, 3], x[2] - m[2, 3]
-            u0 = inv[0, 0] * e0 + inv[0, 1] * e1 + inv[0, 2] * e2
-            u1 = inv[1, 0] * e0 + inv[1, 1] * e1 + inv[1, 2] * e2
-            u2 = inv[2, 0] * e0 + inv[2, 1] * e1 + inv[2, 2] * e2
+            u0, u1, u2 = _undo(m, inv, x)
             u0 = min(max(u0, xlow[0]), xhigh[0])
             u1 = min(max(u1, xlow[1]), xhigh[1])
             u2 = min(max(u2, xlow[2]), xhigh[2])

@@ -1,7 +1,7 @@
-"""The plain partitioned IFS of the literature, to compare with: ranges of one size, each a map and nothing else.
+"""The plain partitioned IFS of the literature, as a baseline: ranges of one size, each with one map.
 
-Jacquin (1992), and the baseline of Poli, Xu et al. (2022): every range block is s iso(pool D) + o, here in the mean
-parameterisation; no quadtree, no cosines. The file is that of the quadtree codec, entropy coding included.
+Jacquin (1992), and the baseline of Poli, Xu et al. (2022): every range block is s iso(pool D) + o, here parameterised
+by the mean, without quadtree and cosines. Files have the format of the quadtree codec, entropy coding included.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 
 from fractalkit.codec.quadtree_syntax import scan
 from fractalkit.codes.quadtree import GRID_CONTRAST, QuadtreePlane
-from fractalkit.fit.quadtree_search import search
+from fractalkit.fit.quadtree_search import isometric, search
 from fractalkit.maps import quadtree as maps
 
 
@@ -26,11 +26,12 @@ def side_of(quality: float) -> int:
 def fit_plane(
     cosines: np.ndarray, domains: np.ndarray, grid: int, log: int, step: float, height: int, width: int, device: str
 ) -> QuadtreePlane:
-    """The best map for each range.
+    """Find the best map for each range.
 
     Args:
-        cosines: ``[H, W]`` of the ranges, blocks in place; ``step`` quantises their means.
+        cosines: ``[H, W]`` cosines of the ranges, each block in its place.
         domains: ``[rows, columns, side, side]`` cosines of the domains, ``grid`` samples apart.
+        step: quantiser step of the means.
     """
     side = 1 << log
     h, w = cosines.shape
@@ -42,12 +43,7 @@ def fit_plane(
     dom = flat[:, order[:, 0], order[:, 1]]
     norms = np.sqrt((dom.astype(np.float64) ** 2).sum(1))
     where, iso = search(own, dom, np.maximum(norms, 1e-3), order, 8, device)
-    d = flat[where].astype(np.float64)
-    odd = np.where(np.arange(side) % 2, -1.0, 1.0)
-    d = np.where((iso & 1)[:, None, None] > 0, d * odd[:, None], d)
-    d = np.where((iso & 2)[:, None, None] > 0, d * odd[None, :], d)
-    d = np.where((iso & 4)[:, None, None] > 0, d.transpose(0, 2, 1), d)
-    d = d[:, order[:, 0], order[:, 1]]
+    d = isometric(flat[where].astype(np.float64), iso)[:, order[:, 0], order[:, 1]]
     norm = np.maximum((d * d).sum(1), 1e-6)
     s = (own * d).sum(1) / norm
     index = np.clip(np.rint(np.abs(s) / GRID_CONTRAST), 0, maps.CONTRASTS).astype(np.int64)

@@ -1,15 +1,16 @@
-"""A picture to a quadtree code: the encoder.
+"""The encoder of quadtree codes.
 
-For each tile: cosines of all blocks of all sizes; for promising blocks the domain that explains most (a matrix product,
-see :mod:`.quadtree_search`); then rate against distortion, bottom up (:mod:`.quadtree_rd`); then bytes. Rates are
-learned from pass to pass, and domains are taken from the picture as the pass before decodes it, so that the fixed point
-is near what the encoder reckoned with. One number, the quantiser's step, trades size for quality; a target is met by
-bisection.
+For each tile: cosines of all blocks of all sizes; for blocks with enough energy the domain that explains most
+(:mod:`.quadtree_search`); the tree of least rate-distortion cost, bottom up (:mod:`.quadtree_rd`); then bytes. Rates
+are learned from pass to pass. From the second pass on, domains are taken from the decoded picture, so that the fixed
+point is close to what the encoder expects. The quantiser step trades size for quality; a target is met by a search for
+the step.
 """
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from fractalkit.codec.quadtree_file import CodedPlanes
+from fractalkit.codec.quadtree_segments import write_planes
 from fractalkit.codes.quadtree import (
     GRID_CONTRAST,
     QuadtreeCode,
@@ -27,33 +30,45 @@ from fractalkit.codes.quadtree import (
     step_index,
     tiles,
 )
-from fractalkit.codes.quadtree_segments import write_planes
-from fractalkit.errors import DataError, UsageError
+from fractalkit.core import fixed_point
+from fractalkit.errors import UsageError
+from fractalkit.fit import quadtree_copies as copies
+from fractalkit.fit import quadtree_eye as eye
 from fractalkit.fit import quadtree_rd as rd
 from fractalkit.fit.pifs import fit_plane, side_of
-from fractalkit.fit.quadtree_search import features, search
+from fractalkit.fit.quadtree_search import features, isometric, search
 from fractalkit.maps import quadtree as maps
+from fractalkit.maps.quadtree_copies import plane_map
+from fractalkit.maps.quadtree_picture import smooth
+from fractalkit.maps.quadtree_proof import certificate, expanding
+from fractalkit.raster.colour import doubled, to_planes, to_rgb
+from fractalkit.raster.cosines import block_cosines
+from fractalkit.raster.samples import checked_samples, sum_of_squares
 
 LAMBDA = 0.085  # of the squared step
 SHRINK = (0.05, 0.03, 0.02)
-# samples and cosines are integers in these fractions: all sums stay below 2^53, and float64 is exact in any order
+# by bit depth: samples and cosines are rounded to integers in these units, so that all sums are exact in float64
 FRACTION = {8: 16, 16: 2}
 COSINE = {8: 1 << 16, 16: 1 << 14}
+METADATA = {"icc", "exif", "xmp", "dpi"}
+HALF_LOSS = 0.35  # share of the error that is due to halved chroma, from which on full chroma is tried
+TOGETHER = 1024  # blocks that are transformed together
 MAX_MAP = 16  # side of the largest leaf that may have a map
 
 
 @dataclass(frozen=True)
 class Effort:
-    """What an encoder of some patience does.
+    """Settings of one effort level.
 
     Attributes:
-        passes: over rates, before the last.
-        top, bottom: log2 of the largest and smallest leaf.
-        maps: log2 sides of leaves for which domains are searched.
-        grid: log2 of the distance of domains.
-        count: cosines compared.
-        isometries: tried.
-        reach: last diagonal of cosines that is coded: 128 all, 1 the slopes, 0 the mean only.
+        passes: passes that learn rates, before the last one.
+        top, bottom: log2 of the sides of the largest and the smallest leaf.
+        maps: log2 of the sides of leaves for which domains are searched.
+        grid: log2 of the distance between domains, in samples.
+        count: number of cosines that are compared.
+        isometries: number of isometries to try, 1 to 8.
+        reach: last diagonal of cosines that is coded: 128 for all, 1 for the slopes, 0 for the mean only.
+        eye: weigh errors by how visible they are; see :mod:`.quadtree_eye`.
     """
 
     passes: int = 1
@@ -64,6 +79,7 @@ class Effort:
     count: int = 18
     isometries: int = 8
     reach: int = 128
+    eye: bool = False
 
 
 EFFORTS = (
@@ -82,27 +98,25 @@ EFFORTS = (
 
 @dataclass
 class _Plane:
-    """One plane of a tile on its way: samples, cosines of every size, candidates, and what stands now."""
+    """One plane of a tile: padded samples, cosines by log2 of the side, candidate domains, and the latest code."""
 
     samples: np.ndarray  # [height, width] float64
     height: int
     width: int
     chroma: bool
     cosines: dict[int, np.ndarray]
+    weights: dict[int, np.ndarray]  # of squared errors, by log2 of the side
     candidates: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
     code: QuadtreePlane | None = None
 
 
 def basis(log: int, depth: int) -> np.ndarray:
-    """The cosines of a block, rounded to integers: ``[side, side]``, row k is the k-th."""
-    return np.asarray(np.rint(maps.cosines(1 << log).T * COSINE[depth]))
+    """The cosines of a block, one per row, rounded to integers: ``[side, side]``."""
+    return np.asarray(np.rint(block_cosines(1 << log).T * COSINE[depth]))
 
 
 def transform(samples: np.ndarray, log: int, depth: int) -> np.ndarray:
-    """Cosines of all blocks of one side in their own places, ``[H, W]`` float32, by exact integers in float64.
-
-    ``samples`` of ``depth`` bits are rounded to fractions.
-    """
+    """Cosines of all blocks of one side, each in its place: ``[H, W]`` float32, computed in exact integers."""
     side = 1 << log
     h, w = samples.shape
     a, fraction = basis(log, depth), FRACTION[depth]
@@ -111,13 +125,24 @@ def transform(samples: np.ndarray, log: int, depth: int) -> np.ndarray:
     return np.asarray((t.reshape(h, w) * (1 / (float(COSINE[depth]) ** 2 * fraction))).astype(np.float32))
 
 
+def both_sides(a: np.ndarray, blocks: np.ndarray, unit: float) -> np.ndarray:
+    """``unit`` a b a^T for each block b, ``[n, side, side]`` float32: two large products instead of many small ones."""
+    n, side, _ = blocks.shape
+    out = np.empty((n, side, side), np.float32)
+    for k in range(0, n, TOGETHER):
+        b = blocks[k : k + TOGETHER].reshape(-1, side) @ a.T
+        b = np.ascontiguousarray(b.reshape(-1, side, side).transpose(0, 2, 1)).reshape(-1, side) @ a.T
+        out[k : k + TOGETHER] = (b * unit).reshape(-1, side, side).transpose(0, 2, 1)
+    return out
+
+
 def _pad(v: np.ndarray, top: int) -> np.ndarray:
     big = 1 << max(5, top)
     return np.pad(v, ((0, -v.shape[0] % big), (0, -v.shape[1] % big)), mode="edge")
 
 
 class _TileEncoder:
-    """One tile at any step: holds what does not depend on the step, and learns rates as it goes."""
+    """The encoder of one tile; keeps what does not depend on the quantiser step, and the rates learned so far."""
 
     def __init__(
         self, picture: np.ndarray, depth: int, half: bool, effort: Effort, settings: Settings, device: str
@@ -126,16 +151,28 @@ class _TileEncoder:
         self.settings = settings
         self.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
         self.planes = []
-        for i, v in enumerate(maps.separate(picture, depth, half)):
+        for i, v in enumerate(to_planes(picture, depth, half)):
             padded = _pad(v, effort.top)
             cosines = {log: transform(padded, log, depth) for log in range(effort.bottom, effort.top + 1)}
-            self.planes.append(_Plane(padded, v.shape[0], v.shape[1], i in (1, 2), cosines))
+            if effort.eye and i == 0:
+                weights = eye.weights(padded, depth, effort.bottom, effort.top)
+            else:
+                weights = {log: np.ones((padded.shape[0] >> log, padded.shape[1] >> log)) for log in cosines}
+            self.planes.append(_Plane(padded, v.shape[0], v.shape[1], i in (1, 2), cosines, weights))
         self.error = 0.0
 
     # ---- domains
 
     def look(self, step: float) -> None:
-        """Find the best domain of each block that has more to explain than a map costs."""
+        """Find the best domain of each block whose energy exceeds the cost of a map, or the best block to copy."""
+        if self.settings.copies:
+            for p in self.planes:
+                found = copies.vectors(p.samples)
+                for log in range(max(3, self.effort.bottom), self.effort.top + 1):
+                    one = copies.candidates(p.samples, p.height, p.width, log, found, 12 * LAMBDA * step * step)
+                    if one is not None:
+                        p.candidates[log] = one
+            return
         p = self.planes[0]
         h, w = p.samples.shape
         for log in self.effort.maps:
@@ -170,32 +207,31 @@ class _TileEncoder:
         whole = np.rint(samples * f)
         four = whole[:-1, :-1] + whole[1:, :-1] + whole[:-1, 1:] + whole[1:, 1:]
         a = basis(log, self.depth)
-        view = np.lib.stride_tricks.sliding_window_view(four, (2 * side - 1, 2 * side - 1))[ys][:, xs][..., ::2, ::2]
-        blocks = np.ascontiguousarray(view).reshape(-1, side, side)
-        return np.asarray((a @ blocks @ a.T * (1 / (float(COSINE[self.depth]) ** 2 * 4 * f))).astype(np.float32))
+        every = 2 * np.arange(side)
+        strips = four[ys[:, None] + every]  # [ny, side, W]
+        blocks = strips[:, :, xs[:, None] + every].transpose(0, 2, 1, 3).reshape(-1, side, side)
+        return both_sides(a, blocks, 1 / (float(COSINE[self.depth]) ** 2 * 4 * f))
 
-    def _brought(self, picture: np.ndarray, log: int, yd: np.ndarray, xd: np.ndarray, iso: np.ndarray) -> np.ndarray:
-        """Cosines of what the chosen domains bring, mean and slopes left out: ``[n, side, side]`` float32."""
+    def _copied(self, picture: np.ndarray, log: int, yd: np.ndarray, xd: np.ndarray, iso: np.ndarray) -> np.ndarray:
+        """Cosines of domains after their isometries, without mean and slopes: ``[n, side, side]`` float32."""
         side = 1 << log
         f = FRACTION[self.depth]
         whole = np.rint(picture.astype(np.float64) * f)
         i, j = np.indices((side, side))
-        y, x = yd[:, None, None] + 2 * i, xd[:, None, None] + 2 * j
-        blocks = whole[y, x] + whole[y + 1, x] + whole[y, x + 1] + whole[y + 1, x + 1]
+        if self.settings.copies:
+            blocks = 4 * whole[yd[:, None, None] + i, xd[:, None, None] + j]
+        else:
+            y, x = yd[:, None, None] + 2 * i, xd[:, None, None] + 2 * j
+            blocks = whole[y, x] + whole[y + 1, x] + whole[y, x + 1] + whole[y + 1, x + 1]
         a = basis(log, self.depth)
-        c = a @ blocks @ a.T * (1 / (float(COSINE[self.depth]) ** 2 * 4 * f))
-        k = np.arange(side)
-        odd = np.where(k % 2, -1.0, 1.0)
-        c = np.where((iso & 1)[:, None, None] > 0, c * odd[:, None], c)
-        c = np.where((iso & 2)[:, None, None] > 0, c * odd[None, :], c)
-        c = np.where((iso & 4)[:, None, None] > 0, c.transpose(0, 2, 1), c)
+        c = isometric(both_sides(a, blocks, 1 / (float(COSINE[self.depth]) ** 2 * 4 * f)), iso)
         c[:, 0, 0] = c[:, 0, 1] = c[:, 1, 0] = 0
-        return np.asarray(c.astype(np.float32))
+        return c
 
     # ---- one pass
 
     def encode(self, settings: Settings, seen: list[np.ndarray] | None) -> list[QuadtreePlane]:
-        """The best planes at the settings' step; ``seen``: luma as decoded by the pass before, for domains."""
+        """The best planes at the step of ``settings``; domains are taken from ``seen``, the planes decoded last."""
         steps = plane_steps(settings, 1 if len(self.planes) == 1 else len(self.planes))
         counts = {False: rd.Counts.empty(), True: rd.Counts.empty()}
         out = []
@@ -213,16 +249,20 @@ class _TileEncoder:
         return out
 
     def _proved(self, p: _Plane, step: float, settings: Settings, seen: np.ndarray | None) -> QuadtreePlane:
-        """A plane whose map is proved to contract: leaves that stand in the way of the proof lose their candidates."""
+        """A plane whose map provably contracts; leaves that prevent the proof lose their candidates."""
+        if settings.copies:
+            code = self._plane(p, step, settings, seen)
+            lam = LAMBDA * step * step
+            return copies.closed(code, p.cosines, p.weights, lam, self.rates[p.chroma], self.effort.reach)
         for _ in range(4):
             code = self._plane(p, step, settings, seen)
             leaves, contrast = maps.mapped_leaves(code)
-            v, l = maps.certificate(code, leaves, contrast, enough=1.0)
+            v, l = certificate(code, leaves, contrast, enough=1.0)
             if l < 1:
                 return code
             if settings.plain:
                 break
-            for k in maps.expanding(code, leaves, contrast, v):
+            for k in expanding(code, leaves, contrast, v):
                 y, x, log = leaves[k, :3]
                 rows, columns, *rest = p.candidates[int(log)]
                 keep = (rows != y >> log) | (columns != x >> log)
@@ -251,33 +291,26 @@ class _TileEncoder:
             level = np.zeros((h, w), np.int32)
             cost = np.zeros((h >> log, w >> log))
             rd.blocks(
-                p.cosines[log],
-                log,
-                p.height,
-                p.width,
-                step,
-                lam,
-                rates.level,
-                rates.last,
-                rates.mean,
-                shrink,
-                e.reach,
-                level,
-                cost,
-            )
+                p.cosines[log], log, p.height, p.width, step, lam, p.weights[log], rates.level, rates.last, rates.mean,
+                shrink, e.reach, level, cost,
+            )  # fmt: skip
             if settings.maps[p.chroma]:
                 cost += lam * rates.fractal[log - 2, 0]
                 maps_of[log] = np.zeros((h >> log, w >> log, 4), np.int32)
             if log in p.candidates:
                 rows, columns, yd, xd, iso = p.candidates[log]
-                d = self._brought(p.samples if seen is None else seen, log, yd, xd, iso)
+                d = self._copied(p.samples if seen is None else seen, log, yd, xd, iso)
                 g, side = 1 << settings.grid, 1 << log
                 address = np.stack([iso, yd // g - rows * side // g, xd // g - columns * side // g], 1)
                 contrasts = GRID_CONTRAST * np.arange(1, maps.CONTRASTS + 1)
+                r_map, r_address = rates.map, rates.address
+                if settings.copies:
+                    address = np.stack([iso, yd - rows * side, xd - columns * side], 1)
+                    contrasts, r_map, r_address = np.ones(1), np.full_like(r_map, 1.0), np.full_like(r_address, 1.5)
                 rd.mapped(
-                    rows, columns, d, log, address, p.cosines[log], step, lam, rates.level, rates.last, rates.mean,
-                    rates.fractal, rates.map, rates.address, shrink, e.reach, contrasts, level, cost,
-                    maps_of[log],
+                    rows, columns, d, log, address, p.cosines[log], step, lam, p.weights[log], rates.level,
+                    rates.last, rates.mean, rates.fractal, r_map, r_address, shrink, e.reach, contrasts, level,
+                    cost, maps_of[log],
                 )  # fmt: skip
             costs.append(cost)
             levels[log] = level
@@ -296,13 +329,21 @@ class _TileEncoder:
                 chosen[::cells, ::cells][here] = maps_of[log][here]
         s = settings.shrink[3 * p.chroma : 3 * p.chroma + 3]
         return QuadtreePlane(
-            logs, level, chosen, p.height, p.width, step, (s[0] / 256, s[1] / 256, s[2] / 256), 1 << settings.grid
+            logs,
+            level,
+            chosen,
+            p.height,
+            p.width,
+            step,
+            (s[0] / 256, s[1] / 256, s[2] / 256),
+            1 << settings.grid,
+            copies=settings.copies,
         )
 
     # ---- what came out
 
     def centroids(self, planes: list[QuadtreePlane]) -> list[tuple[float, float]]:
-        """For luma and chroma, and magnitudes 1, 2 and more: how far cosines lie below their levels, and how many."""
+        """Sum of level minus magnitude in steps, and number of cosines, of levels 1, 2 and more, luma then chroma."""
         out = []
         for chroma in (False, True):
             total, n = np.zeros(3), np.zeros(3)
@@ -328,33 +369,35 @@ class _TileEncoder:
             out += [(float(a), float(b)) for a, b in zip(total, n, strict=True)]
         return out
 
+    def shrunk(self, planes: list[QuadtreePlane], shrink: tuple[int, ...]) -> list[QuadtreePlane]:
+        """The planes with other values of ``shrink``, in 1/256 of a step, luma then chroma."""
+        parts = [tuple(v / 256 for v in shrink[3 * p.chroma : 3 * p.chroma + 3]) for p in self.planes]
+        return [replace(p, shrink=part) for p, part in zip(planes, parts, strict=True)]  # type: ignore[arg-type]
+
     def decoded(self, planes: list[QuadtreePlane]) -> list[np.ndarray]:
         """Fixed points of all planes, padded."""
-        return [maps.fixed_point(p, tol=0.1) for p in planes]
+        return [fixed_point(plane_map(p))[0].numpy() if p.copies else maps.solve_plane(p, 0.1) for p in planes]
 
     def squares(
         self, picture: np.ndarray, planes: list[QuadtreePlane], seen: list[np.ndarray], deblock: int
     ) -> tuple[float, int]:
         """Sum of squared errors of the picture's samples, and their number."""
-        from fractalkit.maps import quadtree_cpu as cpu
-
         shown = []
         for i, (p, x) in enumerate(zip(planes, seen, strict=True)):
             x = x.copy()
             if deblock:
-                limit = maps.deblock_limit(p.step, deblock)
-                cpu.deblock(x, p.logs, 1, limit, maps.DEBLOCK_REACH, p.height, p.width, 0, 0)
+                smooth(x, p, 1, deblock, (0, 0, p.height, p.width))
             x = x[: p.height, : p.width]
-            shown.append(maps.double(x, *picture.shape[:2]) if i in (1, 2) and self.half else x)
-        d = maps.colours(shown, self.depth).astype(np.float64) - picture
+            shown.append(doubled(x, *picture.shape[:2]) if i in (1, 2) and self.half else x)
+        d = to_rgb(shown, self.depth).astype(np.float64) - picture
         return float((d * d).sum()), d.size
 
 
 def contracting(plane: QuadtreePlane) -> QuadtreePlane:
-    """The plane, its contrasts lowered as far as it takes to prove that the map contracts (they hardly ever must)."""
+    """The plane with contrasts lowered until the map provably contracts, which is rarely necessary."""
     while True:
         leaves, contrast = maps.mapped_leaves(plane)
-        if maps.certificate(plane, leaves, contrast, enough=1.0)[1] < 1:
+        if certificate(plane, leaves, contrast, enough=1.0)[1] < 1:
             return plane
         code = plane.maps[..., 0]
         lower = np.where((code - 1) % maps.CONTRASTS > 0, code - 1, np.where(code == 1, 0, code))
@@ -364,24 +407,8 @@ def contracting(plane: QuadtreePlane) -> QuadtreePlane:
         plane = replace(plane, maps=chosen)
 
 
-def checked(image: np.ndarray) -> tuple[np.ndarray, int]:
-    """A picture that can be coded, and its depth.
-
-    Raises:
-        UsageError: another shape or type.
-    """
-    a = np.asarray(image)
-    if a.dtype not in (np.uint8, np.uint16):
-        raise UsageError(f"image: expected uint8 or uint16 samples, got {a.dtype}")
-    if a.ndim == 3 and a.shape[2] == 1:
-        a = a[..., 0]
-    if a.ndim not in (2, 3) or (a.ndim == 3 and a.shape[2] not in (3, 4)) or 0 in a.shape:
-        raise UsageError(f"image: expected [H, W], [H, W, 3] or [H, W, 4], got {list(a.shape)}")
-    return a, 8 if a.dtype == np.uint8 else 16
-
-
 def step_of_quality(quality: float, depth: int) -> float:
-    """The quantiser's step of a quality: 50 is 20 grey levels of 256, 10 more halve it; 100 about 0.6.
+    """The quantiser step of a quality: 20 grey levels of 256 at quality 50, halved for every 10 more.
 
     >>> round(step_of_quality(50, 8), 3), round(step_of_quality(60, 8), 3)
     (20.0, 10.0)
@@ -390,18 +417,29 @@ def step_of_quality(quality: float, depth: int) -> float:
 
 
 class _Encoder:
-    """The whole picture at any step."""
+    """The encoder of a whole picture."""
 
     def __init__(
         self, picture: np.ndarray, depth: int, half: bool, effort: Effort, deblock: bool | None,
         metadata: dict[str, bytes], threads: int, device: str, plain: bool, callback: Callable[[float], None] | None,
+        copied: bool = False,
     ) -> None:  # fmt: skip
         self.picture, self.depth, self.effort, self.metadata = picture, depth, effort, metadata
         self.channels = 1 if picture.ndim == 2 else picture.shape[2]
         self.want_deblock, self.device = deblock, device
         shrink = tuple(round(256 * v) for v in SHRINK * 2)
         self.settings = Settings(
-            512, half, 0, effort.top, effort.bottom, effort.grid, shrink, 1024, (bool(effort.maps), plain), plain
+            512,
+            half,
+            0,
+            effort.top,
+            effort.bottom,
+            effort.grid,
+            shrink,
+            1024,
+            (bool(effort.maps), plain or copied),
+            plain,
+            copied,
         )
         self.tiles = tiles(picture.shape[0], picture.shape[1], self.settings.tile)
         self.threads = threads
@@ -413,7 +451,7 @@ class _Encoder:
         return self.picture[t.y : t.y + t.height, t.x : t.x + t.width]
 
     def _encoder(self, i: int) -> _TileEncoder:
-        """Of a tile; those of small pictures are kept from pass to pass."""
+        """The encoder of tile i; kept for later runs if the picture has at most four tiles."""
         if i not in self.kept:
             made = _TileEncoder(
                 self._tile(self.tiles[i]), self.depth, self.settings.half, self.effort, self.settings, self.device
@@ -424,14 +462,14 @@ class _Encoder:
         return self.kept[i]
 
     def sample(self) -> list[int]:
-        """Some tiles that stand for all, where there are many."""
+        """Indices of the tiles by which sizes are estimated: all, or six of more than eight."""
         n = len(self.tiles)
         return list(range(n)) if n <= 8 else [round((i + 0.5) * n / 6) for i in range(6)]
 
     def run(self, step: int, passes: int, only: list[int] | None = None) -> tuple[QuadtreeCode | None, float, float]:
-        """Encode at a step index; the code, its bytes, and the mean squared error of its picture.
+        """Encode at a step index and return the code, its size in bytes, and the mean squared error.
 
-        With ``only`` some tiles there is no code, and the bytes are what all would take at the rate of these.
+        With ``only`` some tiles the code is None, and the size is extrapolated from these tiles.
         """
         settings = replace(self.settings, step=step)
 
@@ -440,7 +478,7 @@ class _Encoder:
             if self.effort.maps and not settings.plain and not enc.planes[0].candidates:
                 enc.look(settings.size)
             seen = None
-            # what was learned at another step would pull this one its way, and a target could then not be aimed at
+            # rates learned at another step would make the result depend on the order of the search
             enc.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
             for n in range(passes):
                 planes = enc.encode(settings, seen)
@@ -450,27 +488,26 @@ class _Encoder:
 
         n = len(self.tiles)
         segments: list[list[bytes]] = [[], [], []]
-        # the reconstruction's shrinkage and the filter are the picture's, chosen on its first few tiles
+        # shrinkage and filter strength hold for the whole picture and are chosen on one or two tiles
         which = list(range(n)) if only is None else only
         few = which[:1] if n <= 2 else [which[0], which[len(which) // 2]]
         done = {i: first(i) for i in few}
         sums = [(0.0, 0.0)] * 6
         for enc, planes in done.values():
             sums = [(a + c, b + d) for (a, b), (c, d) in zip(sums, enc.centroids(planes), strict=True)]
-        shrink = tuple(
-            int(np.clip(round(256 * a / b) if b > 20 else v, -60, 120))
-            for (a, b), v in zip(sums, self.settings.shrink, strict=True)
-        )
+        shrink = self.settings.shrink
+        if not settings.copies:  # whose levels are relative to copies as they were decoded with the present values
+            shrink = tuple(
+                int(np.clip(round(256 * a / b) if b > 20 else v, -60, 120))
+                for (a, b), v in zip(sums, shrink, strict=True)
+            )
         settings = replace(settings, shrink=shrink)
         deblock = self._choose_deblock(done, shrink)
         settings = replace(settings, deblock=deblock)
 
         def work(i: int) -> tuple[list[bytes], float, int]:
             enc, planes = done.pop(i) if i in done else first(i)
-            planes = [
-                replace(p, shrink=tuple(v / 256 for v in shrink[3 * q.chroma : 3 * q.chroma + 3]))
-                for p, q in zip(planes, enc.planes, strict=True)
-            ]
+            planes = enc.shrunk(planes, shrink)
             written = write_planes(planes, self.effort.top, self.effort.bottom)
             seen = enc.decoded(planes)
             error, count = enc.squares(self._tile(self.tiles[i]), planes, seen, deblock)
@@ -487,9 +524,9 @@ class _Encoder:
         flat = tuple(segments[0] + segments[1] + segments[2])
         if only is not None:
             return None, sum(map(len, flat)) * self.picture.size / count, error / count
-        code = QuadtreeCode(
-            self.picture.shape[0], self.picture.shape[1], self.channels, self.depth, settings, flat, self.metadata
-        )
+        height, width = self.picture.shape[:2]
+        planes = CodedPlanes(height, width, self.channels, settings, flat)
+        code = QuadtreeCode(height, width, self.channels, self.depth, settings, planes, self.metadata)
         return code, float(len(code.to_bytes())), error / count
 
     def _choose_deblock(self, done: dict[int, Any], shrink: tuple[int, ...]) -> int:
@@ -498,10 +535,7 @@ class _Encoder:
         strengths = (0, 2, 4, 6) if self.want_deblock is None else (2, 4, 6)
         totals = [0.0] * len(strengths)
         for i, (enc, planes) in done.items():
-            planes = [
-                replace(p, shrink=tuple(v / 256 for v in shrink[3 * q.chroma : 3 * q.chroma + 3]))
-                for p, q in zip(planes, enc.planes, strict=True)
-            ]
+            planes = enc.shrunk(planes, shrink)
             seen = enc.decoded(planes)
             for k, strength in enumerate(strengths):
                 totals[k] += enc.squares(self._tile(self.tiles[i]), planes, seen, strength)[0]
@@ -516,6 +550,7 @@ def encode(
     bytes: int | None = None,
     psnr: float | None = None,
     effort: int | Effort = 5,
+    tune: str = "psnr",
     method: str = "quadtree",
     chroma: str = "auto",
     deblock: bool | None = None,
@@ -528,85 +563,153 @@ def encode(
 
     Args:
         image: ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]``, uint8 or uint16.
-        quality: 1 to 100, the default is 50; or one of the targets
-        bpp: bits of the file by pixels,
-        bytes: of the file,
-        psnr: dB over all channels, from the file as decoded.
-        effort: 0 to 9, time for rate; or what exactly to do.
-        method: "quadtree", or "pifs" for the plain one of the literature: ranges of one size, each a map.
-        chroma: "half", "full" or "auto".
-        deblock: filter the borders of leaves; None where it helps.
-        metadata: "icc" and "exif".
-        threads: for tiles; None for all cores.
-        device: of the search, as torch names it.
-        callback: told the fraction done.
+        quality: 1 to 100; 50 if no target is given. Give one of quality, bpp, bytes and psnr.
+        bpp: size of the file in bits per pixel.
+        bytes: size of the file in bytes.
+        psnr: PSNR of the decoded file over all channels, in decibels.
+        effort: 0 to 9, more time for a smaller file; or the settings themselves.
+        tune: "psnr" for the least squared error, or "eye" to weigh errors by how visible they are.
+        method: "quadtree", or "pifs" for the plain fractal coder of the literature, see :mod:`.pifs`.
+        chroma: resolution of the chroma planes, "half", "full" or "auto": half, or full for high targets and where that
+            is better, by trial.
+        deblock: filter the borders of leaves; None filters where it helps.
+        metadata: "icc", "exif", "xmp" and "dpi" (two float64, little endian), as bytes.
+        threads: threads that encode tiles; None for one per core.
+        device: torch device of the search for domains.
+        callback: called with the fraction done.
 
     Raises:
         UsageError: an argument out of range, or a target that the picture cannot meet.
     """
-    import os
+    a, depth = checked_samples(image)
+    targets = {"quality": quality, "bpp": bpp, "bytes": bytes, "psnr": psnr}
+    given = {name: value for name, value in targets.items() if value is not None}
+    _check_options(given, effort, method, chroma, tune, metadata)
+    plan = effort if isinstance(effort, Effort) else EFFORTS[effort]
+    if tune == "eye":
+        plan = replace(plan, eye=True)
+    if method == "pifs":
+        log = side_of(quality or 50.0)
+        plan = Effort(0, top=log, bottom=log, maps=(log,), grid=2)
+    bits = bpp if bpp is not None else 8 * bytes / (a.shape[0] * a.shape[1]) if bytes is not None else None
+    if psnr is not None and not 0 < psnr <= 200:
+        raise UsageError(f"psnr: expected dB from 0 to 200, got {psnr:g}")
 
-    a, depth = checked(image)
-    given = {k: v for k, v in (("quality", quality), ("bpp", bpp), ("bytes", bytes), ("psnr", psnr)) if v is not None}
+    def run(half: bool, copied: bool = False) -> QuadtreeCode:
+        encoder = _Encoder(
+            a, depth, half, plan, deblock, dict(metadata or {}), threads or os.cpu_count() or 1, device,
+            method == "pifs", callback, copied,
+        )  # fmt: skip
+        if given and quality is None:
+            return _aim(encoder, plan, a, depth, bits, psnr)
+        code, _, _ = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
+        assert code is not None
+        return code
+
+    high = _fine(bits, psnr, quality)
+    if chroma == "auto" and not high and a.ndim == 3 and method != "pifs":
+        best = _tried(run, a, depth, bits, psnr)
+    else:
+        best = run(chroma == "half" or (chroma == "auto" and not high))
+    if method == "pifs" or not plan.maps or not _alike(a):
+        return best
+    return _better(best, run(best.settings.half, True), a, bits, psnr)
+
+
+def _tried(
+    run: Callable[[bool], QuadtreeCode], a: np.ndarray, depth: int, bits: float | None, psnr: float | None
+) -> QuadtreeCode:
+    """The better of halved and full chroma; full chroma is tried where halving costs much by itself."""
+    lost = _lost_by_half(a, depth)
+    if psnr is not None and lost > 0.9 * a.size * (2**depth - 1) ** 2 / 10 ** (psnr / 10):
+        return run(False)
+    halved = run(True)
+    if lost < HALF_LOSS * squared_error(halved, a):
+        return halved
+    return _better(halved, run(False), a, bits, psnr)
+
+
+def _better(
+    one: QuadtreeCode, other: QuadtreeCode, a: np.ndarray, bits: float | None, psnr: float | None
+) -> QuadtreeCode:
+    """Of two codes for one target the better: in error at a size, in size at a PSNR, in both at a quality."""
+    price = 3 * 8 * LAMBDA * one.settings.size**2  # of a byte; a step of luma changes R, G and B
+    if a.ndim == 2:
+        price /= 3
+
+    def cost(code: QuadtreeCode) -> float:
+        if psnr is not None:
+            return len(code.to_bytes())
+        return squared_error(code, a) + (0.0 if bits is not None else price * len(code.to_bytes()))
+
+    return min(one, other, key=cost)
+
+
+def _alike(a: np.ndarray) -> bool:
+    """Whether the middle of a picture looks so much like itself, moved, that copies may pay."""
+    y, x = (max(0, n - 512) // 2 for n in a.shape[:2])
+    part = a[y : y + 512, x : x + 512].astype(np.float64)
+    return min(part.shape[:2]) >= 16 and copies.likeness(part if a.ndim == 2 else part[..., :3].mean(2)) > copies.ALIKE
+
+
+def squared_error(code: QuadtreeCode, picture: np.ndarray) -> float:
+    """Sum of squared errors of the decoded picture, over all samples."""
+    from fractalkit.maps.quadtree_picture import decode
+
+    return sum_of_squares(decode(code), picture)
+
+
+def _lost_by_half(picture: np.ndarray, depth: int) -> float:
+    """Sum of squared errors that chroma at half the resolution costs by itself."""
+    total = 0.0
+    for y in range(0, picture.shape[0], 512):
+        part = picture[y : y + 512]
+        planes = to_planes(part, depth, True)
+        shown = [doubled(v, *part.shape[:2]) if i in (1, 2) else v for i, v in enumerate(planes)]
+        d = to_rgb(shown, depth).astype(np.float64) - part
+        total += float((d * d).sum())
+    return total
+
+
+def _check_options(
+    given: dict[str, Any], effort: int | Effort, method: str, chroma: str, tune: str, metadata: dict[str, bytes] | None
+) -> None:
+    """Refuse options of :func:`encode` that are out of range or contradict each other."""
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} were given together; give one")
-    if any(not math.isfinite(v) or v <= 0 for v in given.values()):
-        raise UsageError(f"{next(iter(given))}: expected a positive number, got {next(iter(given.values()))}")
-    if quality is not None and not 1 <= quality <= 100:
-        raise UsageError(f"quality: expected 1 to 100, got {quality}")
+    if any(not isinstance(v, int | float | np.number) or not math.isfinite(v) or v <= 0 for v in given.values()):
+        raise UsageError(f"{next(iter(given))}: expected a positive number, got {next(iter(given.values()))!r}")
+    if not 1 <= given.get("quality", 50) <= 100:
+        raise UsageError(f"quality: expected 1 to 100, got {given['quality']}")
     if isinstance(effort, int) and not 0 <= effort < len(EFFORTS):
         raise UsageError(f"effort: expected 0 to {len(EFFORTS) - 1}, got {effort}")
     if method not in ("quadtree", "pifs") or chroma not in ("auto", "half", "full"):
         raise UsageError(f"unknown method {method!r} or chroma {chroma!r}")
-    plan = effort if isinstance(effort, Effort) else EFFORTS[effort]
-    if method == "pifs":
-        if given and quality is None:
-            raise UsageError("the plain PIFS has ranges of one size and so three rates; choose one by quality")
-        log = side_of(quality or 50.0)
-        plan = Effort(0, top=log, bottom=log, maps=(log,), grid=2)
-    bits = bpp if bpp is not None else 8 * bytes / (a.shape[0] * a.shape[1]) if bytes is not None else None
-    if chroma == "auto":
-        fine = (
-            (bits is not None and bits > 2.0)
-            or (psnr is not None and psnr > 41)
-            or (quality is not None and quality > 70)
-        )
-        half = not fine
-    else:
-        half = chroma == "half"
-    unknown = set(metadata or {}) - {"icc", "exif"}
+    if method == "pifs" and given and "quality" not in given:
+        raise UsageError("the plain PIFS has ranges of one size and so three rates; choose one by quality")
+    if tune not in ("psnr", "eye") or (tune == "eye" and method == "pifs"):
+        raise UsageError(f"tune: expected psnr, or eye for the quadtree, got {tune!r}")
+    unknown = set(metadata or {}) - METADATA
     if unknown:
-        raise UsageError(f"metadata: unknown {sorted(unknown)}; known are icc and exif")
-    encoder = _Encoder(
-        a,
-        depth,
-        half,
-        plan,
-        deblock,
-        dict(metadata or {}),
-        threads or os.cpu_count() or 1,
-        device,
-        method == "pifs",
-        callback,
-    )
-    if not given or quality is not None:
-        code, _, _ = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
-        assert code is not None
-        return code
-    return _aim(encoder, plan, a, depth, bits, psnr)
+        raise UsageError(f"metadata: unknown {sorted(unknown)}; known are {', '.join(sorted(METADATA))}")
+
+
+def _fine(bits: float | None, psnr: float | None, quality: float | None) -> bool:
+    """Whether a target is so high that chroma is worth its full resolution."""
+    return (bits or 0) > 2 or (psnr or 0) > 41 or (quality or 0) > 70
 
 
 def _aim(
     encoder: _Encoder, plan: Effort, a: np.ndarray, depth: int, bits: float | None, psnr: float | None
 ) -> QuadtreeCode:
-    """Meet a target of bits a pixel or decibels: regula falsi on the step's logarithm, then the nearest step."""
+    """Meet a target in bits per pixel or decibels, by a search for the step index."""
     pixels = a.shape[0] * a.shape[1]
     top = float((1 << depth) - 1)
     sample = encoder.sample()
     slope = -0.9 / 128  # octaves of size, or 6 dB, by step
 
     def miss(index: int, only: list[int] | None) -> tuple[QuadtreeCode | None, float]:
-        """The code, and by how many octaves of size, or 6 dB, it is above the target."""
+        """The code, and how far it is above the target: in octaves of size, or in units of 6 dB."""
         code, size, error = encoder.run(index, plan.passes + 1, only)
         if bits is not None:
             return code, math.log2(8 * size / pixels / bits)
@@ -614,7 +717,7 @@ def _aim(
         return code, (10 * math.log10(top**2 / max(error, 1e-12)) - psnr) / 6.02
 
     def search(x: int, only: list[int] | None, rounds: int) -> tuple[int, QuadtreeCode | None, float]:
-        """The step whose miss is least: regula falsi, then halves of what is left."""
+        """The step that misses the target least, by regula falsi and then bisection."""
         nonlocal slope
         tried: dict[int, tuple[QuadtreeCode | None, float]] = {x: miss(x, only)}
         f = tried[x][1]
@@ -650,6 +753,3 @@ def _aim(
     if value < -0.03 and psnr is not None:
         raise UsageError(f"{psnr:g} dB is more than this codec reaches ({psnr + 6.02 * value:.1f} dB); ask for less")
     return code
-
-
-__all__ = ["EFFORTS", "DataError", "Effort", "encode", "step_of_quality"]

@@ -1,8 +1,8 @@
-"""Rate and distortion: what each block of a plane costs as one leaf, and so the best tree (Lagrangian pruning).
+"""Rate-distortion optimisation of a plane: the cost of each block as one leaf, and the tree of least cost.
 
-J = D + lambda R for every block of every size, with cosines quantised to the least J, then bottom up: a block is split
-where its four quarters cost less. Rates come from tables of code lengths, learned from the pass before; all arithmetic
-is elementwise float64 in a fixed order, so that the same picture gives the same decisions on every machine.
+Every block of every size is quantised to the least J = D + lambda R. Then, bottom up, a block is split where its four
+quarters cost less. Rates are tables of code lengths, learned from the pass before. All arithmetic is elementwise
+float64 in a fixed order, so that a picture gives the same decisions on every machine.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numba as nb
 import numpy as np
 
-from fractalkit.codec.quadtree_syntax import _FLAT, _MQ, _START, HIGHEST, length
+from fractalkit.codec.quadtree_syntax import _FLAT, _START, HIGHEST, cells_in_order, length, level_classes
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
@@ -23,9 +23,9 @@ SIZES = HIGHEST - 1  # of leaves, 4 to 64
 
 @dataclass
 class Rates:
-    """Code lengths in bits: of levels by side, neighbourhood and diagonal; of the last diagonal; and of the rest."""
+    """Code lengths in bits, by log2 of the side minus 2 where the first axis is SIZES."""
 
-    level: np.ndarray  # [SIZES, 9, 8, LEVELS]
+    level: np.ndarray  # [SIZES, 9, 8, LEVELS], by class of neighbours, class of diagonal, magnitude
     last: np.ndarray  # [SIZES, 128]
     mean: np.ndarray  # [SIZES, 24], by bits of the residual
     split: np.ndarray  # [HIGHEST + 1, 2]
@@ -35,7 +35,7 @@ class Rates:
 
     @classmethod
     def guess(cls) -> Rates:
-        """What a first pass goes by."""
+        """Rates for the first pass."""
         mq = np.arange(9)[:, None, None]
         k = np.arange(LEVELS)[None, None, :]
         dq = np.arange(8)[None, :, None]
@@ -56,7 +56,7 @@ class Rates:
 
     @classmethod
     def learn(cls, counts: Counts) -> Rates:
-        """Code lengths of an adaptive coder, about: -log2 of smoothed frequencies."""
+        """Approximate rates of an adaptive coder: -log2 of smoothed frequencies."""
 
         def bits(n: np.ndarray, prior: float = 0.4) -> np.ndarray:
             p = (n + prior) / (n + prior).sum(-1, keepdims=True)
@@ -76,7 +76,7 @@ class Rates:
 
 @dataclass
 class Counts:
-    """How often each thing was coded."""
+    """How often each decision was coded; axes as in :class:`Rates`."""
 
     level: np.ndarray
     last: np.ndarray
@@ -87,7 +87,7 @@ class Counts:
 
     @classmethod
     def empty(cls) -> Counts:
-        """None yet."""
+        """Counts of zero."""
         return cls(
             np.zeros((SIZES, 9, 8, LEVELS)), np.zeros((SIZES, 128)), np.zeros((SIZES, 24)), np.zeros((HIGHEST + 1, 2)),
             np.zeros((SIZES, 2)), np.zeros((SIZES, 17)),
@@ -95,25 +95,52 @@ class Counts:
 
 
 @nb.njit(cache=True, nogil=True)
-def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
-    """Levels of least cost for the cosines ``c`` ``[side, side]``, the mean left out; returns the cost.
-
-    ``reach``: the last diagonal that may hold any. ``shrink`` [3]: how far a reconstructed magnitude of 1, 2 or more
-    lies below its level, in steps.
-    """
-    b = log - 2
+def _survey(c, side, log, half, out):
+    """Energy of the cosines, and the last diagonal with one of at least ``half``; clears ``out``."""
     first = _START[log]
-    n = side * side
     energy = 0.0
     furthest = 0
-    half = 0.5 * step
-    for k in range(1, n):
+    for k in range(1, side * side):
         u, v = _FLAT[first + k, 0], _FLAT[first + k, 1]
         a = c[u, v]
         energy += a * a
         if a >= half or -a >= half:
             furthest = u + v
         out[u, v] = 0
+    return energy, furthest
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _best_level(x, step, lam, rates, shrink):
+    """Level of least cost for a cosine of magnitude x, and that cost; ``rates`` ``[LEVELS]`` in bits."""
+    l = np.int64(x / step + 0.5)
+    choice = 0
+    cost = x * x + lam * rates[0]
+    if l > 0:
+        for q in range(l - 1 if l > 1 else 1, l + 1):
+            s = shrink[0] if q == 1 else (shrink[1] if q == 2 else shrink[2])
+            e = x - (q - s) * step
+            if q < LEVELS - 1:
+                r = rates[q]
+            else:
+                r = rates[LEVELS - 1] + 2.0 * length(q - LEVELS + 2)
+            j = e * e + lam * r
+            if j < cost:
+                cost, choice = j, q
+    return choice, cost
+
+
+@nb.njit(cache=True, nogil=True)
+def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
+    """Write levels of least cost for the cosines ``c`` ``[side, side]``, except the mean, to ``out``; return the cost.
+
+    ``reach`` is the last diagonal that may be coded. ``shrink`` ``[3]`` is how far reconstructed magnitudes 1, 2 and
+    more lie below their levels, in steps.
+    """
+    b = log - 2
+    first = _START[log]
+    n = side * side
+    energy, furthest = _survey(c, side, log, 0.5 * step, out)
     best = energy + lam * r_last[b, 0]
     furthest = min(furthest, reach)
     if furthest == 0:
@@ -136,36 +163,9 @@ def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
                 break
             d_now = d
             any_now = False
-        a1 = abs(out[u - 1, v]) if u > 0 and d > 1 else 0
-        a2 = abs(out[u, v - 1]) if v > 0 and d > 1 else 0
-        m = 2 * (a1 + a2)
-        if d > 2:
-            if u > 0 and v > 0:
-                m += abs(out[u - 1, v - 1])
-            if u > 1:
-                m += abs(out[u - 2, v])
-            if v > 1:
-                m += abs(out[u, v - 2])
-        if v > 0 and u + 1 < side:
-            m += abs(out[u + 1, v - 1])
-        mq = _MQ[m] if m < 15 else 8
-        dq = d if d < 6 else (6 if d < 10 else 7)
+        mq, dq = level_classes(out, u, v, side)
         x = abs(np.float64(c[u, v]))
-        l = np.int64(x / step + 0.5)
-        zero = x * x + lam * r_level[b, mq, dq, 0]
-        choice = 0
-        cost = zero
-        if l > 0:
-            for q in range(l - 1 if l > 1 else 1, l + 1):
-                s = shrink[0] if q == 1 else (shrink[1] if q == 2 else shrink[2])
-                e = x - (q - s) * step
-                if q < LEVELS - 1:
-                    r = r_level[b, mq, dq, q]
-                else:
-                    r = r_level[b, mq, dq, LEVELS - 1] + 2.0 * length(q - LEVELS + 2)
-                j = e * e + lam * r
-                if j < cost:
-                    cost, choice = j, q
+        choice, cost = _best_level(x, step, lam, r_level[b, mq, dq], shrink)
         out[u, v] = choice if c[u, v] >= 0 else -choice
         spent += cost
         seen += x * x
@@ -183,8 +183,23 @@ def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def blocks(coefficients, log, height, width, step, lam, r_level, r_last, r_mean, shrink, reach, level, cost):
-    """Levels ``[H, W]`` and costs ``[H / side, W / side]`` of all blocks of one side."""
+def _guessed_mean(coefficients, i, j, y, x, side):
+    """Predict the mean coefficient of block (i, j) from the blocks of the same side above and to the left."""
+    if i > 0 and j > 0:
+        return 0.5 * (coefficients[y - side, x] + coefficients[y, x - side])
+    if i > 0:
+        return 1.0 * coefficients[y - side, x]
+    if j > 0:
+        return 1.0 * coefficients[y, x - side]
+    return 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def blocks(coefficients, log, height, width, step, lam, weight, r_level, r_last, r_mean, shrink, reach, level, cost):
+    """Levels ``[H, W]`` and costs ``[H / side, W / side]`` of all blocks of one side.
+
+    ``weight`` ``[H / side, W / side]`` multiplies the error of a block.
+    """
     side = 1 << log
     b = log - 2
     rows, columns = cost.shape
@@ -196,72 +211,76 @@ def blocks(coefficients, log, height, width, step, lam, r_level, r_last, r_mean,
                 continue
             c = coefficients[y : y + side, x : x + side]
             out = level[y : y + side, x : x + side]
-            total = quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out)
+            own = lam / weight[i, j]
+            total = quantise(c, side, log, step, own, r_level, r_last, shrink, reach, out)
             dc = np.float64(c[0, 0])
             q = math.floor(dc / step + 0.5)
             out[0, 0] = q
-            guess = 0.0
-            if i > 0 and j > 0:
-                guess = 0.5 * (coefficients[y - side, x] + coefficients[y, x - side])
-            elif i > 0:
-                guess = coefficients[y - side, x]
-            elif j > 0:
-                guess = coefficients[y, x - side]
+            guess = _guessed_mean(coefficients, i, j, y, x, side)
             r = q - np.int64(math.floor(guess / step + 0.5))
-            total += (dc - q * step) ** 2 + lam * r_mean[b, min(23, length(abs(r)))]
-            cost[i, j] = total
+            total += (dc - q * step) ** 2 + own * r_mean[b, min(23, length(abs(r)))]
+            cost[i, j] = weight[i, j] * total
+
+
+@nb.njit(cache=True, nogil=True)
+def _ideal_contrast(block, domain, side):
+    """The least-squares contrast; infinite for a flat domain."""
+    dot = 0.0
+    norm = 0.0
+    for u in range(side):
+        for v in range(side):
+            dot += np.float64(block[u, v]) * domain[u, v]
+            norm += np.float64(domain[u, v]) * domain[u, v]
+    return dot / norm if norm > 0.0 else np.inf
+
+
+@nb.njit(cache=True, nogil=True)
+def _nearest(values, wanted):
+    """Index of the value nearest to ``wanted``."""
+    k = 0
+    for q in range(len(values)):
+        if abs(values[q] - wanted) < abs(values[k] - wanted):
+            k = q
+    return k
 
 
 @nb.njit(cache=True, nogil=True)
 def mapped(
-    rows, columns, domain, log, addresses, coefficients, step, lam, r_level, r_last, r_mean, r_fractal, r_map,
+    rows, columns, domain, log, addresses, coefficients, step, lam, weight, r_level, r_last, r_mean, r_fractal, r_map,
     r_address, shrink, reach, contrasts, level, cost, maps,
 ):  # fmt: skip
-    """Try a map for some blocks: ``domain`` ``[n, side, side]`` are the cosines of what it would bring, the mean and
-    the two slopes left out; where that costs less, ``level``, ``cost`` and ``maps`` are changed."""
+    """Try a map for the blocks at ``rows`` and ``columns``, and take it where that costs less.
+
+    ``weight`` is as in :func:`blocks`. ``domain`` ``[n, side, side]`` holds the cosines of each block's domain, without
+    mean and slopes. Changes ``level``, ``cost`` and ``maps`` in place.
+    """
     side = 1 << log
     b = log - 2
     c = np.empty((side, side), np.float32)
     out = np.empty((side, side), np.int32)
-    taken = 0
     for t in range(len(rows)):
         i, j = rows[t], columns[t]
         y, x = i * side, j * side
         block = coefficients[y : y + side, x : x + side]
-        dot = 0.0
-        norm = 0.0
-        for u in range(side):
-            for v in range(side):
-                dot += np.float64(block[u, v]) * domain[t, u, v]
-                norm += np.float64(domain[t, u, v]) * domain[t, u, v]
-        if norm <= 0.0:
+        ideal = _ideal_contrast(block, domain[t], side)
+        if not np.isfinite(ideal):
             continue
-        ideal = dot / norm
-        # the two nearest contrasts
-        k = 0
-        for q in range(len(contrasts)):
-            if abs(contrasts[q] - abs(ideal)) < abs(contrasts[k] - abs(ideal)):
-                k = q
+        k = _nearest(contrasts, abs(ideal))
         s = contrasts[k] if ideal >= 0 else -contrasts[k]
         for u in range(side):
             for v in range(side):
                 c[u, v] = np.float32(np.float64(block[u, v]) - s * domain[t, u, v])
-        j_map = quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out)
+        own = lam / weight[i, j]
+        j_map = quantise(c, side, log, step, own, r_level, r_last, shrink, reach, out)
         bits = r_fractal[b, 1] - r_fractal[b, 0] + r_map[b]
         bits += r_address[b, length(abs(addresses[t, 1]))] + r_address[b, length(abs(addresses[t, 2]))]
         dc = np.float64(block[0, 0])
         q0 = level[y, x]
-        j_map += lam * bits + (dc - q0 * step) ** 2
-        # the mean costs the same either way: take its share out of what stands
-        guess = 0.0
-        if i > 0 and j > 0:
-            guess = 0.5 * (coefficients[y - side, x] + coefficients[y, x - side])
-        elif i > 0:
-            guess = coefficients[y - side, x]
-        elif j > 0:
-            guess = coefficients[y, x - side]
+        j_map += own * bits + (dc - q0 * step) ** 2
+        # the cost of the mean, which is the same with and without a map
+        guess = _guessed_mean(coefficients, i, j, y, x, side)
         r = q0 - np.int64(math.floor(guess / step + 0.5))
-        j_map += lam * r_mean[b, min(23, length(abs(r)))]
+        j_map = weight[i, j] * (j_map + own * r_mean[b, min(23, length(abs(r)))])
         if j_map < cost[i, j]:
             cost[i, j] = j_map
             out[0, 0] = q0
@@ -272,14 +291,12 @@ def mapped(
             maps[i, j, 1] = addresses[t, 0]
             maps[i, j, 2] = addresses[t, 1]
             maps[i, j, 3] = addresses[t, 2]
-            taken += 1
-    return taken
 
 
 def tree(costs: list[np.ndarray], lam: float, split: np.ndarray, lowest: int, top: int) -> np.ndarray:
-    """The tree of least cost as log2 of leaf sides, per cell ``[H / 4, W / 4]`` uint8.
+    """The tree of least cost: log2 of the leaf's side over each cell, ``[H / 4, W / 4]`` uint8.
 
-    ``costs``: of blocks of side 2^lowest, then twice that and so on up to 2^top.
+    ``costs`` are those of all blocks of side 2^lowest, then of twice that side, and so on up to 2^top.
     """
     best = costs[0]
     splits = []
@@ -300,75 +317,65 @@ def tree(costs: list[np.ndarray], lam: float, split: np.ndarray, lowest: int, to
 
 
 @nb.njit(cache=True, nogil=True)
+def _mean_guess(logs, level, y, x, log):
+    """Predict the quantised mean of a leaf from the leaves above and to the left, whatever their size."""
+    guess = np.int64(0)
+    n = 0
+    if y > 0:
+        lt = np.int64(logs[(y >> 2) - 1, x >> 2])
+        s = 1 << lt
+        guess += (np.int64(level[(y - 1) // s * s, x // s * s]) << log) >> lt
+        n += 1
+    if x > 0:
+        ll = np.int64(logs[y >> 2, (x >> 2) - 1])
+        s = 1 << ll
+        guess += (np.int64(level[y // s * s, (x - 1) // s * s]) << log) >> ll
+        n += 1
+    return guess >> 1 if n == 2 else guess
+
+
+@nb.njit(cache=True, nogil=True)
+def _count_levels(out, log, n_last, n_level):
+    """Count the last diagonal of a leaf, and the magnitudes up to it by class."""
+    side = 1 << log
+    first = _START[log]
+    end = 0
+    for k in range(side * side - 1, 0, -1):
+        if out[_FLAT[first + k, 0], _FLAT[first + k, 1]] != 0:
+            end = _FLAT[first + k, 0] + _FLAT[first + k, 1]
+            break
+    n_last[log - 2, end] += 1
+    for k in range(1, side * side):
+        u, v = _FLAT[first + k, 0], _FLAT[first + k, 1]
+        if u + v > end:
+            break
+        mq, dq = level_classes(out, u, v, side)
+        n_level[log - 2, mq, dq, min(LEVELS - 1, abs(out[u, v]))] += 1
+
+
+@nb.njit(cache=True, nogil=True)
 def count(logs, level, maps, height, width, top, bottom, n_level, n_last, n_mean, n_split, n_fractal, n_address):
-    """Count what a plane's code holds."""
+    """Count the decisions of a plane's code; the last six arguments are the fields of :class:`Counts`."""
     hp, wp = level.shape
-    big = 1 << top
-    for by in range(0, hp, big):
-        for bx in range(0, wp, big):
-            for z in range(1 << (2 * (top - 2))):
-                cy, cx = by >> 2, bx >> 2
-                for i in range(top - 2):
-                    cx += ((z >> (2 * i)) & 1) << i
-                    cy += ((z >> (2 * i + 1)) & 1) << i
-                y, x = cy << 2, cx << 2
-                if y >= height or x >= width:
-                    continue
-                log = np.int64(logs[cy, cx])
-                cells = 1 << (log - 2)
-                side = 1 << log
-                for k in range(max(log, bottom), top + 1):
-                    # every ancestor whose first cell this is was asked once
-                    if (cy & ((1 << (k - 2)) - 1)) == 0 and (cx & ((1 << (k - 2)) - 1)) == 0 and k > bottom:
-                        n_split[k, 1 if k > log else 0] += 1
-                if (cy & (cells - 1)) or (cx & (cells - 1)):
-                    continue
-                b = log - 2
-                if maps.size > 0:
-                    n_fractal[b, 1 if maps[cy, cx, 0] > 0 else 0] += 1
-                    if maps[cy, cx, 0] > 0:
-                        n_address[b, min(16, length(abs(maps[cy, cx, 2])))] += 1
-                        n_address[b, min(16, length(abs(maps[cy, cx, 3])))] += 1
-                out = level[y : y + side, x : x + side]
-                first = _START[log]
-                end = 0
-                for k in range(side * side - 1, 0, -1):
-                    if out[_FLAT[first + k, 0], _FLAT[first + k, 1]] != 0:
-                        end = _FLAT[first + k, 0] + _FLAT[first + k, 1]
-                        break
-                n_last[b, end] += 1
-                guess = np.int64(0)
-                n = 0
-                if y > 0:
-                    lt = np.int64(logs[cy - 1, cx])
-                    s = 1 << lt
-                    guess += (np.int64(level[(y - 1) // s * s, x // s * s]) << log) >> lt
-                    n += 1
-                if x > 0:
-                    ll = np.int64(logs[cy, cx - 1])
-                    s = 1 << ll
-                    guess += (np.int64(level[y // s * s, (x - 1) // s * s]) << log) >> ll
-                    n += 1
-                if n == 2:
-                    guess >>= 1
-                n_mean[b, min(23, length(abs(level[y, x] - guess)))] += 1
-                for k in range(1, side * side):
-                    u, v = _FLAT[first + k, 0], _FLAT[first + k, 1]
-                    d = u + v
-                    if d > end:
-                        break
-                    a1 = abs(out[u - 1, v]) if u > 0 and d > 1 else 0
-                    a2 = abs(out[u, v - 1]) if v > 0 and d > 1 else 0
-                    m = 2 * (a1 + a2)
-                    if d > 2:
-                        if u > 0 and v > 0:
-                            m += abs(out[u - 1, v - 1])
-                        if u > 1:
-                            m += abs(out[u - 2, v])
-                        if v > 1:
-                            m += abs(out[u, v - 2])
-                    if v > 0 and u + 1 < side:
-                        m += abs(out[u + 1, v - 1])
-                    mq = _MQ[m] if m < 15 else 8
-                    dq = d if d < 6 else (6 if d < 10 else 7)
-                    n_level[b, mq, dq, min(LEVELS - 1, abs(out[u, v]))] += 1
+    order = cells_in_order(hp, wp, height, width, top)
+    for n in range(len(order)):
+        cy, cx = order[n]
+        y, x = cy << 2, cx << 2
+        log = np.int64(logs[cy, cx])
+        for k in range(max(log, bottom + 1), top + 1):
+            # each ancestor that begins at this cell has been coded as split or not
+            mask = (1 << (k - 2)) - 1
+            if (cy & mask) == 0 and (cx & mask) == 0:
+                n_split[k, 1 if k > log else 0] += 1
+        side = 1 << log
+        if y % side or x % side:
+            continue
+        b = log - 2
+        if maps.size > 0:
+            n_fractal[b, 1 if maps[cy, cx, 0] > 0 else 0] += 1
+            if maps[cy, cx, 0] > 0:
+                n_address[b, min(16, length(abs(maps[cy, cx, 2])))] += 1
+                n_address[b, min(16, length(abs(maps[cy, cx, 3])))] += 1
+        r = level[y, x] - _mean_guess(logs, level, y, x, log)
+        n_mean[b, min(23, length(abs(r)))] += 1
+        _count_levels(level[y : y + side, x : x + side], log, n_last, n_level)

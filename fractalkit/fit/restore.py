@@ -1,11 +1,11 @@
-"""Inverse problems with a code: the picture whose code is short and whose fixed point fits what is known.
+"""Inverse problems with a code as the prior: find a short code whose fixed point fits the known samples.
 
-The start of the iteration cannot help here, as the fixed point forgets it; the code has to. Both functions look for
+The fixed point does not depend on where the iteration starts, so the prior must be in the code. Both functions minimise
 
-    min over codes c of   |x(c) - y|^2 over what is known  +  lambda R(c),      R the bits of the code,
+    |x(c) - y|^2 over the known samples  +  lambda R(c)      over codes c, R being the number of bits,
 
-by the codec's own search over rate and distortion. Blocks would show, so the picture is coded in several places of the
-grid and the results are averaged (cycle spinning; Coifman and Donoho, 1995).
+by the codec's rate-distortion search. To hide block borders, the picture is coded at several offsets of the block grid
+and the results are averaged (cycle spinning; Coifman and Donoho, 1995).
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from fractalkit.errors import UsageError
-from fractalkit.fit.quadtree import LAMBDA, Effort, checked, encode
-from fractalkit.maps.quadtree import decode
+from fractalkit.fit.quadtree import LAMBDA, Effort, encode
+from fractalkit.maps.quadtree_picture import decode
+from fractalkit.raster.samples import checked_samples
 
 _PLAN = Effort(1, top=5, maps=())
 
 
 def noise_level(image: np.ndarray) -> float:
-    """Standard deviation of white noise, from the median of diagonal differences of 2 x 2 (Donoho, 1995), in samples.
+    """Estimate the standard deviation of white noise from the median of diagonal differences (Donoho, 1995).
 
     >>> rng = np.random.default_rng(0)
     >>> bool(abs(noise_level((128 + 9 * rng.normal(size=(200, 200))).astype(np.uint8)) - 9) < 0.5)
@@ -41,7 +42,7 @@ def _coded(a: np.ndarray, step: float, depth: int, plan: Effort) -> np.ndarray:
 
 
 def _shifted(a: np.ndarray, step: float, depth: int, plan: Effort, dy: int, dx: int) -> np.ndarray:
-    """Coded with the grid moved by (dy, dx): float64."""
+    """The decoded picture, coded with the block grid moved by (dy, dx): float64."""
     pad = [(dy, 0), (dx, 0)] + [(0, 0)] * (a.ndim - 2)
     return _coded(np.pad(a, pad, mode="reflect" if min(a.shape[:2]) > 32 else "edge"), step, depth, plan)[
         dy:, dx:
@@ -57,23 +58,24 @@ def denoise(
     effort: Effort = _PLAN,
     seed: int = 0,
 ) -> np.ndarray:
-    """Without white noise: minimum description length.
+    """Remove white noise, by minimum description length.
 
-    For noise of variance sigma^2 the length of picture and noise together is |x - y|^2 / (2 sigma^2) + R ln 2, so
-    lambda = 2 ln 2 sigma^2; that fixes the quantiser's step. Averaging over the places of the grid takes away what
-    single codes add, and asks for less: 0.3 of that lambda does best on photographs.
+    For noise of variance sigma^2 the description length of picture and noise is |x - y|^2 / (2 sigma^2) + R ln 2, so
+    lambda = 2 ln 2 sigma^2, which determines the quantiser step. As averaging over offsets also removes noise, a
+    smaller lambda is better: 0.3 times that value works best on photographs.
 
     Args:
-        image: as :func:`~fractalkit.fit.quadtree.encode` takes it.
-        sigma: of the noise, in samples; None to estimate it.
-        shifts: how many places of the grid are averaged.
-        strength: times lambda.
-        seed: of the places.
+        image: as for :func:`~fractalkit.fit.quadtree.encode`.
+        sigma: standard deviation of the noise, in sample values; None estimates it.
+        shifts: number of offsets of the block grid to average over.
+        strength: factor of lambda.
+        effort: settings of the encoder.
+        seed: determines the offsets.
 
     Raises:
-        UsageError: sigma or strength below zero, or no shifts.
+        UsageError: a negative sigma, a strength that is not positive, or no shifts.
     """
-    a, depth = checked(image)
+    a, depth = checked_samples(image)
     sigma = noise_level(a) if sigma is None else sigma
     if not (sigma >= 0 and strength > 0 and shifts >= 1 and math.isfinite(sigma + strength)):
         raise UsageError(
@@ -99,21 +101,24 @@ def inpaint(
     effort: Effort = _PLAN,
     seed: int = 0,
 ) -> np.ndarray:
-    """The samples that are not known, from a short code that fits those that are.
+    """Fill in unknown samples, from a short code that fits the known ones.
 
-    Majorisation: what is missing is filled with the picture as it stands, coded, and taken from the result; each round
-    lowers the sum above for its lambda, and lambda falls from round to round, so that large shapes come first.
+    Majorisation-minimisation: each round codes the picture with the current estimate of the unknown samples, and takes
+    the next estimate from the decoded picture. This decreases the objective for the lambda of the round; lambda falls
+    from round to round, so that large shapes are filled in first.
 
     Args:
-        image: as :func:`~fractalkit.fit.quadtree.encode` takes it; what is not known may hold anything.
+        image: as for :func:`~fractalkit.fit.quadtree.encode`; unknown samples may have any value.
         known: ``[H, W]`` bool.
-        finest: the quantiser's last step, in grey levels of 256.
-        rounds: from the coarsest step, 96, to that one.
+        finest: quantiser step of the last round, in grey levels of 256.
+        rounds: number of rounds; the first one has a step of 96.
+        effort: settings of the encoder.
+        seed: determines the offsets of the block grid.
 
     Raises:
-        UsageError: a mask of another shape, or one that knows nothing.
+        UsageError: a mask of another shape or without a known sample, or a number out of range.
     """
-    a, depth = checked(image)
+    a, depth = checked_samples(image)
     known = np.asarray(known, bool)
     if known.shape != a.shape[:2]:
         raise UsageError(f"mask: expected {list(a.shape[:2])}, got {list(known.shape)}")
@@ -140,7 +145,7 @@ def inpaint(
 
 
 def _spread(a: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """A first filling: known samples, blurred into the unknown ones, the nearest first."""
+    """A first estimate: known samples are blurred into the unknown ones, with a width that grows until all are set."""
     out = a.copy()
     left = ~known
     weight = known.astype(np.float64)

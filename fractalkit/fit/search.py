@@ -1,4 +1,4 @@
-"""Global search: a pool of self-maps of the cloud, and the choice of K of them that cover it best."""
+"""Global search: a pool of self-maps of the cloud, and the selection of K of them that cover it best."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from scipy.spatial import cKDTree
 from fractalkit.fit import kernels
 from fractalkit.fit.target import Target
 
-REACH = 24.0  # spacings: a point farther than this from every map's image costs no more
+REACH = 24.0  # cap on the cost of a point, in spacings
 
 
 @dataclass
 class Pool:
-    """Self-maps with what each costs: ``maps [H, 3, 4]``, cost ``[H, M]`` of letting map h account for point m."""
+    """Self-maps ``[H, 3, 4]`` and the cost ``[H, M]`` of covering point m by map h."""
 
     maps: np.ndarray
     cost: np.ndarray  # [H, M] float32, distance to the image plus the image's own mean distance from the cloud
-    forward: np.ndarray  # [H] that mean distance, and what of it the collage theorem amplifies
+    forward: np.ndarray  # [H] that mean distance, amplified by the collage theorem
     size: np.ndarray  # [H] norm
 
     def __len__(self) -> int:
         return len(self.maps)
 
+    def __getitem__(self, index: np.ndarray) -> Pool:
+        return Pool(self.maps[index], self.cost[index], self.forward[index], self.size[index])
+
 
 class Searcher:
-    """Grows a :class:`Pool` for one target, round by round, aiming each round at what is still uncovered."""
+    """Grows a :class:`Pool` for one target in rounds, every second one aimed at uncovered parts."""
 
     def __init__(
         self, target: Target, rng: np.random.Generator, *, cap: float, isotropy: float = 0.0, witnesses: int = 1500
@@ -46,7 +49,7 @@ class Searcher:
         self.high[: target.dim] = target.points.max(axis=0) + pad
         self.spacing = float(np.median(target.spacing))
         self.evens = self._even(3000)
-        # Half by mass, half by extent: what is sparse (a stem, a tip) counts too.
+        # half by mass, half by extent, so that sparse parts (a stem, a tip) count too
         self.fore = self._mixed(320)
         self.probes = self._mixed(40)
         self.back = self._mixed(witnesses)
@@ -54,11 +57,8 @@ class Searcher:
         self.anchors = self._far_pairs()
         self.pool = Pool(np.zeros((0, 3, 4)), np.zeros((0, len(self.back)), np.float32), np.zeros(0), np.zeros(0))
 
-    def _sample(self, n: int, size: int) -> np.ndarray:
-        return np.sort(self.rng.choice(n, min(n, size), replace=False)).astype(np.int64)
-
     def _mixed(self, size: int) -> np.ndarray:
-        """Indices, half of them drawn by mass and half evenly over the cloud's extent, in random order."""
+        """Indices, half drawn by mass and half uniformly over the cloud's extent, in random order."""
         n = len(self.target)
         some = self.rng.choice(n, min(n, size // 2), replace=False)
         even = self.rng.choice(self.evens, min(len(self.evens), size // 2), replace=False)
@@ -78,7 +78,7 @@ class Searcher:
         return first.astype(np.int64)
 
     def _far_pairs(self, count: int = 64) -> np.ndarray:
-        """Pairs of points that lie far apart: extremes along random directions, ``[P, 2]``."""
+        """Distant pairs of points: extremes along random directions, ``[P, 2]``."""
         z = self.target.points
         u = self.rng.standard_normal((count, z.shape[1]))
         along = z @ u.T
@@ -89,9 +89,9 @@ class Searcher:
     # ---- candidates
 
     def explore(self, aims: np.ndarray, count: int, keep: int, limit: float = 1.0) -> None:
-        """Propose ``count`` maps per band of ratios, register the best ``keep`` of each band, pool the good ones.
+        """Propose ``count`` maps per band of ratios, register the best ``keep`` of each band, and add the good ones.
 
-        Bands that begin above ``limit`` are left out.
+        Bands that begin above ``limit`` are skipped.
         """
         found = []
         few = self.back[:160]
@@ -117,7 +117,7 @@ class Searcher:
         self.add(np.concatenate(found))
 
     def add(self, maps: np.ndarray) -> None:
-        """Register maps ``[H, 3, 4]`` against the cloud and put the distinct good ones into the pool."""
+        """Register maps ``[H, 3, 4]`` against the cloud and add the distinct good ones to the pool."""
         if not len(maps):
             return
         maps = maps.copy()
@@ -126,7 +126,7 @@ class Searcher:
         self._register(
             maps, cap, self.fore[:128], self.back[:400], 10, 0.05 * size + 2 * self.spacing, 3 * self.spacing
         )
-        # two that converged to the same place need not both go on, nor those that found none
+        # drop duplicates of maps that converged to the same place
         order = np.argsort(kernels.inliers(maps, self.fore[:160], self.target.spacing, 4.0, *self.grid)[1])
         order = order[self.distinct(maps[order], 1.5 * self.spacing)]
         maps, cap = maps[order], cap[order]
@@ -147,34 +147,28 @@ class Searcher:
         maps, size = maps[fit], size[fit]
         if not len(maps):
             return
-        cost, forward = self.cost(maps)
-        gain = np.maximum(self.reach - cost, 0).sum(axis=1)
-        order = np.argsort(-gain)
-        maps, cost, forward, size = maps[order], cost[order], forward[order], size[order]
-        both = np.concatenate([self.pool.maps, maps])
-        keep = self.distinct(both, 1.5 * self.spacing)
-        new = keep[keep >= len(self.pool)] - len(self.pool)
-        self.pool = Pool(
-            np.concatenate([self.pool.maps, maps[new]]),
-            np.concatenate([self.pool.cost, cost[new]]),
-            np.concatenate([self.pool.forward, forward[new]]),
-            np.concatenate([self.pool.size, size[new]]),
-        )
+        old, new = self.pool, Pool(maps, *self.cost(maps), size)
+        gain = np.maximum(self.reach - new.cost, 0).sum(axis=1)
+        new = new[np.argsort(-gain)]
+        keep = self.distinct(np.concatenate([old.maps, new.maps]), 1.5 * self.spacing)
+        new = new[keep[keep >= len(old)] - len(old)]
+        fields = ("maps", "cost", "forward", "size")
+        self.pool = Pool(*(np.concatenate([getattr(old, f), getattr(new, f)]) for f in fields))
 
     def cost(self, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Cost ``[H, M]`` and forward distance ``[H]`` of maps: see :class:`Pool`."""
+        """Cost ``[H, M]`` and forward distance ``[H]`` of maps, see :class:`Pool`."""
         out = np.empty((len(maps), len(self.back)), np.float32)
         kernels.cover(maps, self.back, self.reach, *self.grid, self.low, self.high, out)
         self._cover_flat(maps, out)
         local = self.target.spacing[self.back]
         out = np.maximum(out - local, 0) + 0.1 * out
         stray, plain = kernels.excess(maps, self.fore, self.target.spacing, self.reach / 4, *self.grid)
-        # What a map gets wrong comes back at every depth: the collage theorem's 1 / (1 - s).
+        # an error recurs at every depth: the factor 1 / (1 - s) of the collage theorem
         forward = stray / (1 - np.minimum([kernels.norm_of(m) for m in maps], 0.98)) + 0.1 * plain
         return (out + forward[:, None]).astype(np.float32), forward
 
     def _cover_flat(self, maps: np.ndarray, out: np.ndarray) -> None:
-        """Rewrite ``out`` for maps too flat to be inverted accurately (a stem, a sheet): by a tree of the image."""
+        """Recompute ``out`` for maps too flat to be inverted accurately, with a k-d tree of the image."""
         d = self.target.dim
         if not len(maps) or d == 1:
             return
@@ -187,19 +181,19 @@ class Searcher:
             out[h] = np.minimum(tree.query(witnesses, distance_upper_bound=self.reach)[0], self.reach)
 
     def distinct(self, maps: np.ndarray, gap: float) -> np.ndarray:
-        """Indices of maps that move a frame of probe points to different places, first come first kept."""
+        """Indices of maps whose images of probe points differ by more than ``gap``, first ones kept."""
         if not len(maps):
             return np.zeros(0, np.int64)
         return _thin(self.frames(maps), gap)
 
     def frames(self, maps: np.ndarray) -> np.ndarray:
-        """Where maps send eight far points, ``[H, 24]``: rows differ by the root mean square of what the points do."""
+        """Images of eight distant points, ``[H, 24]``, scaled so that distances of rows are root mean squares."""
         probes = self.target.lookup.points[self.anchors[:4].ravel()]  # [8, 3]
         images = np.einsum("hij,pj->hpi", maps[:, :, :3], probes) + maps[:, None, :, 3]
         return images.reshape(len(maps), -1) / math.sqrt(len(probes))
 
     def mutate(self, chosen: np.ndarray, count: int) -> None:
-        """Add shaken copies of the chosen maps to the pool: from less than a spacing up to a tenth of the cloud."""
+        """Add perturbed copies of the chosen maps to the pool, by one spacing up to a tenth of the cloud."""
         scale = self.spacing * np.exp(self.rng.uniform(0, math.log(0.1 / self.spacing), (len(chosen), count)))
         noise = self.rng.standard_normal((len(chosen), count, 3, 4)) * scale[..., None, None]
         noise[:, :, :, 3] *= 0.5
@@ -209,18 +203,18 @@ class Searcher:
         self.add((self.pool.maps[chosen][:, None] + noise).reshape(-1, 3, 4))
 
     def turn(self, chosen: np.ndarray, keep: int) -> None:
-        """Add the chosen maps after each of :meth:`turned`'s motions, the best ``keep``."""
+        """Add the best ``keep`` of the chosen maps composed with the motions of :meth:`turned`."""
         both = self.turned(self.pool.maps[chosen])
         score = kernels.inliers(both, self.fore[:48], self.target.spacing, 8.0, *self.grid)[1]
         self.add(both[np.argsort(score)[:keep]])
 
     def turned(self, maps: np.ndarray) -> np.ndarray:
-        """Maps ``[H, 3, 4]`` after the reflections and quarter turns about the cloud's principal axes: ``[H Q, 3, 4]``.
+        """Compose maps ``[H, 3, 4]`` with reflections and quarter turns about the principal axes: ``[H Q, 3, 4]``.
 
-        A leaf that is nearly symmetric hides the map that gives it its true sides behind one that does not.
+        In a nearly symmetric cloud a reflected map is easily mistaken for the right one.
         """
         d = self.target.dim
-        centre = self.target.points.mean(axis=0)  # stays where it was
+        centre = self.target.points.mean(axis=0)  # fixed by the motions
         z = self.target.points - centre
         axes = np.linalg.eigh(z.T @ z)[1]
         turns = [
@@ -235,9 +229,9 @@ class Searcher:
         return both.reshape(-1, 3, 4)
 
     def root(self, chosen: np.ndarray) -> None:
-        """Add the square and cube roots of the chosen maps to the pool, where they are real.
+        """Add the square and cube roots of the chosen maps to the pool if they are real.
 
-        A large map's powers fit a cloud as well as it does and are found more easily: a stem's every second whorl.
+        Powers of a large map are self-maps too and are found more easily, such as every second whorl of a stem.
         """
         d = self.target.dim
         found = []
@@ -256,40 +250,42 @@ class Searcher:
         self.add(np.array(found).reshape(-1, 3, 4))
 
     def complete(self, kept: np.ndarray, count: int, keep: int, *, limit: float = 1.0, climbs: int = 3) -> None:
-        """Look for maps, of norm ``limit`` at most, that account for what the maps ``kept [H, 3, 4]`` leave bare.
+        """Search for maps, of norm ``limit`` at most, that cover what the maps ``kept [H, 3, 4]`` leave uncovered.
 
-        Proposals are aimed there; then those that, beside ``kept``, cost least are shaken and registered anew, a few
-        times over: where only little of the cloud is left to account for, that climbs to its map from far.
+        Proposals are aimed there. Those that cost least together with ``kept`` are then perturbed and registered again,
+        ``climbs`` times. If only little of the cloud is left, this reaches the missing map from far away.
         """
         least = self.cost(kept)[0].min(axis=0)
         bare = self.back[self.bare(least)]
         if len(bare) < 3:
             return
         whole = self.pool
-        # a pool of its own, begun with what is there already, of which the best go back
-        order = np.argsort(self.left(least, whole.cost) + self.reach * (whole.size > limit))[:300]
-        order = order[self.distinct(whole.maps[order], 3 * self.spacing)]
-        self.pool = Pool(whole.maps[order], whole.cost[order], whole.forward[order], whole.size[order])
+
+        def best(count: int) -> np.ndarray:
+            return np.argsort(self.left(least, self.pool.cost) + self.reach * (self.pool.size > limit))[:count]
+
+        # work in a separate pool that starts with the best maps; the best results are added back
+        order = best(300)
+        self.pool = whole[order[self.distinct(whole.maps[order], 3 * self.spacing)]]
         self.explore(bare, count, keep, limit)
         for climb in range(climbs):
-            order = np.argsort(self.left(least, self.pool.cost) + self.reach * (self.pool.size > limit))[:600]
+            order = best(600)
             order = order[self.distinct(self.pool.maps[order], 6 * self.spacing)][:12]
             if climb == 0:
                 self.turn(order, 100)
             self.mutate(order, 40)
-        order = np.argsort(self.left(least, self.pool.cost) + self.reach * (self.pool.size > limit))[:100]
-        best, self.pool = self.pool.maps[order], whole
-        self._insert(best)
+        found, self.pool = self.pool.maps[best(100)], whole
+        self._insert(found)
 
     def bare(self, least: np.ndarray) -> np.ndarray:
-        """Which witnesses, as a mask, no map comes near, where ``least [M]`` is what the cheapest one costs."""
+        """Mask of the witnesses that no map comes near, given the cost ``least [M]`` of the cheapest one."""
         local = np.maximum(self.target.spacing[self.back], self.spacing)
         return least > local
 
     def left(self, least: np.ndarray, cost: np.ndarray) -> np.ndarray:
-        """What each map of ``cost [H, M]`` leaves to be paid, ``[H]``, beside others that leave ``least [M]``.
+        """Mean cost ``[H]`` that remains after adding each map of ``cost [H, M]`` to maps that cost ``least [M]``.
 
-        Where something is bare only that counts: elsewhere one more map always gains a little, by the sampling alone.
+        Only uncovered witnesses count if there are any; elsewhere sampling alone makes any map gain a little.
         """
         bare = self.bare(least)
         if bare.sum() >= 5:
@@ -297,7 +293,7 @@ class Searcher:
         return np.minimum(least, cost).mean(axis=1)
 
     def divisors(self, count: int) -> np.ndarray:
-        """Indices of maps of the pool that are surest to be words: large ones that hardly stray, unlike each other."""
+        """Indices of distinct large maps of the pool whose images are closest to the cloud, probably compositions."""
         big = np.flatnonzero(self.pool.size > 0.25)
         order = big[np.argsort(self.pool.forward[big])][: 12 * count]
         apart = order[self.distinct(self.pool.maps[order], 8 * self.spacing)][: 3 * count]
@@ -306,8 +302,8 @@ class Searcher:
     def divide(self, chosen: np.ndarray, keep: int) -> None:
         """Add quotients f^-1 g and g f^-1 of the pool's maps g by the chosen maps f, the best ``keep`` of each f.
 
-        What proposals find first are words of the generators, a leaf on a twig on a branch; the quotient of two words
-        is a shorter word, and the shortest are the generators.
+        Proposals find compositions of the generators first. The quotient of two such words is a shorter word, and the
+        shortest words are the generators.
         """
         d = self.target.dim
         g = self.pool.maps[self.rng.permutation(len(self.pool))[:4000]]
@@ -337,7 +333,7 @@ class Searcher:
     # ---- choice
 
     def choose(self, k: int, *, starts: int = 4) -> np.ndarray:
-        """Indices ``[k]`` of the pool's maps that together cost least: greedy, then swaps, from several starts."""
+        """Indices ``[k]`` of the pool's maps that cost least together: greedy choice and swaps from several starts."""
         best, best_cost = None, math.inf
         cost = np.ascontiguousarray(np.minimum(self.pool.cost, self.reach * 2))
         for s in range(starts):
@@ -348,7 +344,7 @@ class Searcher:
         return best
 
     def pick(self, k: int, rng: np.random.Generator, *, shake: bool) -> np.ndarray:
-        """One choice of k maps; with ``shake`` a different good one each time, often of small maps only."""
+        """Choose k maps; with ``shake`` a different good choice each time, often of small maps only."""
         allowed = np.arange(len(self.pool))
         if shake:
             small = np.flatnonzero(self.pool.size <= self.cap * rng.choice([1.0, 0.9, 0.75, 0.6]))
@@ -357,11 +353,11 @@ class Searcher:
         return allowed[_k_median(cost, min(k, len(allowed)), int(rng.integers(1 << 31)), shake)[0]]
 
     def several(self, k: int) -> np.ndarray:
-        """The maps of a few unlike choices."""
+        """Indices of the maps in several choices."""
         return np.unique(np.concatenate([self.pick(k, self.rng, shake=s > 0) for s in range(5)]))
 
     def uncovered(self, chosen: np.ndarray, factor: float = 3.0) -> np.ndarray:
-        """Witnesses that no chosen map's image comes near, as indices of the target's points."""
+        """Indices of the witnesses that no chosen map's image comes near."""
         local = np.maximum(self.target.spacing[self.back], self.spacing)
         nearest = (self.pool.cost[chosen] - self.pool.forward[chosen, None]).min(axis=0)
         return self.back[nearest > factor * local]
@@ -401,58 +397,66 @@ def _thin(rows, gap):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(cache=True, nogil=True)
+def _cheapest(cost, least, bound, factor, shake):  # type: ignore[no-untyped-def]
+    """Row r of cost ``[H, M]`` with a small sum of min(least, cost[r]), and that sum; -1 if none is below ``bound``.
+
+    A row replaces the best one before it if its sum is less than ``factor`` times that. With ``shake`` rows are skipped
+    with probability 0.3.
+    """
+    best, best_total = -1, bound
+    for r in range(cost.shape[0]):
+        if shake and np.random.random() < 0.3:
+            continue
+        total = 0.0
+        for n in range(cost.shape[1]):
+            total += min(least[n], cost[r, n])
+            if total > best_total:
+                break
+        if total < best_total * factor:
+            best, best_total = r, total
+    return best, best_total
+
+
+@nb.njit(cache=True, nogil=True)
+def _least_without(cost, chosen, left_out, least):  # type: ignore[no-untyped-def]
+    """Column minima ``least [M]`` of the chosen rows without the one at index ``left_out``."""
+    for n in range(cost.shape[1]):
+        v = np.float32(np.inf)
+        for e in range(len(chosen)):
+            if e != left_out:
+                v = min(v, cost[chosen[e], n])
+        least[n] = v
+
+
+@nb.njit(cache=True, nogil=True)
 def _k_median(cost, k, seed, shake):  # type: ignore[no-untyped-def]
-    """k rows of cost ``[H, M]`` with a small sum of column minima: greedy choice, then first-improvement swaps."""
+    """k rows of cost ``[H, M]`` with a small sum of column minima: greedy choice, then swaps until none helps."""
     np.random.seed(seed)
     h, m = cost.shape
     chosen = np.empty(k, np.int64)
     least = np.full(m, np.float32(np.inf))
     for c in range(k):
-        best, best_total = -1, np.inf
-        for r in range(h):
-            if shake and np.random.random() < 0.3:
-                continue
-            total = 0.0
-            for n in range(m):
-                total += min(least[n], cost[r, n])
-                if total > best_total:
-                    break
-            if total < best_total:
-                best, best_total = r, total
+        best, _ = _cheapest(cost, least, np.inf, 1.0, shake)
         if best < 0:
             best = np.random.randint(h)
         chosen[c] = best
         for n in range(m):
             least[n] = min(least[n], cost[best, n])
-    total = least.sum()
-    # swaps: for each slot, the best replacement given the others
+    total = np.float64(least.sum())
     without = np.empty(m, np.float32)
     for _ in range(20):
         improved = False
         for c in range(k):
-            for n in range(m):
-                v = np.float32(np.inf)
-                for e in range(k):
-                    if e != c:
-                        v = min(v, cost[chosen[e], n])
-                without[n] = v
-            best, best_total = chosen[c], total
-            for r in range(h):
-                s = 0.0
-                for n in range(m):
-                    s += min(without[n], cost[r, n])
-                    if s > best_total:
-                        break
-                if s < best_total * (1 - 1e-6):
-                    best, best_total = r, s
-            if best != chosen[c]:
+            _least_without(cost, chosen, c, without)
+            best, best_total = _cheapest(cost, without, total, 1 - 1e-6, False)
+            if best >= 0 and best != chosen[c]:
                 chosen[c], total, improved = best, best_total, True
         if not improved:
             break
     return chosen, total / m
 
 
-# Ranges of the contraction ratio that proposals are drawn from, and whether they are needles.
+# Ranges of the contraction ratio of proposals, and whether they are needles.
 BANDS = [
     (0.03, 0.1, False), (0.1, 0.2, False), (0.2, 0.35, False), (0.35, 0.5, False), (0.5, 0.65, False),
     (0.65, 0.8, False), (0.8, 0.95, False), (0.05, 0.2, True), (0.2, 0.6, True),
@@ -460,9 +464,9 @@ BANDS = [
 
 
 def grow_pool(searcher: Searcher, k: int, *, rounds: int, count: int, keep: int) -> Iterator[None]:
-    """Fill the pool: over the whole cloud, and every second time aimed at what the pool's best K leave bare.
+    """Fill the pool in rounds, every second one aimed at what the best K maps leave uncovered.
 
-    Stops after the proposals of each round, and again after what is made of them, for a look at what is there.
+    Yields after the proposals of each round and again after the maps derived from them.
     """
     for r in range(rounds):
         aims = searcher.evens

@@ -1,41 +1,39 @@
-"""The cloud that a fit aims at: cleaned, scaled, reduced to its own subspace, with a fast nearest-point lookup.
+"""The target of a fit: a cloud that is cleaned, scaled, reduced to its subspace, with a fast nearest-point lookup.
 
-Every search in :mod:`fractalkit.fit` asks one question many millions of times: which point of the cloud is nearest to
-this one? A grid of nearest features (a distance transform) answers it to within a cell; a few steps along the graph of
-nearest neighbours make the answer exact in all but rare cases. Planar clouds are held with a third coordinate of zero,
-so that one set of kernels serves the plane and space.
+The searches in :mod:`fractalkit.fit` need the point of the cloud nearest to a given one many millions of times. A grid
+of nearest features (a distance transform) finds it to within a cell; a few steps along the graph of nearest neighbours
+make it exact in all but rare cases. Planar clouds are stored with a third coordinate of zero, so that the same kernels
+serve 2D and 3D.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba as nb
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from torch import Tensor
 
 from fractalkit.errors import DataError
 
 NEIGHBOURS = 8
-MIN_POINTS = 20  # below this no affine map is determined with any certainty
-_MARGIN = 0.12  # of the diagonal, around the bounding box, that the grid covers
+MIN_POINTS = 20  # fewer do not determine affine maps reliably
+_MARGIN = 0.12  # margin of the grid around the bounding box, relative to the diagonal
 
 
 @dataclass(frozen=True)
 class Subspace:
-    """The affine subspace that holds the cloud: ``x = centre + scale * basis @ z`` with ``z`` of D' coordinates."""
+    """Affine subspace that contains the cloud: ``x = centre + scale * basis @ z`` with ``z`` of D' coordinates."""
 
     centre: np.ndarray  # [D]
     basis: np.ndarray  # [D, D'], orthonormal columns
-    scale: float  # the diagonal of the bounding box, in the cloud's own units
-
-    def inward(self, points: np.ndarray) -> np.ndarray:
-        """Points ``[N, D]`` in the cloud's units -> coordinates ``[N, D']`` with a diagonal of about one."""
-        return (points - self.centre) @ self.basis / self.scale
+    scale: float  # diagonal of the bounding box, in the cloud's units
 
     def lift(self, matrices: np.ndarray, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Maps of the subspace, ``[K, D', D']`` and ``[K, D']`` -> maps of the whole space that keep the subspace."""
+        """Extend maps of the subspace, ``[K, D', D']`` and ``[K, D']``, to maps of the space that keep the subspace."""
         a = self.basis @ matrices @ self.basis.T
         t = self.centre + self.scale * offsets @ self.basis.T - a @ self.centre
         return a, t
@@ -43,11 +41,11 @@ class Subspace:
 
 @dataclass(frozen=True)
 class Lookup:
-    """Arrays behind :func:`nearest`: what the compiled kernels are handed."""
+    """Arrays for :func:`nearest`, the arguments of the compiled kernels."""
 
     points: np.ndarray  # [N, 3] float64, third coordinate zero in the plane
     graph: np.ndarray  # [N, NEIGHBOURS] int32, the nearest neighbours of each point, nearest first
-    cells: np.ndarray  # [nx * ny * nz] int32, the point nearest to each cell's centre, about
+    cells: np.ndarray  # [nx * ny * nz] int32, the point nearest to each cell, approximately
     shape: np.ndarray  # [3] int64
     low: np.ndarray  # [3] float64, the grid's lower corner
     inverse: float  # cells per unit length
@@ -55,39 +53,64 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Target:
-    """A cleaned cloud, in its own subspace and scaled to a diagonal of one, with its lookup."""
+    """A cleaned cloud in its subspace, scaled to a diagonal of one, with its lookup."""
 
     subspace: Subspace
     dim: int  # D' = 1, 2 or 3, the dimension of the subspace
     points: np.ndarray  # [N, D'] float64
     kept: np.ndarray  # [N] indices of these points in the cloud as given
     tree: cKDTree
-    spacing: np.ndarray  # [N] local spacing: the distance to the third neighbour
+    spacing: np.ndarray  # [N] local spacing: distance to the third neighbour
     lookup: Lookup
-    notes: tuple[str, ...]  # what was dropped or reduced, in words
+    notes: tuple[str, ...]  # sentences on what was dropped or reduced
 
     def __len__(self) -> int:
         return len(self.points)
+
+
+def as_numbers(points: Any) -> np.ndarray:
+    """An array or a tensor of points, or a cloud's, as an array; a DataError for what is not numbers."""
+    points = getattr(points, "points", points)  # of a fractalkit.data.Cloud
+    x = np.asarray(points.detach().cpu() if isinstance(points, Tensor) else points)
+    if x.dtype.kind not in "fiu":
+        raise DataError(f"points: expected numbers, got an array of {x.dtype}")
+    return x
+
+
+def as_colours(colours: Tensor | np.ndarray, n: int) -> np.ndarray:
+    """Colours of n points as float64 ``[n, 3]``; a DataError for another shape or values that are not finite."""
+    rgb = np.asarray(colours.detach().cpu() if isinstance(colours, Tensor) else colours, dtype=np.float64)
+    if rgb.shape != (n, 3) or not np.isfinite(rgb).all():
+        raise DataError(f"colours: expected finite numbers of shape [{n}, 3], got {list(rgb.shape)}")
+    return rgb
+
+
+def finite_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Points as float64, the indices of those that are finite, and a note on the others.
+
+    Raises:
+        DataError: a shape other than [N, 2] and [N, 3].
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim != 2 or points.shape[1] not in (2, 3):
+        raise DataError(f"points: expected shape [N, 2] or [N, 3], got {list(points.shape)}")
+    kept = np.flatnonzero(np.isfinite(points).all(axis=1))
+    lost = len(points) - len(kept)
+    return points, kept, [f"dropped {lost:,} points that are not finite"] if lost else []
 
 
 def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> Target:
     """Clean a cloud and build its lookup.
 
     Args:
-        points: ``[N, D]``, D = 2 or 3, any finite or non-finite numbers, any scale.
-        limit: at most this many points are kept, drawn at random.
-        rng: the source of that draw.
+        points: ``[N, D]``, D = 2 or 3, any scale; may contain non-finite numbers.
+        limit: maximum number of points; more are subsampled at random.
+        rng: random generator of that subsample.
 
     Raises:
         DataError: a wrong shape, or fewer than 20 distinct finite points.
     """
-    points = np.asarray(points, dtype=np.float64)
-    if points.ndim != 2 or points.shape[1] not in (2, 3):
-        raise DataError(f"points: expected shape [N, 2] or [N, 3], got {list(points.shape)}")
-    notes: list[str] = []
-    kept = np.flatnonzero(np.isfinite(points).all(axis=1))
-    if len(kept) < len(points):
-        notes.append(f"dropped {len(points) - len(kept)} points that are not finite")
+    points, kept, notes = finite_points(points)
     if len(kept):
         _, first = np.unique(points[kept], axis=0, return_index=True)
         if len(first) < len(kept):
@@ -107,7 +130,7 @@ def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> 
     unit = (chosen - centre) / diagonal
     basis = _own_axes(unit, notes)
     if basis.shape[1] < basis.shape[0]:
-        # the middle of the bounding box need not lie in a slanting plane: take the point of the plane nearest to it
+        # the centre of the bounding box may lie outside the subspace; project it
         mean = unit.mean(axis=0)
         shift = mean - basis @ (basis.T @ mean)
         centre, unit = centre + diagonal * shift, unit - shift
@@ -122,7 +145,7 @@ def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> 
 
 
 def _own_axes(unit: np.ndarray, notes: list[str]) -> np.ndarray:
-    """An orthonormal basis ``[D, D']`` of the subspace that the cloud fills, the identity where it fills all."""
+    """Orthonormal basis ``[D, D']`` of the subspace that the cloud spans; the identity if it spans the whole space."""
     d = unit.shape[1]
     _, s, vt = np.linalg.svd(unit - unit.mean(axis=0), full_matrices=False)
     std = s / np.sqrt(len(unit))
@@ -154,7 +177,7 @@ def _lookup(z: np.ndarray, graph: np.ndarray) -> Lookup:
 
 @nb.njit(cache=True, inline="always")
 def nearest(x, y, z, points, graph, cells, shape, low, inverse):  # type: ignore[no-untyped-def]
-    """Index of, and squared distance to, the cloud's point nearest to (x, y, z), exact in all but rare cases."""
+    """Index and squared distance of the cloud's point nearest to (x, y, z), exact in all but rare cases."""
     i = min(max(int((x - low[0]) * inverse), 0), shape[0] - 1)
     j = min(max(int((y - low[1]) * inverse), 0), shape[1] - 1)
     k = min(max(int((z - low[2]) * inverse), 0), shape[2] - 1)

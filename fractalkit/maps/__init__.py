@@ -1,6 +1,25 @@
 """Codes made executable: each map here is an :class:`fractalkit.core.IteratedMap`."""
 
+from typing import TYPE_CHECKING
+
+from fractalkit.lazy import attach
+from fractalkit.maps.cloud import CloudMap
 from fractalkit.maps.collage import CollageMap, decode, good_size, strips, valid_size
+from fractalkit.maps.enlarge import EnlargeMap
 from fractalkit.maps.points import AddressedPoints
 
-__all__ = ["AddressedPoints", "CollageMap", "decode", "good_size", "strips", "valid_size"]
+if TYPE_CHECKING:
+    from fractalkit.maps.own_variations import known_variations, load_variations
+    from fractalkit.maps.varied import apply_variation
+
+__all__ = [
+    "AddressedPoints", "CloudMap", "CollageMap", "EnlargeMap", "apply_variation", "decode", "good_size",
+    "known_variations", "load_variations", "strips", "valid_size",
+]  # fmt: skip
+
+_HOMES = {
+    "apply_variation": ".varied",
+    "known_variations": ".own_variations",
+    "load_variations": ".own_variations",
+}
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fractalkit.codes.collage import CollageCode
-from fractalkit.core import IteratedMap
+from fractalkit.codes.collage import CollageCode, Domain
+from fractalkit.core import IteratedMap, Levels, Window, fixed_point
 from fractalkit.errors import UsageError
 from fractalkit.maps.combine import combine
 from fractalkit.maps.fields import axis_of
-from fractalkit.maps.nodes import Fields, NodeMap, centre_nodes
-from fractalkit.maps.orbits import base
+from fractalkit.maps.nodes import NodeMap, Nodes, centre_nodes
+from fractalkit.maps.orbits import base_map, read_base
+from fractalkit.raster.area import Taps
 
-STRIP_BYTES = 40 << 20  # above what glibc keeps in its heap, which strips of other sizes would fragment
+STRIP_BYTES = 40 << 20  # larger than the blocks that glibc keeps in its heap, to avoid fragmentation
 KEEP_BYTES = 32 << 20  # coarser pictures up to this size are made whole and kept while strips are drawn
 MAX_SIDE = 1 << 40
+STRONGEST = 0.97  # Lipschitz constant of the copied detail at ``detail`` 2
+MOST_DETAIL = 4.0  # largest factor of its contrast, for codes that hardly copy
+
+Span = tuple[int, int]
 
 
-class CollageMap(IteratedMap):
+class CollageMap(NodeMap):
     """The collage operator on pictures ``[B, C, H, W]``; sup norm per item, contracting by max sum_d |contrast|.
 
     A plain code's domains are averaged over H / Gh x W / Gw blocks, Jacquin's operator. A continuous code needs the
@@ -29,50 +35,208 @@ class CollageMap(IteratedMap):
     exact, elsewhere it interpolates linearly between centres (a mean of two on each axis for an even grid), and its
     fixed point is near, not equal to, the picture that :func:`decode` samples.
 
+    Coarse first, pooling commutes with the step, so the copies are read from the fixed point at 1 / Gh x 1 / Gw of the
+    pixels as they are. Where the grid no longer divides the size, the equations are solved (:mod:`.orbits`).
+
     Args:
-        code: a contractive code; gradients flow to it.
-        height, width: of the picture; multiples of the grid for the coarser level to exist, else any size.
+        code: a contractive code; gradients flow to it. It is checked only if no gradient is recorded: codes of networks
+            contract by construction (see :meth:`CollageCode.bounded`).
+        height, width: of the picture, in pixels.
+        detail: how much detail finer than the picture at ``native`` pixels the copies have, 0 to 2. At 0 they are that
+            picture, enlarged by cubic convolution; at 1 the result is the fixed point. In between the contrast of the
+            detail falls by this factor from level to level; above 1 it rises, at 2 to the most that contracts.
+        native: (width, height) of the pictures that a model was trained on; needed for a ``detail`` other than 1.
 
     Raises:
         DataError: the code is not finite or does not contract.
-        UsageError: a size below 1.
+        UsageError: a size below 1, a detail out of range or without ``native``.
     """
 
-    def __init__(self, code: CollageCode, height: int, width: int) -> None:
-        _check_size(height, width)
-        self.code, self.height, self.width = code.check(), height, width
-        self._nodes = NodeMap(code, centre_nodes(code, height, width))
+    def __init__(
+        self,
+        code: CollageCode,
+        height: int,
+        width: int,
+        *,
+        detail: float = 1.0,
+        native: tuple[int, int] | None = None,
+    ) -> None:
+        check_size(height, width)
+        if not 0 <= detail <= 2:
+            raise UsageError(f"detail: expected 0 to 2, got {detail}")
+        if detail != 1 and native is None:
+            raise UsageError("detail: other than 1, it needs the native size, of the pictures the code was made for")
+        recorded = torch.is_grad_enabled() and (code.contrast.requires_grad or code.brightness.requires_grad)
+        if not recorded:
+            code.check()
+        super().__init__(code)
+        self.height, self.width, self.native = height, width, native
+        self.detail = 1.0 if self._small else detail
 
-    def start(self) -> Tensor:
-        """The brightness of the ranges, without any copy of the picture."""
-        return self._nodes.start()
+    @cached_property
+    def nodes(self) -> Nodes:  # type: ignore[override]
+        """The pixels: their centres for a continuous code, their areas for a plain one."""
+        return centre_nodes(self.code, self.height, self.width)
 
-    def step(self, x: Tensor) -> Tensor:
-        """``[B, C, H, W]`` -> ``[B, C, H, W]``."""
-        return self._nodes.step(x)
+    def whole(self) -> Window:
+        """(0, 0, width, height)."""
+        return 0, 0, self.width, self.height
 
-    def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """Largest absolute difference of each item: ``[B]``."""
-        return self._nodes.distance(x, y)
+    def level(self) -> tuple[str, int, int, float]:
+        """The size and the detail."""
+        return "collage", self.height, self.width, self.detail
 
-    def lipschitz(self) -> Tensor:
-        """The code's own, ``[B]``."""
-        return self._nodes.lipschitz()
+    def needs(self, window: Window | None) -> list[tuple[IteratedMap, Window | None]]:
+        """The domains at 1 / Gh x 1 / Gw of the size, or the map to solve if the grid no longer divides the size."""
+        window = window or self.whole()
+        if self._undivided:
+            with torch.autocast(self.code.brightness.device.type, enabled=False):
+                return [(base_map(self.code, self.fields, self.height, self.width, window), None)]
+        maps: list[tuple[IteratedMap, Window | None]] = []
+        for domain in self.code.domains:
+            height, width = self._shown(domain)
+            read = self._reads(domain, window)
+            if self.detail > 0:
+                coarse = self._at(domain.scale * height, domain.scale * width, self.detail)
+                maps += [(coarse, (left, top, right, bottom)) for top, bottom in read[0] for left, right in read[1]]
+            if self.detail != 1:
+                maps.append((self._at(*self._native_below(domain)), None))
+        return [(map, map.whole() if part is None else part) for map, part in maps]
 
-    def coarse(self) -> CollageMap | None:
-        """The same code on 1 / Gh x 1 / Gw of the pixels, for a single whole-image domain on a grid that divides."""
+    def lift(self, parts: Sequence[Tensor], window: Window | None) -> Tensor:
+        """One step that reads the coarser fixed points as they are, without averaging: exact for both kinds of code."""
+        window = window or self.whole()
+        left, top, right, bottom = window
+        (gh, gw), fields, mirror = self.code.grid, self.fields, self.code.continuous
+        with torch.autocast(self.code.brightness.device.type, enabled=False):
+            if self._undivided:
+                return read_base(self.code, fields, self.height, self.width, window, parts[0])
+            sources = self.copies(parts, window)
+            rows = None if (top, bottom) == (0, self.height) else np.arange(top, bottom)
+            cols = None if (left, right) == (0, self.width) else np.arange(left, right)
+            y, _ = axis_of(gh, self.height, mirror, fields.patches.shape[2], rows)
+            x, _ = axis_of(gw, self.width, mirror, fields.patches.shape[3], cols)
+            return combine(fields.brightness, fields.weights, sources, fields.auxiliary(y, x), y, x)
+
+    def copies(self, parts: Sequence[Tensor], window: Window) -> list[Tensor]:
+        """The copied domains, ``[B, C, Uy, Ux]`` each, on the range coordinates that a window meets."""
+        remaining = iter(parts)
+        sources = []
+        for domain in self.code.domains:
+            rows, cols = self._reads(domain, window)
+            flips = [dim for dim, flip in zip((-2, -1), domain.flips, strict=True) if flip]
+            shown: Tensor | None = None
+            if self.detail > 0:
+                pieces = [[next(remaining) for _ in cols] for _ in rows]
+                shown = _joined([_joined([p.flip(flips) if flips else p for p in row], -1) for row in pieces], -2)
+            if self.detail != 1:
+                plain = self._enlarged(next(remaining), domain, rows, cols)
+                plain = plain.flip(flips) if flips else plain
+                shown = plain if shown is None else torch.lerp(plain, shown, self._share)
+            assert shown is not None
+            sources.append(shown.mT if domain.transposed else shown)
+        return sources
+
+    # ---- sizes
+
+    @property
+    def _undivided(self) -> bool:
         gh, gw = self.code.grid
-        domain = self.code.domains[0]
-        if len(self.code.domains) > 1 or domain.scale > 1 or self.height % gh or self.width % gw:
-            return None
-        h, w = self.height // gh, self.width // gw
-        return CollageMap(self.code, w, h) if domain.transposed else CollageMap(self.code, h, w)
+        if not (self.height % gh or self.width % gw):
+            return False
+        if self.detail != 1:
+            raise UsageError(
+                f"detail: {self.width} x {self.height} is no multiple of the grid; draw at valid_size(...)"
+            )
+        return True
 
-    def lift(self, x: Tensor) -> Tensor:
-        """One step that reads the coarser fixed point as it is, without averaging: exact for both kinds of code."""
-        decoder = _Decoder(self.code)
-        decoder.kept[(x.shape[-2], x.shape[-1])] = x
-        return decoder.lift(self.height, self.width, None, None)
+    @property
+    def _small(self) -> bool:
+        """Whether the picture has no more pixels than those that the code was made for: no detail to change."""
+        return self.native is not None and self.width <= self.native[0] and self.height <= self.native[1]
+
+    @cached_property
+    def _share(self) -> float | Tensor:
+        """The factor of the detail's contrast, a number or ``[B, 1, 1, 1]``."""
+        if self.detail <= 1:
+            return self.detail
+        most = (STRONGEST / self.code.lipschitz().clamp_min(1e-6)).clamp(1, MOST_DETAIL)
+        return (1 + (self.detail - 1) * (most - 1))[:, None, None, None].to(self.code.brightness.dtype)
+
+    def _at(self, height: int, width: int, detail: float = 1.0) -> CollageMap:
+        """The same code at another size; in full detail where no more can be changed, or no range divides the size."""
+        other = CollageMap.__new__(CollageMap)  # without the checks
+        other.code, other.fields, other.native, other.detail = self.code, self.fields, self.native, 1.0
+        other.height, other.width = height, width
+        if not (other._small or other._undivided):
+            other.detail = detail
+        return other
+
+    def _shown(self, domain: Domain) -> tuple[int, int]:
+        """Rows and columns of a domain that a range shows."""
+        size = self.height // self.code.grid[0], self.width // self.code.grid[1]
+        return size[::-1] if domain.transposed else size  # type: ignore[return-value]
+
+    def _reads(self, domain: Domain, window: Window) -> tuple[list[Span], list[Span]]:
+        """The rows and columns of the coarser picture that a window reads in a domain, as intervals."""
+        (gh, gw), mirror = self.code.grid, self.code.continuous
+        axes = [
+            _stretches(self.height // gh, mirror, window[1], window[3]),
+            _stretches(self.width // gw, mirror, window[0], window[2]),
+        ]
+        if domain.transposed:
+            axes.reverse()
+        sizes = self._shown(domain)
+        cells = domain.row, domain.col
+        rows, cols = (
+            [(c * n + n - b, c * n + n - a) if flip else (c * n + a, c * n + b) for a, b in spans]
+            for spans, n, c, flip in zip(axes, sizes, cells, domain.flips, strict=True)
+        )
+        return rows, cols
+
+    # ---- detail
+
+    def _native_below(self, domain: Domain) -> tuple[int, int]:
+        """Height and width of the picture in which a domain is read at the native size."""
+        assert self.native is not None
+        (gh, gw), (width, height) = self.code.grid, self.native
+        size = max(1, height // gh), max(1, width // gw)
+        if domain.transposed:
+            size = size[::-1]
+        return domain.scale * size[0], domain.scale * size[1]
+
+    def _enlarged(self, native: Tensor, domain: Domain, rows: list[Span], cols: list[Span]) -> Tensor:
+        """The same intervals of a domain, interpolated from the picture at the native size."""
+        height, width = self._shown(domain)
+        for dim, spans, n in ((-2, rows, height * domain.scale), (-1, cols, width * domain.scale)):
+            places = np.concatenate([np.arange(a, b) for a, b in spans])
+            native = Taps.cubic(2 * places + 1, 2 * n, native.shape[dim]).apply(native, dim)
+        return native
+
+
+def _stretches(block: int, mirror: bool, start: int, stop: int) -> list[Span]:
+    """The intervals within ranges of ``block`` pixels that pixels start … stop - 1 cover; odd ranges may be mirrored.
+
+    >>> _stretches(10, True, 8, 15), _stretches(10, False, 8, 12), _stretches(10, True, 3, 40)
+    ([(5, 10)], [(0, 2), (8, 10)], [(0, 10)])
+    """
+    if stop - start >= 2 * block:
+        return [(0, block)]
+    spans = []
+    for j in range(start // block, (stop - 1) // block + 1):
+        a, b = max(start, j * block) - j * block, min(stop, (j + 1) * block) - j * block
+        spans.append((block - b, block - a) if mirror and j % 2 else (a, b))
+    joined: list[Span] = []
+    for a, b in sorted(spans):
+        if joined and a <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(b, joined[-1][1])
+        else:
+            joined.append((a, b))
+    return joined
+
+
+def _joined(pieces: list[Tensor], dim: int) -> Tensor:
+    return pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim)
 
 
 def valid_size(code_or_grid: CollageCode | tuple[int, int], height: int, width: int) -> tuple[int, int]:
@@ -82,14 +246,14 @@ def valid_size(code_or_grid: CollageCode | tuple[int, int], height: int, width: 
     (1442, 900)
     """
     gh, gw = code_or_grid.grid if isinstance(code_or_grid, CollageCode) else code_or_grid
-    _check_size(height, width)
+    check_size(height, width)
     return -(-height // gh) * gh, -(-width // gw) * gw
 
 
 def good_size(
     code_or_grid: CollageCode | tuple[int, int], height: int, width: int, *, waste: float = 1.05
 ) -> tuple[int, int]:
-    """The size at or above (height, width) whose coarsest picture is smallest, at most ``waste`` times larger a side.
+    """The size at or above (height, width) whose coarsest picture is smallest, at most ``waste`` times larger per side.
 
     It is a multiple of as high a power of the grid as that allows, so nearly all of the work is lifts. Best for windows
     and strips of huge pictures, and needed for those of plain codes; resample to the size that was asked for.
@@ -108,37 +272,27 @@ def good_size(
         best = size
 
 
-def decode(code: CollageCode, height: int, width: int, *, window: tuple[int, int, int, int] | None = None) -> Tensor:
+def decode(code: CollageCode, height: int, width: int, *, window: Window | None = None) -> Tensor:
     """The fixed point at a size, or a window of it: ``[B, C, h, w]``, differentiable in the code's four tensors.
 
-    Coarse first: one lift per factor of the grid, from the smallest picture, where the equations are solved (see
-    :mod:`fractalkit.maps.orbits`). Cost is about that of one step, whatever the contrast. A size need not be a multiple
-    of the grid, but is decoded faster where it is. Runs in float32 or float64, under autocast too.
+    The same as ``fixed_point(CollageMap(code, height, width), window)``. Cost is about that of one step, whatever the
+    contrast. A size need not be a multiple of the grid, but is decoded faster where it is. Runs in float32 or float64,
+    under autocast too.
 
     Args:
-        code: a contractive code (tested only where no gradient is recorded; a network's own codes are so by
-            construction, see :meth:`CollageCode.bounded`).
+        code: a contractive code.
         height, width: pixels of the whole picture.
-        window: (y0, x0, y1, x1), half open, in its pixels; cost is that of the window, whatever the size.
+        window: (left, top, right, bottom), half open, in its pixels; cost is that of the window, whatever the size.
 
     Raises:
         DataError: the code is not finite or does not contract.
         UsageError: a size below 1, a window that is empty or leaves the picture.
     """
-    _check_size(height, width)
-    if window is None:
-        return _Decoder(code).at(height, width, None, None)
-    y0, x0, y1, x1 = window
-    if not (0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width):
-        raise UsageError(
-            f"window: ({y0}, {x0}, {y1}, {x1}) is not inside the {height} x {width} picture; "
-            "expected 0 <= y0 < y1 <= height and 0 <= x0 < x1 <= width"
-        )
-    return _Decoder(code).at(height, width, np.arange(y0, y1), np.arange(x0, x1))
+    return fixed_point(CollageMap(code, height, width), window)
 
 
 def strips(code: CollageCode, height: int, width: int, *, rows: int | None = None) -> Iterator[tuple[int, Tensor]]:
-    """The fixed point in strips of full width from the top: pairs (y0, ``[B, C, rows, W]``), in bounded memory.
+    """The fixed point in strips of full width from the top: pairs (top, ``[B, C, rows, W]``), in bounded memory.
 
     Small coarse levels are made once; larger ones are drawn anew for each strip, which adds 1 / G to its cost.
 
@@ -148,113 +302,22 @@ def strips(code: CollageCode, height: int, width: int, *, rows: int | None = Non
     Raises:
         DataError, UsageError: as :func:`decode`; rows below 1.
     """
-    _check_size(height, width)
-    decoder = _Decoder(code)
-    row_bytes = code.batch * code.channels * width * decoder.fields.brightness.element_size()
-    if rows is None:
-        rows = max(1, STRIP_BYTES // row_bytes)
-    if rows < 1:
+    map = CollageMap(code, height, width)
+    pixel_bytes = code.batch * code.channels * map.fields.brightness.element_size()
+    each = max(1, STRIP_BYTES // (pixel_bytes * width)) if rows is None else rows
+    if each < 1:
         raise UsageError(f"rows: expected at least 1, got {rows}")
-    decoder.keep = KEEP_BYTES // (code.batch * code.channels * decoder.fields.brightness.element_size())
+    levels = Levels(KEEP_BYTES // pixel_bytes)
 
     def draw() -> Iterator[tuple[int, Tensor]]:
-        for y0 in range(0, height, rows):
-            yield y0, decoder.at(height, width, np.arange(y0, min(y0 + rows, height)), None)
+        for top in range(0, height, each):
+            yield top, levels.at(map, (0, top, width, min(top + each, height)))
 
     return draw()
 
 
-class _Decoder:
-    """Pictures of one code at the sizes and pixels asked for, each coarser picture made once."""
-
-    def __init__(self, code: CollageCode) -> None:
-        if not (torch.is_grad_enabled() and any(t.requires_grad for t in (code.contrast, code.brightness))):
-            code.check()
-        self.code = code
-        self.fields = Fields.of(code)
-        self.kept: dict[tuple[int, int], Tensor] = {}
-        self.keep = 0  # pixels up to which a picture is made whole even where a part would do
-
-    def at(self, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
-        """Pixels rows x cols (all where None) of the h x w picture."""
-        if (h, w) in self.kept:
-            return _select(self.kept[h, w], rows, cols)
-        if rows is not None or cols is not None:
-            asked = (h if rows is None else len(rows)) * (w if cols is None else len(cols))
-            if h * w > max(self.keep, asked):
-                return self._part(h, w, rows, cols)
-        self.kept[h, w] = whole = self._part(h, w, None, None)
-        return _select(whole, rows, cols)
-
-    def _part(self, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
-        gh, gw = self.code.grid
-        if h % gh or w % gw:
-            with torch.autocast(self.code.brightness.device.type, enabled=False):
-                return base(self.code, self.fields, h, w, rows, cols)
-        return self.lift(h, w, rows, cols)
-
-    def lift(self, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
-        """One step from the coarser pictures that the domains need."""
-        gh, gw = self.code.grid
-        fields, mirror = self.fields, self.code.continuous
-        y, local_y = axis_of(gh, h, mirror, fields.patches.shape[2], rows)
-        x, local_x = axis_of(gw, w, mirror, fields.patches.shape[3], cols)
-        mh, mw = h // gh, w // gw
-        # what each domain reads, by size of picture, so that a picture is drawn once for all of them
-        wanted: dict[tuple[int, int], list[tuple[np.ndarray | None, np.ndarray | None]]] = {}
-        reads = []
-        for domain in self.code.domains:
-            s = domain.scale
-            (hd, rd, fully), (wd, cd, fullx) = (mh, local_y, rows is None), (mw, local_x, cols is None)
-            if domain.transposed:
-                (hd, rd, fully), (wd, cd, fullx) = (wd, cd, fullx), (hd, rd, fully)
-            rd, cd = _cell(rd, hd, domain.row, domain.flips[0]), _cell(cd, wd, domain.col, domain.flips[1])
-            reads.append((domain, (s * hd, s * wd), rd, cd))
-            wanted.setdefault((s * hd, s * wd), []).append((None if fully else rd, None if fullx else cd))
-        drawn = {}
-        for size, requests in wanted.items():
-            rs, cs = (_union([r[k] for r in requests]) for k in (0, 1))
-            drawn[size] = (self.at(*size, rs, cs), rs, cs)
-        with torch.autocast(self.code.brightness.device.type, enabled=False):
-            sources = []
-            for domain, size, rd, cd in reads:
-                picture, rs, cs = drawn[size]
-                picture = _take(_take(picture, rd, rs, -2), cd, cs, -1)
-                sources.append(picture.mT if domain.transposed else picture)
-            return combine(fields.brightness, fields.weights, sources, fields.auxiliary(y, x), y, x)
-
-
-def _cell(local: np.ndarray, block: int, cell: int, flip: bool) -> np.ndarray:
-    """Rows (or columns) of the picture of scale * block pixels that range pixels ``local`` show."""
-    return cell * block + (block - 1 - local if flip else local)
-
-
-def _union(requests: list[np.ndarray | None]) -> np.ndarray | None:
-    if any(r is None for r in requests):
-        return None
-    return np.unique(np.concatenate(requests))  # type: ignore[arg-type]
-
-
-def _take(picture: Tensor, want: np.ndarray, have: np.ndarray | None, dim: int) -> Tensor:
-    """Lines ``want`` of a picture that holds the lines ``have`` (all of them where None)."""
-    index = want if have is None else np.searchsorted(have, want)
-    n = len(index)
-    if n == picture.shape[dim] and bool((index == np.arange(n)).all()):
-        return picture
-    if n == picture.shape[dim] and bool((index == np.arange(n)[::-1]).all()):
-        return picture.flip(dim)
-    if n > 1 and bool((np.diff(index) == 1).all()):
-        return picture.narrow(dim, int(index[0]), n)
-    return picture.index_select(dim, torch.from_numpy(np.ascontiguousarray(index, dtype=np.int64)).to(picture.device))
-
-
-def _select(picture: Tensor, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
-    if rows is not None:
-        picture = _take(picture, rows, None, -2)
-    return picture if cols is None else _take(picture, cols, None, -1)
-
-
-def _check_size(height: int, width: int) -> None:
+def check_size(height: int, width: int) -> None:
+    """Raise a UsageError for sides below 1 or above 2^40, beyond which coordinates lose precision."""
     for name, size in (("height", height), ("width", width)):
         if not 1 <= size <= MAX_SIDE:
             raise UsageError(f"{name}: expected 1 to {MAX_SIDE} pixels, got {size}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fractalkit.maps.fields import Axis
 
-FUSED_FROM = 1 << 15  # values from which the compiled loop is worth its start
+FUSED_FROM = 1 << 15  # number of values from which the compiled loop is faster
 
 
 def spread(field: Tensor, y: Axis, x: Axis) -> Tensor:
@@ -28,8 +28,8 @@ def combine(
 ) -> Tensor:
     """brightness(p) + sum_s weight_s(p) source_s(t(p)) at the points p of two axes: ``[B, C, Ey, Ex]``.
 
-    The sources are what the domains show, then the patches. On a CPU a fused loop does it (:mod:`.combine_cpu`), the
-    lines of :func:`combine_plain` elsewhere and where there is little to do.
+    The sources are the copied domains, then the patches. On a CPU a fused loop does the work (:mod:`.combine_cpu`);
+    :func:`combine_plain` serves other devices and small pictures.
 
     Args:
         brightness: ``[B, C, Gh, Gw]`` range numbers.
@@ -49,7 +49,7 @@ def combine(
 
 
 def _three(numbers: Tensor) -> Tensor:
-    """Padded to at least three ranges a side, as many as the compiled loop reads at a time."""
+    """Pad to at least three ranges per side, the number that the compiled loop reads at a time."""
     gh, gw = numbers.shape[-2:]
     return numbers if min(gh, gw) >= 3 else F.pad(numbers, (0, max(0, 3 - gw), 0, max(0, 3 - gh)))
 

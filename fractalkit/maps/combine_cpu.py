@@ -1,7 +1,7 @@
 """The collage step on a CPU: one fused loop forward and one backward, compiled by Numba, items on threads.
 
-All that varies slowly (range numbers spread along a row, sources repeated along a row) is made once per item in small
-arrays that stay in cache; a pixel is then written, or its gradient read, once. What limits it is that traffic.
+Values that vary slowly (range numbers and sources along a row) are computed once per item in small arrays that stay in
+cache; each pixel is then written, or its gradient read, once. Memory traffic is the limit.
 """
 
 from __future__ import annotations
@@ -67,6 +67,20 @@ def _repeat_row(source, inverse, out):
         x = end
 
 
+@nb.njit(cache=True, nogil=True)
+def _spread_item(item, begins, channels, weight, domain, patch, xi, xf, k0, k1, w, h):
+    """Weights ``w [S, Gh, Ex]`` and sources ``h [S, Uy, Ex]`` of an item along x; shared patches where it begins."""
+    count = domain.shape[0]
+    for s in range(weight.shape[1]):
+        _spread_row(weight[item, s], xi[0], xf, k0, k1, w[s])
+        if s < count:
+            _repeat_row(domain[s, item], xi[1], h[s])
+        elif patch.shape[1] > 1:
+            _repeat_row(patch[s - count, item % channels], xi[1], h[s])
+        elif begins:
+            _repeat_row(patch[s - count, 0], xi[1], h[s])
+
+
 @nb.njit(cache=True, fastmath={"contract"}, nogil=True)
 def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, yi, yf, xi, xf, out):
     """Items first … last-1 = b C + c, rows top … bottom-1 of ``out [n, Ey, Ex]``.
@@ -83,14 +97,7 @@ def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, 
     h = np.empty((s_all, height, width), bright.dtype)
     for item in range(first, last):
         _spread_row(bright[item], xi[0], xf, k0, k1, b)
-        for s in range(s_all):
-            _spread_row(weight[item, s], xi[0], xf, k0, k1, w[s])
-            if s < count:
-                _repeat_row(domain[s, item], xi[1], h[s])
-            elif patch.shape[1] > 1:
-                _repeat_row(patch[s - count, item % channels], xi[1], h[s])
-            elif item == first:
-                _repeat_row(patch[s - count, 0], xi[1], h[s])
+        _spread_item(item, item == first, channels, weight, domain, patch, xi, xf, k0, k1, w, h)
         for y in range(top, bottom):
             k, u, r0, r1, r2 = yi[0, y], yi[1, y], yf[0, y], yf[1, y], yf[2, y]
             if s_all == 0:
@@ -109,7 +116,7 @@ def _forward(first, last, top, bottom, channels, bright, weight, domain, patch, 
 
 @nb.njit(cache=True, fastmath={"contract", "reassoc"}, nogil=True)
 def _gather_row(parts, low, weight, k0, k1, total, out):
-    """The adjoint of :func:`_spread_row`: what rows k, k + 1, k + 2 are due, ``[3, Gh - 2, Ex]``, added to ``out``."""
+    """The adjoint of :func:`_spread_row`: add gradients of rows k, k + 1, k + 2, ``[3, Gh - 2, Ex]``."""
     total[:] = 0
     for part in range(3):
         for k in range(k0, k1 - 2):
@@ -146,6 +153,27 @@ def _collect_row(grad, inverse, out):
 
 
 @nb.njit(cache=True, fastmath={"contract"}, nogil=True)
+def _rows_back(grad, yi, yf, w, h, to_rows, dh):
+    """Accumulate the gradients of ranges and sources from one item's gradient ``[Ey, Ex]``."""
+    width = grad.shape[1]
+    for y in range(grad.shape[0]):
+        k, u, r0, r1, r2 = yi[0, y], yi[1, y], yf[0, y], yf[1, y], yf[2, y]
+        # many small loops: the compiler vectorises only loops with few possible aliases
+        for part in range(3):
+            r = yf[part, y]
+            for x in range(width):
+                to_rows[0, part, k, x] += r * grad[y, x]
+        for s in range(w.shape[0]):
+            for part in range(3):
+                r = yf[part, y]
+                for x in range(width):
+                    to_rows[1 + s, part, k, x] += r * grad[y, x] * h[s, u, x]
+            for x in range(width):
+                field = r0 * w[s, k, x] + r1 * w[s, k + 1, x] + r2 * w[s, k + 2, x]
+                dh[s, u, x] += grad[y, x] * field
+
+
+@nb.njit(cache=True, fastmath={"contract"}, nogil=True)
 def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad, to_b, to_w, to_d, to_p):
     """The adjoint of :func:`_forward` on items first … last-1: adds to the four gradients."""
     gh, width = weight.shape[2], grad.shape[2]
@@ -156,35 +184,14 @@ def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad
     h = np.empty((s_all, height, width), weight.dtype)
     to_rows = np.empty(
         (1 + s_all, 3, gh - 2, width), weight.dtype
-    )  # what a row of points owes each of its three ranges
+    )  # gradients of the three ranges of each row of points
     total = np.empty((gh, width), weight.dtype)
     dh = np.zeros((s_all, height, width), weight.dtype)
     shared = patch.shape[1] == 1
     for item in range(first, last):
         to_rows[:] = 0
-        for s in range(s_all):
-            _spread_row(weight[item, s], xi[0], xf, k0, k1, w[s])
-            if s < count:
-                _repeat_row(domain[s, item], xi[1], h[s])
-            elif not shared:
-                _repeat_row(patch[s - count, item % channels], xi[1], h[s])
-            elif item == first:
-                _repeat_row(patch[s - count, 0], xi[1], h[s])
-        for y in range(grad.shape[1]):
-            k, u, r0, r1, r2 = yi[0, y], yi[1, y], yf[0, y], yf[1, y], yf[2, y]
-            # many small loops, as the compiler vectorises only what few comparisons of addresses prove distinct
-            for part in range(3):
-                r = yf[part, y]
-                for x in range(width):
-                    to_rows[0, part, k, x] += r * grad[item, y, x]
-            for s in range(s_all):
-                for part in range(3):
-                    r = yf[part, y]
-                    for x in range(width):
-                        to_rows[1 + s, part, k, x] += r * grad[item, y, x] * h[s, u, x]
-                for x in range(width):
-                    field = r0 * w[s, k, x] + r1 * w[s, k + 1, x] + r2 * w[s, k + 2, x]
-                    dh[s, u, x] += grad[item, y, x] * field
+        _spread_item(item, item == first, channels, weight, domain, patch, xi, xf, k0, k1, w, h)
+        _rows_back(grad[item], yi, yf, w, h, to_rows, dh)
         _gather_row(to_rows[0], xi[0], xf, k0, k1, total, to_b[item])
         for s in range(s_all):
             _gather_row(to_rows[1 + s], xi[0], xf, k0, k1, total, to_w[item, s])
@@ -194,26 +201,26 @@ def _backward(first, last, channels, weight, domain, patch, yi, yf, xi, xf, grad
             elif not shared:
                 _collect_row(dh[s], xi[1], to_p[s - count, item % channels])
                 dh[s] = 0
-    if shared:
+    if shared:  # collected once for all items
         for s in range(count, s_all):
             _collect_row(dh[s], xi[1], to_p[s - count, 0])
 
 
 @lru_cache(maxsize=1)
 def _pool(process: int) -> ThreadPoolExecutor:
-    """One for each process: a fork has none of its parent's threads."""
+    """A thread pool for each process; a fork does not inherit its parent's threads."""
     return ThreadPoolExecutor(thread_name_prefix="collage")
 
 
 def _shares(n: int) -> list[tuple[int, int]]:
-    """0 … n in as many parts as torch may use threads."""
+    """Split 0 … n into as many parts as torch may use threads."""
     parts = max(1, min(n, torch.get_num_threads()))
     ends = [n * k // parts for k in range(parts + 1)]
     return list(pairwise(ends))
 
 
 def _call(jobs: list[Any]) -> None:
-    """Call each (function, arguments): on this thread if there is one, else on as many as there are."""
+    """Call each (function, arguments), on this thread if there is only one job, else on the pool."""
     if len(jobs) == 1:
         jobs[0][0](*jobs[0][1])
     else:

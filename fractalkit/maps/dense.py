@@ -1,4 +1,4 @@
-"""A collage's fixed point as a few matrix products: the form in which a network is trained through it.
+"""The fixed point of a collage as a few matrix products, the form used in training.
 
 For one whole-picture domain, mirrored, and odd G, with N = G M points a side,
 
@@ -11,13 +11,13 @@ solves f_M = S_M + w_M f_M(tau) among its own points, exactly: composing the ste
 
     S <- S + w S(tau),   w <- w w(tau),   tau <- tau tau,
 
-and after k doublings what is left of the start is below rho^(2^k). :func:`fractalkit.maps.collage.decode` is
-the general form, which tests compare this with.
+and after k doublings the error is below rho^(2^k) (:class:`fractalkit.core.Squaring`).
+:class:`fractalkit.maps.collage.CollageMap` is the general form; tests compare the two.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -27,15 +27,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fractalkit.codes.collage import WHOLE, CollageCode
+from fractalkit.core import IteratedMap, Window
 from fractalkit.errors import UsageError
-from fractalkit.maps.fields import cosines, fold, spline
+from fractalkit.maps.collage import CollageMap
+from fractalkit.maps.fields import fold, spline
+from fractalkit.maps.orbits import OrbitMap, doublings
+from fractalkit.raster.cosines import cosines
 
 MATRIX = 256  # coarse pixels up to which reading them is a matrix product
-DOUBLINGS = 12  # 4096 steps: enough for a contraction of 0.99
 
 
 def is_dense(code: CollageCode, height: int, width: int) -> bool:
-    """Whether :func:`decode_dense` takes this code at this size."""
+    """Whether :class:`DenseMap` takes this code at this size."""
     gh, gw = code.grid
     odd = gh % 2 == 1 and gw % 2 == 1
     return (
@@ -48,47 +51,50 @@ def is_dense(code: CollageCode, height: int, width: int) -> bool:
     )
 
 
-def decode_dense(
-    code: CollageCode,
-    height: int,
-    width: int,
-    *,
-    window: tuple[int, int, int, int] | None = None,
-    rho: float | None = None,
-) -> Tensor:
-    """The fixed point ``[B, C, h, w]`` of a continuous code with one whole domain, an odd grid and shared patches.
+class DenseMap(CollageMap):
+    """:class:`CollageMap` by matrix products: a continuous code with one whole domain, an odd grid, shared patches.
 
-    Differentiable; in a window, only the coarse picture is made whole. Under autocast the fine level is computed in
-    the lower precision.
+    Differentiable. The coarse picture is always computed whole. Under autocast the fine level has the lower precision.
 
     Args:
         height, width: sides of the whole picture, multiples of the grid's.
-        window: (top, left, bottom, right) in its pixels; None for all of it.
-        rho: a bound on the contrasts that is known; None asks the code, which on a GPU waits for it.
+        rho: a bound on the contrasts that is known; None computes it from the code, which synchronises a GPU.
 
     Raises:
-        UsageError: another kind of code or size; see :func:`fractalkit.maps.collage.decode`.
+        UsageError: another kind of code or size.
     """
-    if not is_dense(code, height, width):
-        raise UsageError(f"code: the dense form is not for this code or size ({height} x {width}); use decode")
-    gh, gw = code.grid
-    ky, kx = code.patches.shape[2:]
-    mh, mw = height // gh, width // gw
-    top, left, bottom, right = window or (0, 0, height, width)
-    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
-        raise UsageError(f"window: expected corners within {height} x {width}, got {window}")
-    y, x = _axis(gh, height, ky, top, bottom), _axis(gw, width, kx, left, right)
-    kind = code.brightness.device.type
-    precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else code.brightness.dtype
-    with torch.autocast(kind, enabled=False):
-        coarse = _closed(code, mh, mw, rho, precision)  # [B, C, mh mw]
-    fields, weight = _fields(code, y, x)
-    # reading one coarse pixel for each point, as a product with 0 and 1: faster than an index, forward and backward
-    at = torch.from_numpy((y.reads[:, None] * mw + x.reads[None, :]).reshape(-1)).to(coarse.device)
-    reads = F.one_hot(at, mh * mw).to(fields.dtype).T if mh * mw <= MATRIX else None
-    read = coarse.to(fields.dtype) @ reads if reads is not None else coarse.to(fields.dtype).index_select(-1, at)
-    picture = torch.addcmul(fields, weight, read)
-    return picture.reshape(*coarse.shape[:2], len(y.reads), len(x.reads))
+
+    def __init__(self, code: CollageCode, height: int, width: int, rho: float | None = None) -> None:
+        if not is_dense(code, height, width):
+            raise UsageError(f"code: the dense form is not for this code or size ({height} x {width}); use decode")
+        super().__init__(code, height, width)
+        self.rho = float(code.lipschitz().max()) if rho is None else rho
+
+    def needs(self, window: Window | None) -> list[tuple[IteratedMap, Window | None]]:
+        """The whole picture at 1 / Gh x 1 / Gw of the size, on a grid that tau maps into itself."""
+        code, kind = self.code, self.code.brightness.device.type
+        h, w = self.height // code.grid[0], self.width // code.grid[1]
+        y, x = _centres(code.grid[0], h, code.patches.shape[2]), _centres(code.grid[1], w, code.patches.shape[3])
+        precision = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else code.brightness.dtype
+        with torch.autocast(kind, enabled=False):
+            s, weight = _fields(code, y, x)  # [B, C, h w]
+        places = (y.reads[:, None] * w + x.reads[None, :]).reshape(-1)
+        rate = s.new_full((1,), self.rho)
+        return [(OrbitMap(s, weight, places, rate, doublings(self.rho, precision)), None)]
+
+    def lift(self, parts: Sequence[Tensor], window: Window | None) -> Tensor:
+        """S + w f_M(tau), ``[B, C, h, w]``."""
+        left, top, right, bottom = window or self.whole()
+        (coarse,), code = parts, self.code
+        mh, mw = self.height // code.grid[0], self.width // code.grid[1]
+        y = _axis(code.grid[0], self.height, code.patches.shape[2], top, bottom)
+        x = _axis(code.grid[1], self.width, code.patches.shape[3], left, right)
+        fields, weight = _fields(code, y, x)
+        # gather one coarse pixel for each point by a product with a 0-1 matrix, faster than indexing in both directions
+        at = torch.from_numpy((y.reads[:, None] * mw + x.reads[None, :]).reshape(-1)).to(coarse.device)
+        reads = F.one_hot(at, mh * mw).to(fields.dtype).T if mh * mw <= MATRIX else None
+        read = coarse.to(fields.dtype) @ reads if reads is not None else coarse.to(fields.dtype).index_select(-1, at)
+        return torch.addcmul(fields, weight, read).reshape(*coarse.shape[:2], bottom - top, right - left)
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,28 +142,8 @@ def _fields(code: CollageCode, y: _Axis, x: _Axis) -> tuple[Tensor, Tensor]:
     mixing = code.mixing.movedim(-1, 2).flatten(2).expand(b, c, -1)  # [B, C, A G^2]
     numbers = torch.cat([code.brightness.flatten(2), mixing], dim=2)
     weight = code.contrast[..., 0].flatten(2)
-    # as one product of two matrices each: a batched one would copy the constant for every picture
+    # one product of two matrices each; a batched product would copy the constant for every picture
     return (
         (numbers.reshape(b * c, -1) @ basis).view(b, c, -1),
         (weight.reshape(-1, weight.shape[2]) @ place).view(*weight.shape[:2], -1),
     )
-
-
-def _closed(code: CollageCode, h: int, w: int, rho: float | None, precision: torch.dtype) -> Tensor:
-    """The fixed point on a grid that tau maps into itself, ``[B, C, h w]``, as exact as ``precision`` can tell."""
-    y, x = _centres(code.grid[0], h, code.patches.shape[2]), _centres(code.grid[1], w, code.patches.shape[3])
-    s, weight = _fields(code, y, x)
-    rate = float(code.lipschitz().max()) if rho is None else rho
-    eps = torch.finfo(precision).eps
-    need = 1 if rate < eps else math.ceil(math.log2(max(math.log(eps) / math.log(rate), 1.0)))
-    to = (y.reads[:, None] * w + x.reads[None, :]).reshape(-1)
-    # points first: then an index copies whole rows of memory
-    shape = s.shape
-    weight = weight.expand(shape).reshape(-1, h * w).T.contiguous()
-    s = s.reshape(-1, h * w).T.contiguous()
-    for _ in range(min(need, DOUBLINGS)):
-        index = torch.from_numpy(to).to(s.device)
-        s = torch.addcmul(s, weight, s.index_select(0, index))
-        weight = weight * weight.index_select(0, index)
-        to = to[to]
-    return s.T.reshape(shape)

@@ -46,9 +46,9 @@ def _turned(x, quarter):
     r = ((x - n * _P1) - n * _P2) - n * _P3
     r = max(min(r, 0.8), -0.8)
     s = r * r
-    sine = r + r * s * (
+    sine = r * (1.0 + s * (
         -1.6666666666666666e-01 + s * (8.333333333332248e-03 + s * (-1.984126982958954e-04 + s * (
-            2.755731329901505e-06 + s * (-2.505070584637887e-08 + s * 1.58938307283228e-10)))))  # fmt: skip
+            2.755731329901505e-06 + s * (-2.505070584637887e-08 + s * 1.58938307283228e-10))))))  # fmt: skip
     cosine = 1.0 - 0.5 * s + s * s * (
         4.166666666666666e-02 + s * (-1.388888888887057e-03 + s * (2.4801587282946e-05 + s * (
             -2.755731317768328e-07 + s * (2.087558246437389e-09 - s * 1.1353379638297e-11)))))  # fmt: skip
@@ -102,14 +102,14 @@ def log(x):
         1.0 / 13 + s * (1.0 / 15 + s / 17))))))))  # fmt: skip
     n = np.float64(e)
     out = n * _LN2_HIGH + (n * _LN2_LOW + p)
-    return np.nan if x < 0 else out
+    return out if x >= 0 else np.nan
 
 
 @_inline
 def atan2(y, x):
-    """Angle of (x, y) in [-pi, pi]."""
+    """Angle of (x, y) in [-pi, pi]; zeros have signs, as orbits that run into an axis or the origin depend on them."""
     a, b = abs(x), abs(y)
-    t = min(a, b) / max(max(a, b), 1e-300)
+    t = min(a, b) / max(max(a, b), 5e-324)
     s = t * t
     p = 0.9999999999902919 + s * (-0.33333332995051296 + s * (0.19999980353689645 + s * (-0.14285262492495704 + s * (
         0.11105656189675474 + s * (-0.09051137251409 + s * (0.07502231366742305 + s * (-0.06038548449194854 + s * (
@@ -117,8 +117,8 @@ def atan2(y, x):
                 -0.003261486111460649 + s * 0.00043016480682746657)))))))))))  # fmt: skip
     angle = t * p
     angle = PI / 2 - angle if b > a else angle
-    angle = PI - angle if x < 0 else angle
-    return -angle if y < 0 else angle
+    angle = PI - angle if np.float64(x).view(np.int64) < 0 else angle
+    return -angle if np.float64(y).view(np.int64) < 0 else angle
 
 
 @_inline
@@ -173,3 +173,50 @@ def rint(x):
 def fmod(a, b):
     """Remainder with the sign of a."""
     return a - b * np.trunc(a / b)
+
+
+@_inline
+def either(a, b):
+    """Logical or."""
+    return a | b
+
+
+@_inline
+def negate(a):
+    """Logical not."""
+    return not a
+
+
+@_inline
+def absolute(a):
+    """Its size."""
+    return abs(a)
+
+
+@_inline
+def least(a, b):
+    """The smaller one."""
+    return a if a < b else b
+
+
+@_inline
+def greatest(a, b):
+    """The larger one."""
+    return a if a > b else b
+
+
+@_inline
+def times(a, n):
+    """a to the n, for n = 2, 3, 4."""
+    s = a * a
+    return s if n == 2 else (s * a if n == 3 else s * s)
+
+
+@_inline
+def hash3(i, j, k):
+    """A number in [0, 1) that three whole numbers fix."""
+    h = (np.int64(i) * 374761393 + np.int64(j) * 668265263 + np.int64(k) * 1274126177) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) * 2246822519) & 0xFFFFFFFF
+    h = ((h ^ (h >> 13)) * 3266489917) & 0xFFFFFFFF
+    h = h ^ (h >> 16)
+    return h / 4294967296.0

@@ -1,32 +1,21 @@
-"""One axis of a collage: where its points fall in ranges and domains, and the constant linear maps that follow.
+"""One axis of a collage: where its points fall in ranges and domains, and the values of splines and cosines there.
 
 Coordinates are exact. A point of the unit interval is p / q with integers p (a NumPy array, of Python's own integers
-where 64 bits do not suffice) and q, so that the G-fold map may be applied hundreds of times, and at 10^9 pixels a side,
-without the loss of a few bits a step that floating point would suffer.
+where 64 bits do not suffice) and q, so that the G-fold map can be applied hundreds of times, and at 10^9 pixels a side,
+without rounding.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-Ints = NDArray[Any]  # int64, or object for long integers
-Floats = NDArray[np.float64]
-
-LARGEST = 1 << 62
-DENSE = 1 << 14  # entries below which a sparse map is applied as a matrix
-
-
-def ints(values: Any, bound: int) -> Ints:
-    """Values as int64, or as Python's integers where products up to ``bound`` would not fit."""
-    array = np.asarray(values)
-    return array.astype(np.int64 if bound < LARGEST else object)
+from fractalkit.raster.area import Constants, Floats, Ints
+from fractalkit.raster.cosines import cosine_means, cosines
 
 
 def fold(ranges: int, p: Ints, q: int, mirror: bool) -> tuple[Ints, Ints]:
@@ -59,104 +48,9 @@ def one_hot(ranges: int, index: Ints) -> Floats:
     return np.eye(ranges)[index.astype(np.int64)]
 
 
-def cosines(count: int, t: Ints, q: int) -> Floats:
-    """cos(pi k t / q), k = 0 … count-1: ``[E, count]``; the angle is reduced in integers."""
-    turns = np.stack([(k * t) % (2 * q) for k in range(count)], axis=1)
-    return np.cos(np.pi * (turns / q).astype(np.float64))
-
-
-def cosine_means(count: int, start: Ints, stop: Ints, q: int) -> Floats:
-    """Means of cos(pi k t) over [start / q, stop / q], k = 0 … count-1: ``[E, count]``.
-
-    The mean of a cosine over an interval is its value in the middle times sinc(k width / 2).
-    """
-    width = ((stop - start) / q).astype(np.float64)
-    return cosines(count, start + stop, 2 * q) * np.sinc(width[:, None] * np.arange(count) / 2)
-
-
-@dataclass(frozen=True, eq=False)
-class Constants:
-    """Constant arrays of a geometry, handed out as tensors of any type and device, converted once for each."""
-
-    arrays: dict[str, NDArray[Any]]
-    _made: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = field(default_factory=dict)
-
-    def on(self, like: Tensor) -> dict[str, Tensor]:
-        """The arrays: floats in the type of ``like``, integers as int64, on its device."""
-        key = (like.dtype, like.device)
-        if key not in self._made:
-            made = {}
-            with torch.inference_mode(False):  # they outlive it, and autograd may want them later
-                for name, array in self.arrays.items():
-                    tensor = torch.from_numpy(np.ascontiguousarray(array))
-                    dtype = like.dtype if tensor.is_floating_point() else torch.int64
-                    made[name] = tensor.to(device=like.device, dtype=dtype)
-            self._made[key] = made
-        return self._made[key]
-
-
-class Taps:
-    """A sparse linear map along one axis: out_e = sum_t weight[e, t] x[index[e, t]], the same number of taps a row.
-
-    Weights are non-negative and rows sum to one, so the sup norm never grows.
-    """
-
-    def __init__(self, index: Ints, weight: Floats, size: int) -> None:
-        used = weight.any(axis=0)
-        self.index, self.weight, self.size = index[:, used].astype(np.int64), weight[:, used], size
-        e, t = self.index.shape
-        # e contiguous blocks of t, equally weighted, are a mean over a reshaped axis
-        self.pools = e * t == size and t > 1 and bool((self.index.ravel() == np.arange(size)).all())
-        self.pools = self.pools and bool(np.ptp(self.weight) < 1e-12)
-        arrays: dict[str, NDArray[Any]] = {"index": self.index, "weight": self.weight}
-        if t > 1 and e * size <= DENSE:
-            arrays["dense"] = np.zeros((e, size))
-            np.add.at(arrays["dense"], (np.arange(e)[:, None], self.index), self.weight)
-        self.constants = Constants(arrays)
-
-    @staticmethod
-    def at(p: Ints, q: int, size: int) -> Taps:
-        """Linear interpolation between the centres of ``size`` pixels at the points p / q."""
-        place = np.clip(((2 * size * p - q) / (2 * q)).astype(np.float64), 0, size - 1)
-        low = np.minimum(place.astype(np.int64), max(size - 2, 0))
-        weight = place - low
-        return Taps(np.stack([low, np.minimum(low + 1, size - 1)], 1), np.stack([1 - weight, weight], 1), size)
-
-    @staticmethod
-    def over(start: Ints, stop: Ints, q: int, size: int) -> Taps:
-        """Means of ``size`` pixels over the intervals [start / q, stop / q], none of them empty."""
-        first = start * size // q
-        reach = int((-(-stop * size // q) - first).max())
-        index = first[:, None] + np.arange(reach)
-        overlap = np.minimum((index + 1) * q, stop[:, None] * size) - np.maximum(index * q, start[:, None] * size)
-        weight = np.maximum((overlap / q).astype(np.float64), 0)
-        return Taps(np.minimum(index, size - 1), weight / weight.sum(1, keepdims=True), size)
-
-    @staticmethod
-    def pick(p: Ints, nodes: Ints) -> Taps:
-        """The entries of sorted ``nodes`` that equal p; each p is one of them."""
-        return Taps(np.searchsorted(nodes, p)[:, None], np.ones((len(p), 1)), len(nodes))
-
-    def apply(self, x: Tensor, dim: int) -> Tensor:
-        """Along ``dim`` (-1 or -2) of x."""
-        e, t = self.index.shape
-        if self.pools:
-            return x.unflatten(dim, (e, t)).mean(dim=dim if dim == -1 else -2)
-        c = self.constants.on(x)
-        if t == 1:
-            return x.index_select(dim, c["index"][:, 0])
-        if "dense" in c:
-            return x @ c["dense"].mT if dim == -1 else c["dense"] @ x
-        weight = c["weight"] if dim == -1 else c["weight"][:, None, :]
-        out = x.index_select(dim, c["index"][:, 0]) * weight[..., 0]
-        for k in range(1, t):
-            out = out + x.index_select(dim, c["index"][:, k]) * weight[..., k]
-        return out
-
-
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """What a step of the collage needs to know of one axis of E points.
+    """The constants of one axis of E points that a step of the collage uses.
 
     Attributes:
         constants: ``matrix [E, G]`` from range numbers to points, three non-zero numbers a row at most, side by side;
@@ -214,7 +108,7 @@ _full_axis = lru_cache(maxsize=64)(grid_axis)
 
 
 def axis_of(ranges: int, size: int, mirror: bool, count: int, rows: Ints | None = None) -> tuple[Axis, Ints]:
-    """:func:`grid_axis`, remembered where it is of all pixels."""
+    """:func:`grid_axis`, cached if it covers all pixels."""
     if rows is None:
         return _full_axis(ranges, size, mirror, count)
     return grid_axis(ranges, size, mirror, count, rows)

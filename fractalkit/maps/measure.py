@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
+from einops import repeat
 from torch import Tensor
 
 from fractalkit.codes.affine import AffineIFS
-from fractalkit.core import IteratedMap
+from fractalkit.core import IteratedMap, Window, fixed_point
 from fractalkit.errors import DataError, UsageError
 
 MAX_SIDE = 4096
@@ -22,18 +25,22 @@ class MeasureMap(IteratedMap):
     window gathers at its edge. Elements ``[H, W]`` are arrays whose sum is made one by adding what they lack at the
     middle of the grid, so that T is defined, and contracts, everywhere.
 
-    Bilinear interpolation of a 1-Lipschitz function (ground metric l1) is 1-Lipschitz, so by Kantorovich duality T
-    contracts the Wasserstein distance of measures by r = Σ p_k ||A_k||_1 (in units of cells). As W1 and the l1 norm
-    bound each other on a grid of diameter D (cell 1), ||T^J u||_1 <= 2 D r^J ||u||_1 for all differences u, and
+    Bilinear interpolation keeps a function's Lipschitz constants along both axes, (L_x, L_y), and composition with f_k
+    turns them into |A_k|^T (L_x, L_y), entry by entry. So by Kantorovich duality T contracts the Wasserstein distance
+    of the ground metric v_x |dx| + v_y |dy| by the spectral radius r of Σ p_k |A_k| (in units of cells), with v its
+    left eigenvector. As that distance and the l1 norm bound each other on a grid of diameter D (cell 1), the l1 norm of
+    T^J u is at most 2 D c r^J times that of u for all differences u, c = v_max / v_min, and
 
-        d(x, y) = Σ_{j < J} rho^-j ||T^j (x - y)||_1,    rho = sqrt(r),   J = ceil(log(2 D) / log(rho / r)),
+        d(x, y) = Σ_{j < J} rho^-j ||T^j (x - y)||_1,    rho = sqrt(r),   J = ceil(log(2 D c) / log(rho / r)),
 
     is a norm in which T contracts by rho. About log(H) / log(1 / r) steps reach a cell's precision.
 
     Args:
-        ifs: a code of the plane, contractive on average in the l1 norm of cells; gradients flow to all its tensors.
+        ifs: a code of the plane, contractive on average; gradients flow to all its tensors.
         shape: (H, W).
         low, high: corners ``[2]`` of the window, x first; None frames the attractor. Row 0 is at the lowest y.
+        proven: refuse a code for which r is 1 or more. Else Σ p_k ||A_k|| < 1 is enough, which says that measures
+            converge, but not below the size of a cell; it is then taken for r.
 
     Raises:
         DataError: a code in space, or one that does not contract on average.
@@ -46,9 +53,12 @@ class MeasureMap(IteratedMap):
     True
     """
 
+    exact_lift = False
+
     def __init__(
-        self, ifs: AffineIFS, shape: tuple[int, int], low: Tensor | None = None, high: Tensor | None = None
-    ) -> None:
+        self, ifs: AffineIFS, shape: tuple[int, int], low: Tensor | None = None, high: Tensor | None = None, *,
+        proven: bool = True,
+    ) -> None:  # fmt: skip
         h, w = shape
         if ifs.dim != 2:
             raise DataError(f"measure: expected a code of the plane, got one of {ifs.dim} dimensions")
@@ -62,14 +72,18 @@ class MeasureMap(IteratedMap):
             raise UsageError("window: expected low below high")
         self.cell = (self.high - self.low) / torch.tensor([w, h], dtype=ifs.matrices.dtype, device=self.low.device)
         scaled = ifs.matrices.detach() * self.cell[None, None, :] / self.cell[None, :, None]  # in units of cells
-        norms = scaled.double().abs().sum(dim=1).amax(dim=1)  # l1: largest column sum
-        self.rate = float(ifs.probabilities.detach().double() @ norms)
+        p = ifs.probabilities.detach().double()
+        self.proven = proven
+        self.rate, spread = _weighted_rate(torch.einsum("k,kij->ij", p, scaled.double().abs()))
+        if not self.rate < 1 and not proven:
+            self.rate, spread = float(p @ ifs.norms().double()), 2.0
         if not self.rate < 1:
             raise DataError(
-                f"measure: the code does not contract on average (Σ p ||A||_1 = {self.rate:.4g}); "
+                f"measure: the code does not contract on average (the spectral radius of Σ p |A| is {self.rate:.4g}); "
                 "a power of the code, or another choice of axes, may"
             )
-        self._sums = max(1, math.ceil(math.log(2.0 * (h + w)) / math.log(self.rate**-0.5))) if self.rate > 0 else 1
+        logs = math.log(2.0 * (h + w) * spread)
+        self._sums = max(1, math.ceil(logs / math.log(self.rate**-0.5))) if self.rate > 0 else 1
         self._where, self._share = self._weights()
 
     def _weights(self) -> tuple[Tensor, Tensor]:
@@ -117,43 +131,47 @@ class MeasureMap(IteratedMap):
         return total[None]
 
     def lipschitz(self) -> Tensor:
-        """sqrt(Σ p_k ||A_k||_1), ``[1]``."""
+        """The square root of r, ``[1]``."""
         return torch.full((1,), max(self.rate, 1e-12) ** 0.5, dtype=self.ifs.matrices.dtype, device=self.low.device)
 
-    def coarse(self) -> MeasureMap | None:
-        """The same window on a grid of half the cells a side."""
+    def level(self) -> tuple[str, int, int]:
+        """The shape of the grid."""
+        return "measure", *self.shape
+
+    def needs(self, window: Window | None) -> list[tuple[IteratedMap, Window | None]] | None:
+        """The same window on a grid with half as many cells per side."""
         h, w = self.shape
-        return (
-            MeasureMap(self.ifs, (h // 2, w // 2), self.low, self.high)
-            if h % 2 == w % 2 == 0 and min(h, w) >= 8
-            else None
-        )
+        if h % 2 or w % 2 or min(h, w) < 8:
+            return None
+        return [(MeasureMap(self.ifs, (h // 2, w // 2), self.low, self.high, proven=self.proven), None)]
 
-    def lift(self, x: Tensor) -> Tensor:
-        """Each coarse cell's mass in four equal parts (a start; the step sharpens it)."""
-        return x.repeat_interleave(2, 0).repeat_interleave(2, 1) / 4
+    def lift(self, parts: Sequence[Tensor], window: Window | None) -> Tensor:
+        """Each coarse cell's mass in four equal parts: a start that the steps improve."""
+        return repeat(parts[0], "h w -> (h a) (w b)", a=2, b=2) / 4
 
-    def render(self, steps: int | None = None) -> Tensor:
+    def solve_options(self) -> dict[str, Any]:
+        """Take as many steps as reach a thousandth of a cell; measuring the residual would cost more than the steps."""
+        return {"steps": max(8, math.ceil(math.log(1e-3) / math.log(max(self.rate, 1e-3))))}
+
+    def render(self) -> Tensor:
         """The measure ``[H, W]``, of sum one, to a thousandth of a cell: coarse grids first, few steps on each.
 
         Differentiable in the code through the last steps; the number of steps grows with log(H).
         """
-        return fixed_measure(self, steps)
+        return fixed_point(self).clamp_min(0)  # rounding may leave -1e-20 somewhere
 
 
-def fixed_measure(m: MeasureMap, steps: int | None = None) -> Tensor:
-    """See :meth:`MeasureMap.render`."""
-    with torch.no_grad():
-        coarse = m.coarse()
-        x = m.start() if coarse is None else m.lift(fixed_measure(coarse, steps))
-    n = steps if steps is not None else max(8, math.ceil(math.log(1e-3) / math.log(max(m.rate, 1e-3))))
-    for _ in range(n):
-        x = m.step(x)
-    return x.clamp_min(0)  # rounding may leave -1e-20 somewhere
+def _weighted_rate(m: Tensor) -> tuple[float, float]:
+    """The spectral radius of a non-negative matrix ``[2, 2]``, and the ratio of the entries of its left eigenvector."""
+    (a, b), (c, d) = m.tolist()
+    b, c = b + 1e-6, c + 1e-6  # an eigenvector without zeros
+    r = (a + d) / 2 + math.sqrt(((a - d) / 2) ** 2 + b * c)
+    ratio = c / (r - a)  # of v in v M = r v: v_x a + v_y c = r v_x
+    return r, max(ratio, 1 / ratio)
 
 
 def window_of(ifs: AffineIFS, margin: float = 0.02) -> tuple[Tensor, Tensor]:
-    """Corners ``[2]`` of a window that surely holds the attractor of a planar code."""
+    """Corners ``[2]`` of a window that provably contains the attractor of a planar code."""
     from fractalkit.codes.bounds import bounding_box
 
     low, high = bounding_box(ifs)

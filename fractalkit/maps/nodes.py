@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fractalkit.codes.collage import CollageCode, Domain
-from fractalkit.core import IteratedMap
+from fractalkit.core import Implicit, IteratedMap
 from fractalkit.maps.combine import combine, spread
-from fractalkit.maps.fields import (
-    Axis,
-    Constants,
-    Ints,
-    Taps,
-    axis_of,
-    cosine_means,
-    enter,
-    one_hot,
-    point_axis,
-)
+from fractalkit.maps.fields import Axis, axis_of, enter, one_hot, point_axis
+from fractalkit.raster.area import Constants, Ints, Taps
+from fractalkit.raster.cosines import cosine_means
+
+MAX_STEPS = 4000
 
 
 @dataclass(frozen=True, eq=False)
 class Fields:
-    """A code's tensors as the arithmetic wants them: float32 or float64, weights before ranges."""
+    """A code's tensors in float32 or float64, with the axis of weights before those of ranges."""
 
     brightness: Tensor  # [B, C, Gh, Gw]
     contrast: Tensor  # [B, C, D, Gh, Gw]
@@ -46,7 +42,7 @@ class Fields:
 
     @property
     def weights(self) -> Tensor:
-        """Of domains, then of patches: ``[B, C, D + A, Gh, Gw]``."""
+        """Weights of the domains, then of the patches: ``[B, C, D + A, Gh, Gw]``."""
         return torch.cat([self.contrast, self.mixing], 2) if self.mixing.shape[2] else self.contrast
 
     def auxiliary(self, y: Axis, x: Axis) -> Tensor:
@@ -56,7 +52,7 @@ class Fields:
 
 @dataclass(frozen=True, eq=False)
 class Nodes:
-    """Where the operator is evaluated, and how its values there are read.
+    """The points at which the operator is evaluated, and how the domains read the values there.
 
     Attributes:
         y, x: the points of evaluation.
@@ -76,7 +72,7 @@ Key = tuple[tuple[int, int], tuple[Domain, ...], tuple[int, int]]
 
 
 def key_of(code: CollageCode) -> Key:
-    """What the geometry depends on: grid, domains, cosines."""
+    """The geometry of a code: grid, domains, number of cosines."""
     return code.grid, code.domains, (code.patches.shape[2], code.patches.shape[3])
 
 
@@ -159,19 +155,27 @@ class NodeMap(IteratedMap):
     """T on values ``[B, C, ny, nx]`` at nodes: sup norm per item, contracting by max sum_d |contrast|.
 
     Reading is by averages, so it never grows the sup norm, and spline fields never exceed the range numbers.
+
+    Args:
+        nodes: where T is evaluated; a subclass may compute its own.
+        level: a name for :meth:`level`.
     """
 
-    def __init__(self, code: CollageCode, nodes: Nodes) -> None:
-        self.code, self.nodes = code, nodes
-        self._fields = Fields.of(code)
+    nodes: Nodes
+
+    def __init__(self, code: CollageCode, nodes: Nodes | None = None, level: Hashable = None) -> None:
+        self.code, self._level = code, level
+        if nodes is not None:
+            self.nodes = nodes
+        self.fields = Fields.of(code)
 
     def start(self) -> Tensor:
-        """The brightness alone."""
-        return self._join(spread(self._fields.brightness.detach(), self.nodes.y, self.nodes.x))
+        """The brightness without any copies."""
+        return self._join(spread(self.fields.brightness.detach(), self.nodes.y, self.nodes.x))
 
     def step(self, x: Tensor) -> Tensor:
         """``[B, C, ny, nx]`` -> the same."""
-        nodes, fields = self.nodes, self._fields
+        nodes, fields = self.nodes, self.fields
         with torch.autocast(x.device.type, enabled=False):
             sources = []
             for rows, cols, transposed in nodes.reads:
@@ -192,4 +196,17 @@ class NodeMap(IteratedMap):
 
     def lipschitz(self) -> Tensor:
         """The code's own, ``[B]``."""
-        return self.code.lipschitz().to(self._fields.brightness.dtype)
+        return self.code.lipschitz().to(self.fields.brightness.dtype)
+
+    def level(self) -> Hashable:
+        """The name given."""
+        return self._level
+
+    def solve_options(self) -> dict[str, Any]:
+        """Solve to rounding error, with the implicit gradient, whose memory does not grow with the steps."""
+        return {"tol": None, "max_steps": MAX_STEPS, "adjoint": implicit(self.fields.brightness.dtype)}
+
+
+def implicit(dtype: torch.dtype) -> Implicit:
+    """The implicit gradient to rounding error."""
+    return Implicit(tol=1000 * torch.finfo(dtype).eps, max_steps=MAX_STEPS)

@@ -1,11 +1,10 @@
-"""Where a size no longer divides: the fixed point solved outright, on orbits of points or by iteration on a small grid.
+"""The coarsest level of a collage: solved on orbits of points, or by iteration on a small grid.
 
 A continuous code with one domain follows one orbit x_{k+1} = D(tau(x_k)) from each point, and its fixed point is the
 sum f(x_0) = b(x_0) + w(x_0) (b(x_1) + w(x_1) (b(x_2) + ...)). Points of a pixel grid are rational, so the orbits close:
-after a few steps the points on an axis are permuted, and with m the order of that permutation f = S_m / (1 - W_m), S_m
-the sum and W_m the product of m terms, found by squaring the map (T, T^2, T^4, ...). That is exact, and its cost does
-not depend on the contrast. Where the order is large the squaring stops when the contrasts have made the rest
-negligible; where the points are few of many (a window of a huge picture) the sum is taken term by term.
+after a few steps the points on an axis are permuted, and what is left is the map f -> b + w f(s) with s a permutation,
+solved by squaring it (:class:`fractalkit.core.Squaring`), at a cost that does not depend on the contrast. Where the
+points are few of many (a window of a huge picture) the sum is truncated at rounding error.
 
 With several domains the points that the domains map to each other are collected, if every scale divides the grid and
 the picture is not large, and the equations iterated on them (:class:`NodeMap`), exact again. Otherwise the iteration
@@ -20,32 +19,113 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fractalkit.codes.collage import CollageCode, Domain
-from fractalkit.core import Implicit, Unrolled, solve
+from fractalkit.core import IteratedMap, Squaring, Window
 from fractalkit.errors import UsageError
 from fractalkit.maps.combine import combine, spread
-from fractalkit.maps.fields import Axis, Constants, Ints, Taps, enter, fold, ints, point_axis
-from fractalkit.maps.nodes import Fields, Key, NodeMap, Nodes, centre_nodes, key_of, point_nodes
+from fractalkit.maps.fields import Axis, enter, fold, point_axis
+from fractalkit.maps.nodes import MAX_STEPS, Fields, Key, NodeMap, Nodes, centre_nodes, key_of, point_nodes
+from fractalkit.raster.area import Constants, Ints, Taps, ints
 
 COARSEST, FINEST = 128, 1024  # pixels a side of an interpolated base
 CLOSED = 1024  # denominators up to which several domains' points are collected
 LARGEST_BASE = 4096  # pixels a side of a plain code's base
-MAX_TERMS = 4000
 EPSILON = {torch.float32: 1e-7, torch.float64: 1e-14}
 
 
-def base(code: CollageCode, fields: Fields, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
-    """The fixed point on the pixels rows x cols (all where None) of an h x w picture, any size: ``[B, C, r, c]``."""
+def base_map(code: CollageCode, fields: Fields, h: int, w: int, window: Window) -> IteratedMap:
+    """The map to solve for a window of an h x w picture of any size."""
     if not code.continuous:
-        return _areas(code, h, w, rows, cols)
+        sizes = _area_sizes(code, h, w)
+        return NodeMap(code, centre_nodes(code, *sizes), ("areas", *sizes))
     if len(code.domains) == 1:
-        return _orbit_sum(code, fields, h, w, rows, cols)
-    return _points(code, h, w, rows, cols)
+        return _orbit_map(code, fields, _plan(key_of(code), h, w, window)[-1])
+    collected = _collected(key_of(code), h, w)
+    if collected is not None:
+        return NodeMap(code, collected[1], ("points", h, w))
+    fine = _fine(h, code.grid[0]), _fine(w, code.grid[1])
+    return NodeMap(code, centre_nodes(code, *fine), ("fine", *fine))
+
+
+def read_base(code: CollageCode, fields: Fields, h: int, w: int, window: Window, value: Tensor) -> Tensor:
+    """The window of the picture, ``[B, C, r, c]``, from the fixed point of :func:`base_map`."""
+    key = key_of(code)
+    if code.continuous and len(code.domains) == 1:
+        for hop in reversed(_plan(key, h, w, window)[:-1]):
+            assert isinstance(hop, Hop)
+            b, c = _terms(fields, hop.y, hop.x)
+            value = torch.addcmul(b, c, _pull(value, hop))
+        return value
+    left, top, right, bottom = window
+    sizes = (value.shape[-2], value.shape[-1])
+    takes = []
+    for k, (n, start, stop) in enumerate(((h, top, bottom), (w, left, right))):
+        if not code.continuous:
+            pixels = np.arange(start, stop)
+            takes.append(Taps.over(pixels, pixels + 1, n, sizes[k]))
+            continue
+        points = _Points.centres(key, h, w, window)
+        p, collected = (points.py, points.px)[k], _collected(key, h, w)
+        if collected is None:
+            takes.append(Taps.at(p, points.q[k], sizes[k]))
+        else:
+            takes.append(Taps.pick(p, (collected[0].py, collected[0].px)[k]))
+    return takes[1].apply(takes[0].apply(value, -2), -1)
+
+
+class OrbitMap(IteratedMap):
+    """f -> b + w f(s) on values ``[B, C, ny, nx]``: sup norm per item, contracting by max |w|.
+
+    Args:
+        b, w: of one shape, or w of one that expands to b's.
+        places: s, ``[ny nx]``, the flat index that each point reads.
+        rate: a bound on |w|, ``[B]``.
+        steps: number of squarings, see :func:`doublings`.
+    """
+
+    def __init__(self, b: Tensor, w: Tensor, places: np.ndarray, rate: Tensor, steps: int) -> None:
+        self.b, self.w, self.places, self.rate, self.steps = b, w, places, rate, steps
+
+    def affine(self) -> tuple[Tensor, Tensor, np.ndarray]:
+        """b, w and s."""
+        return self.b, self.w, self.places
+
+    def start(self) -> Tensor:
+        """Zero."""
+        return torch.zeros_like(self.b)
+
+    def step(self, x: Tensor) -> Tensor:
+        """b + w x(s)."""
+        at = torch.from_numpy(self.places).to(x.device)
+        return torch.addcmul(self.b, self.w, x.flatten(2).index_select(-1, at).reshape(x.shape))
+
+    def distance(self, x: Tensor, y: Tensor) -> Tensor:
+        """Largest absolute difference of each item: ``[B]``."""
+        return (x - y).abs().flatten(1).amax(dim=1)
+
+    def lipschitz(self) -> Tensor:
+        """The bound given, ``[B]``."""
+        return self.rate
+
+    def solve_options(self) -> dict[str, Any]:
+        """Solve by repeated squaring, to rounding error."""
+        return {"solver": Squaring(), "steps": self.steps}
+
+
+def doublings(rate: float, precision: torch.dtype) -> int:
+    """The number of squarings after which a map that contracts by ``rate`` has converged to rounding error.
+
+    >>> doublings(0.5, torch.float32), doublings(0.999, torch.float32)
+    (5, 14)
+    """
+    terms = math.log(torch.finfo(precision).eps) / math.log(min(max(rate, 1e-30), 1 - 1e-7))
+    return math.ceil(math.log2(max(terms, 2.0)))
 
 
 # ---- one domain: orbits
@@ -53,7 +133,7 @@ def base(code: CollageCode, fields: Fields, h: int, w: int, rows: np.ndarray | N
 
 @dataclass(frozen=True, eq=False)
 class Hop:
-    """f at one set of points from f at the next: fields on two axes, and the flat places of their images."""
+    """The relation between f at one set of points and f at their images: fields on two axes, and indices."""
 
     y: Axis
     x: Axis
@@ -63,11 +143,10 @@ class Hop:
 
 @dataclass(frozen=True, eq=False)
 class Cycle:
-    """Points that are permuted: the hop onto themselves, the flat permutation and its order."""
+    """A set of points that the domain map permutes: the hop onto itself and the flat permutation."""
 
     hop: Hop
     flat: np.ndarray
-    order: int
 
 
 class _Points:
@@ -77,7 +156,7 @@ class _Points:
         self.py, self.px, self.q = py, px, q
 
     @staticmethod
-    def centres(key: Key, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> _Points:
+    def centres(key: Key, h: int, w: int, window: Window) -> _Points:
         """Pixel centres; denominators that the domains keep, where their scales divide the grid."""
         grid, domains, _ = key
         lcm = math.lcm(*(d.scale for d in domains))
@@ -85,8 +164,8 @@ class _Points:
         if any(d.transposed for d in domains):
             qh = qw = math.lcm(qh, qw)
         points = []
-        for n, q, chosen in ((h, qh, rows), (w, qw, cols)):
-            chosen = np.arange(n) if chosen is None else chosen
+        left, top, right, bottom = window
+        for n, q, chosen in ((h, qh, np.arange(top, bottom)), (w, qw, np.arange(left, right))):
             points.append((2 * ints(chosen, 8 * q * max(grid) * lcm) + 1) * (q // (2 * n)))
         return _Points(points[0], points[1], (qh, qw))
 
@@ -140,10 +219,9 @@ def _closure(key: Key, points: _Points, limit: int) -> _Points | None:
 
 
 def _hops(key: Key, points: _Points) -> Iterator[Hop | Cycle | _Points]:
-    """Hops from points to their images and so on, ending with the Cycle in which they are permuted.
+    """Yield hops from points to their images, ending with the cycle that permutes them.
 
-    Where there are as many images as points, and too many to collect all that their orbits meet, the last are the
-    points that are left.
+    If the orbits meet too many points to collect them all, the last item is the set of points reached.
     """
     grid, domains, count = key
     closed = False
@@ -161,79 +239,51 @@ def _hops(key: Key, points: _Points) -> Iterator[Hop | Cycle | _Points]:
         places = Constants({"rows": np.searchsorted(following.py, py), "cols": np.searchsorted(following.px, px)})
         hop = Hop(y, x, places, domains[0].transposed)
         if following.same(points):
-            yield _cycle(hop, len(points.py), len(points.px))
+            yield _cycle(hop, len(points.px))
             return
         yield hop
         points = following
 
 
-def _cycle(hop: Hop, ny: int, nx: int) -> Cycle:
-    """The permutation of all node pairs, flat, and its order."""
+def _cycle(hop: Hop, nx: int) -> Cycle:
+    """The permutation of all node pairs, flat."""
     rows = hop.image.arrays["rows"], hop.y.constants.arrays["inverse"]
     cols = hop.image.arrays["cols"], hop.x.constants.arrays["inverse"]
     if hop.transposed:  # node (y, x) reads (rows[x], cols[y])
-        to_row, to_col = rows[0][cols[1]], cols[0][rows[1]]
-        flat = to_row[None, :] * nx + to_col[:, None]
-        order = 2 * math.lcm(_order(to_row[to_col]), _order(to_col[to_row]))
+        flat = rows[0][cols[1]][None, :] * nx + cols[0][rows[1]][:, None]
     else:
-        to_row, to_col = rows[0][rows[1]], cols[0][cols[1]]
-        flat = to_row[:, None] * nx + to_col[None, :]
-        order = math.lcm(_order(to_row), _order(to_col))
-    return Cycle(hop, flat.ravel(), order)
-
-
-def _order(permutation: np.ndarray) -> int:
-    """The least m with permutation^m the identity."""
-    seen, order = np.zeros(len(permutation), dtype=bool), 1
-    for start in range(len(permutation)):
-        length, at = 0, start
-        while not seen[at]:
-            seen[at] = True
-            at, length = int(permutation[at]), length + 1
-        order = math.lcm(order, max(length, 1))
-    return order
+        flat = rows[0][rows[1]][:, None] * nx + cols[0][cols[1]][None, :]
+    return Cycle(hop, flat.ravel())
 
 
 Plan = tuple[Hop | Cycle | _Points, ...]
 
 
 @lru_cache(maxsize=64)
-def _whole_plan(key: Key, h: int, w: int) -> Plan:
-    return tuple(_hops(key, _Points.centres(key, h, w, None, None)))
+def _plan(key: Key, h: int, w: int, window: Window) -> Plan:
+    return tuple(_hops(key, _Points.centres(key, h, w, window)))
 
 
-def _plan(key: Key, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Plan:
-    if rows is None and cols is None:
-        return _whole_plan(key, h, w)
-    return tuple(_hops(key, _Points.centres(key, h, w, rows, cols)))
-
-
-def _orbit_sum(
-    code: CollageCode, fields: Fields, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None
-) -> Tensor:
-    rate = min(float(code.lipschitz().max()), 1 - 1e-6)
-    epsilon = EPSILON[fields.brightness.dtype]
-    terms = min(MAX_TERMS, math.ceil(math.log(epsilon) / math.log(max(rate, 1e-30))))
-    *hops, last = _plan(key_of(code), h, w, rows, cols)
+def _orbit_map(code: CollageCode, fields: Fields, last: Hop | Cycle | _Points) -> OrbitMap:
+    """The map on the last points of a plan: on a cycle, or on open orbits that have been summed."""
+    rate = code.lipschitz().detach().to(fields.brightness.dtype)
+    most = float(rate.max())
     if isinstance(last, Cycle):
-        value = _closed_sum(fields, last, terms)
-    else:
-        assert isinstance(last, _Points)
-        value = _open_sum(fields, key_of(code), last, terms, epsilon)
-    for hop in reversed(hops):
-        assert isinstance(hop, Hop)
-        b, c = _terms(fields, hop.y, hop.x)
-        value = torch.addcmul(b, c, _pull(value, hop))
-    return value
+        b, w = _terms(fields, last.hop.y, last.hop.x)
+        return OrbitMap(b, w, last.flat, rate, doublings(most, b.dtype))
+    assert isinstance(last, _Points)
+    b, w = _series(fields, key_of(code), last, min(most, 1 - 1e-6))
+    return OrbitMap(b, w, np.arange(b[0, 0].numel()), rate, 1)
 
 
-def _open_sum(fields: Fields, key: Key, points: _Points, terms: int, epsilon: float) -> Tensor:
-    """The fixed point at points, one orbit each, summed until what is left cannot be seen."""
+def _series(fields: Fields, key: Key, points: _Points, rate: float) -> tuple[Tensor, Tensor]:
+    """B and W with f(x_0) = B + W f(x_n) along each point's orbit, with n so large that W is below rounding error."""
     grid, (domain,), count = key
     py, px, q = points.py, points.px, points.q
+    epsilon = EPSILON[fields.brightness.dtype]
     value = weight = None
     turned = False
-    for k in range(terms):
+    for k in range(min(MAX_STEPS, math.ceil(math.log(epsilon) / math.log(max(rate, 1e-30))))):
         (y, _), (x, _) = (point_axis(g, p, n, m) for g, p, n, m in zip(grid, (py, px), q, count, strict=True))
         b, c = (t.mT if turned else t for t in _terms(fields, y, x))
         if value is None or weight is None:
@@ -245,8 +295,8 @@ def _open_sum(fields: Fields, key: Key, points: _Points, terms: int, epsilon: fl
         t = [fold(g, p, n, True)[1] for g, p, n in zip(grid, (py, px), q, strict=True)]
         (py, px), q = _entered(domain, t, q, max(grid))
         turned ^= domain.transposed
-    assert value is not None
-    return value
+    assert value is not None and weight is not None
+    return value, weight
 
 
 def _terms(fields: Fields, y: Axis, x: Axis) -> tuple[Tensor, Tensor]:
@@ -256,7 +306,7 @@ def _terms(fields: Fields, y: Axis, x: Axis) -> tuple[Tensor, Tensor]:
 
 
 def _pull(value: Tensor, hop: Hop) -> Tensor:
-    """f at a hop's images, spread over its points."""
+    """Read f at a hop's images for each of its points."""
     at = hop.image.on(value)
     value = value.index_select(-2, at["rows"]).index_select(-1, at["cols"])
     if hop.transposed:
@@ -264,72 +314,19 @@ def _pull(value: Tensor, hop: Hop) -> Tensor:
     return value.index_select(-2, hop.y.on(value)[1]).index_select(-1, hop.x.on(value)[1])
 
 
-def _closed_sum(fields: Fields, cycle: Cycle, terms: int) -> Tensor:
-    """The fixed point on permuted points, by squaring the map until it is a power whose own fixed point is known."""
-    b, w = _terms(fields, cycle.hop.y, cycle.hop.x)
-    shape = b.shape
-    b, w, places = b.flatten(2), w.flatten(2), cycle.flat
-    exact = cycle.order <= 2 * terms
-    power = cycle.order if exact else 1 << math.ceil(math.log2(max(terms, 1)))
-    total: tuple[Tensor, Tensor, np.ndarray] | None = None
-    while True:
-        if power & 1:
-            total = (b, w, places) if total is None else _after(total, (b, w, places))
-        power >>= 1
-        if not power:
-            break
-        b, w, places = _after((b, w, places), (b, w, places))
-    b, w, _ = total  # type: ignore[misc]
-    return (b / (1 - w) if exact else b).reshape(shape)
-
-
-def _after(first: tuple, then: tuple) -> tuple:
-    """first after then: b1 + w1 (b2 + w2 f(s2(s1))) at s1."""
-    (b1, w1, s1), (b2, w2, s2) = first, then
-    at = torch.from_numpy(s1).to(b1.device)
-    return torch.addcmul(b1, w1, b2.index_select(-1, at)), w1 * w2.index_select(-1, at), s2[s1]
-
-
 # ---- several domains, and plain codes: iteration
-
-
-def _fixed(code: CollageCode, map: NodeMap) -> Tensor:
-    """The map's fixed point to rounding, with its implicit gradient."""
-    rate = float(map.lipschitz().max())
-    epsilon = EPSILON[map.start().dtype]
-    scale = max(float(map.step(torch.zeros_like(map.start())).detach().abs().max()), 1e-30) / max(1 - rate, 1e-6)
-    steps = min(MAX_TERMS, math.ceil(math.log(epsilon * max(1 - rate, 1e-6)) / math.log(max(rate, 1e-30))) + 1)
-    records = torch.is_grad_enabled()
-    adjoint = Implicit(tol=100 * epsilon, max_steps=MAX_TERMS) if records else Unrolled()
-    return solve(map, tol=10 * epsilon * scale, max_steps=max(steps, 2), adjoint=adjoint).value
 
 
 @lru_cache(maxsize=64)
 def _collected(key: Key, h: int, w: int) -> tuple[_Points, Nodes] | None:
     """All points that several domains map the centres of h x w pixels to, or None where that would be too many."""
     grid, domains, _ = key
-    points = _Points.centres(key, h, w, None, None)
+    points = _Points.centres(key, h, w, (0, 0, w, h))
     if max(points.q) > 2 * CLOSED or any(g % d.scale for g in grid for d in domains):
         return None
     closure = _closure(key, points, 2 * CLOSED + 1)
     assert closure is not None  # all are multiples of 1 / q
     return closure, point_nodes(key, closure.py, closure.px, closure.q, closed=True)
-
-
-def _points(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
-    """Several domains: exact where the points close, interpolated where they do not."""
-    key = key_of(code)
-    points = _Points.centres(key, h, w, rows, cols)
-    collected = _collected(key, h, w)
-    if collected is not None:
-        closure, nodes = collected
-        value = _fixed(code, NodeMap(code, nodes))
-        takes = Taps.pick(points.py, closure.py), Taps.pick(points.px, closure.px)
-    else:
-        nh, nw = (_fine(n, g) for n, g in zip((h, w), code.grid, strict=True))
-        value = _fixed(code, NodeMap(code, centre_nodes(code, nh, nw)))
-        takes = Taps.at(points.py, points.q[0], nh), Taps.at(points.px, points.q[1], nw)
-    return takes[1].apply(takes[0].apply(value, -2), -1)
 
 
 def _fine(n: int, ranges: int) -> int:
@@ -338,8 +335,8 @@ def _fine(n: int, ranges: int) -> int:
     return n * max(1, -(-COARSEST // n))
 
 
-def _areas(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np.ndarray | None) -> Tensor:
-    """A plain code: exact where the scales divide the grid, on the least size whose pixels the domains keep whole."""
+def _area_sizes(code: CollageCode, h: int, w: int) -> tuple[int, int]:
+    """The least size whose pixels the domains of a plain code keep whole, or about ``COARSEST`` where they cannot."""
     lcm = math.lcm(*(d.scale for d in code.domains))
     sizes = [math.lcm(n, lcm) for n in (h, w)]
     if any(d.transposed for d in code.domains):
@@ -351,8 +348,4 @@ def _areas(code: CollageCode, h: int, w: int, rows: np.ndarray | None, cols: np.
             f"{h} x {w}: divided by the {code.grid[0]} x {code.grid[1]} grid as often as it can be, the picture still "
             f"has more than {LARGEST_BASE} pixels a side; decode at good_size(...) and resample"
         )
-    value = _fixed(code, NodeMap(code, centre_nodes(code, *sizes)))
-    for dim, n, chosen, size in ((-2, h, rows, sizes[0]), (-1, w, cols, sizes[1])):
-        chosen = np.arange(n) if chosen is None else chosen
-        value = Taps.over(chosen, chosen + 1, n, size).apply(value, dim)
-    return value
+    return sizes[0], sizes[1]

@@ -1,4 +1,4 @@
-"""The Hutchinson operator on point sets of fixed size: points that know their addresses."""
+"""The Hutchinson operator on point sets of fixed size, whose points have fixed addresses."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import torch
 from torch import Tensor
 
 from fractalkit.codes.affine import AffineIFS
-from fractalkit.core import IteratedMap
+from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import UsageError
+from fractalkit.maps.cloud import MAX_POINTS, CloudMap
 
-MAX_POINTS = 1 << 24
 
-
-class AddressedPoints(IteratedMap):
+class AddressedPoints(CloudMap):
     """N points, each the image of another under one map of an IFS: (T x)_n = f_{a_n}(x_{s(n)}).
 
-    The Hutchinson operator X -> ∪ f_k(X) multiplies points; fixing which map makes each point from which other one
-    keeps their number, and the fixed point then lies exactly on the attractor. In the metric max_n |x_n - y_n| the
-    Lipschitz constant is max_k ||A_k||.
+    A :class:`CloudMap` of one vertex: any point may be the source of any other, the metric is max_n |x_n - y_n|, and
+    the Lipschitz constant is max_k ||A_k||.
 
     Args:
         ifs: a contractive code; gradients flow to its matrices and offsets.
@@ -30,18 +28,7 @@ class AddressedPoints(IteratedMap):
     """
 
     def __init__(self, ifs: AffineIFS, symbols: Tensor, sources: Tensor) -> None:
-        ifs.check_contractive()
-        n = symbols.shape[0]
-        if symbols.ndim != 1 or sources.shape != symbols.shape or not 1 <= n <= MAX_POINTS:
-            raise UsageError(f"symbols and sources: expected equal shapes [N] with 1 <= N <= {MAX_POINTS}")
-        if (
-            int(symbols.min()) < 0
-            or int(symbols.max()) >= len(ifs)
-            or int(sources.min()) < 0
-            or int(sources.max()) >= n
-        ):
-            raise UsageError(f"symbols must be in 0 … {len(ifs) - 1} and sources in 0 … {n - 1}")
-        self.ifs, self.symbols, self.sources = ifs, symbols.long(), sources.long()
+        super().__init__(CloudCollage.of(ifs.check_contractive()), symbols, sources)
 
     @classmethod
     def words(cls, ifs: AffineIFS, length: int) -> AddressedPoints:
@@ -65,19 +52,3 @@ class AddressedPoints(IteratedMap):
         """A periodic orbit: point n is the image of point n-1 under f_{a_n}, cyclically. ``symbols [N]``."""
         n = symbols.shape[0]
         return cls(ifs, symbols, (torch.arange(n, device=symbols.device) - 1) % max(n, 1))
-
-    def start(self) -> Tensor:
-        """All points at the mean of the maps' offsets: ``[N, D]``."""
-        return self.ifs.offsets.mean(dim=0).detach().expand(len(self.symbols), -1).clone()
-
-    def step(self, x: Tensor) -> Tensor:
-        """Points ``[N, D]`` -> ``[N, D]``."""
-        return self.ifs.apply(x[self.sources], self.symbols)
-
-    def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """max_n |x_n - y_n|, ``[1]``."""
-        return torch.linalg.vector_norm(x - y, dim=1).amax()[None]
-
-    def lipschitz(self) -> Tensor:
-        """max_k ||A_k||, ``[1]``."""
-        return self.ifs.norms().amax().to(self.ifs.matrices)[None]

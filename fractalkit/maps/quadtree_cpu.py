@@ -1,4 +1,4 @@
-"""Fast loops over the leaves of a quadtree plane: the map's step, its lift to a finer grid, and the deblocking."""
+"""Compiled loops over the leaves of a quadtree plane: the map's step, its lift to a finer grid, and deblocking."""
 
 from __future__ import annotations
 
@@ -8,16 +8,23 @@ import numpy as np
 # mypy: disable-error-code="no-untyped-def, call-arg"
 
 
+@nb.njit(cache=True, nogil=True, inline="always")
+def _turned(i, j, side, iso):
+    """Place (i, j) of a block after an isometry: 4 transposes, then 1 flips rows and 2 columns."""
+    p, q = (j, i) if iso & 4 else (i, j)
+    if iso & 1:
+        p = side - 1 - p
+    if iso & 2:
+        q = side - 1 - q
+    return p, q
+
+
 @nb.njit(cache=True, nogil=True)
 def pooled(x, y0, x0, side, iso, out):
     """The domain of ``2 side`` at (y0, x0), averaged 2 x 2 and turned: ``out`` ``[side, side]``."""
     for i in range(side):
         for j in range(side):
-            p, q = (j, i) if iso & 4 else (i, j)
-            if iso & 1:
-                p = side - 1 - p
-            if iso & 2:
-                q = side - 1 - q
+            p, q = _turned(i, j, side, iso)
             a, b = y0 + 2 * p, x0 + 2 * q
             out[i, j] = 0.25 * (x[a, b] + x[a, b + 1] + x[a + 1, b] + x[a + 1, b + 1])
 
@@ -38,10 +45,10 @@ def lowest(d, side, wave):
 
 @nb.njit(cache=True, nogil=True)
 def step(x, explicit, leaves, contrast, waves, slopes, out):
-    """One application of the map, leaf by leaf; ``out`` may be ``x``, then each leaf sees those before it.
+    """Apply the map leaf by leaf, and return the largest change.
 
-    ``leaves`` ``[n, 6]``: row, column, log2 side, isometry, row and column of the domain. ``slopes``: 1 to leave out
-    the slopes as well as the mean, 0 the mean only. Returns the largest change.
+    If ``out`` is ``x``, each leaf reads the new values of those before it. ``leaves`` ``[n, 6]`` are row, column, log2
+    of the side, isometry, and row and column of the domain. ``slopes`` is 1 to remove slopes too, else 0.
     """
     change = 0.0
     d = np.empty((64, 64), np.float32)
@@ -64,9 +71,9 @@ def step(x, explicit, leaves, contrast, waves, slopes, out):
 
 @nb.njit(cache=True, nogil=True)
 def lift(x, explicit, leaves, contrast, waves, slopes, fine, scale, out):
-    """Onto a grid twice as fine: ``out`` = explicit + s Q(x) with x the fixed point at ``scale`` samples a sample.
+    """Lift to a grid twice as fine: ``out`` = explicit + s Q(x), x being the fixed point at ``scale``.
 
-    Nothing is averaged but for the mean and slopes to be left out, which are those of the block at scale 1.
+    Values are averaged only for the mean and the slopes that Q removes, which are those of the block at scale 1.
     """
     small = np.empty((64, 64), np.float32)
     for n in range(len(leaves)):
@@ -75,11 +82,7 @@ def lift(x, explicit, leaves, contrast, waves, slopes, fine, scale, out):
         k = 2 * scale
         for i in range(side):
             for j in range(side):
-                p, q = (j, i) if iso & 4 else (i, j)
-                if iso & 1:
-                    p = side - 1 - p
-                if iso & 2:
-                    q = side - 1 - q
+                p, q = _turned(i, j, side, iso)
                 total = 0.0
                 for u in range(k):
                     for v in range(k):
@@ -92,18 +95,14 @@ def lift(x, explicit, leaves, contrast, waves, slopes, fine, scale, out):
         for i in range(big):
             low = mean + down * fine[log, i] * root
             for j in range(big):
-                p, q = (j, i) if iso & 4 else (i, j)
-                if iso & 1:
-                    p = big - 1 - p
-                if iso & 2:
-                    q = big - 1 - q
+                p, q = _turned(i, j, big, iso)
                 v = x[yd * scale + p, xd * scale + q] - low - across * fine[log, j] * root
                 out[y * k + i, c * k + j] = explicit[y * k + i, c * k + j] + s * v
 
 
 @nb.njit(cache=True, nogil=True)
 def weights(v, leaves, contrast, waves, slopes, out):
-    """The map's matrix with absolute entries, applied to a field v >= 0, constants left out: for the proof.
+    """Apply the map's matrix with absolute entries to a field v >= 0, for the proof of contraction.
 
     Row (i, j) of Q is delta - (1 + side (wave_i wave_k + wave_j wave_l)) / side^2.
     """
@@ -129,45 +128,86 @@ def weights(v, leaves, contrast, waves, slopes, out):
 
 @nb.njit(cache=True, nogil=True)
 def deblock(x, logs, scale, limit, most, height, width, row, column):
-    """Smooth the steps between leaves, in place: what the slopes beside a border do not explain, up to ``limit``.
+    """Smooth the steps between leaves, in place, where they exceed what the slopes explain by at most ``limit``.
 
-    Down the columns of the picture first, then along its rows; the reach is half the smaller leaf, at most ``most``
-    samples of scale 1. ``row`` and ``column`` are those of the plane's cell that ``logs`` begins with.
+    First along rows, then along columns, over half the smaller leaf and at most ``most`` samples of scale 1. ``row``
+    and ``column`` are the position in the plane of the first cell of ``logs``.
     """
-    rows, columns = logs.shape
-    h, w = height * scale, width * scale
-    for turn in range(2):
-        across = turn == 0
-        n_lines = h if across else w
-        n_cells = columns if across else rows
-        for line in range(n_lines):
-            cell = line // (4 * scale)
-            for k in range(1, n_cells):
-                here = logs[cell, k] if across else logs[k, cell]
-                before = logs[cell, k - 1] if across else logs[k - 1, cell]
-                if here == 0 or before == 0:
-                    continue
-                if (k + (column if across else row)) & ((1 << (here - 2)) - 1):
-                    continue
-                at = 4 * k * scale
-                end = w if across else h
-                reach = int(min(np.float64(1 << (min(here, before) - 1)), most) * scale)
-                if reach < 1 or at + max(reach, 2) > end or at < max(reach, 2):
-                    continue
-                if across:
-                    p0, p1, q0, q1 = x[line, at - 1], x[line, at - 2], x[line, at], x[line, at + 1]
-                else:
-                    p0, p1, q0, q1 = x[at - 1, line], x[at - 2, line], x[at, line], x[at + 1, line]
-                jump = (q0 - p0) - 0.5 * ((p0 - p1) + (q1 - q0))
-                if abs(jump) >= 2 * limit:
-                    continue
-                if abs(jump) > limit:
-                    jump = (2 * limit - abs(jump)) * (1.0 if jump > 0 else -1.0)
-                for i in range(reach):
-                    t = 0.5 * jump * (1.0 - (i + 0.5) / reach)
-                    if across:
-                        x[line, at - 1 - i] += t
-                        x[line, at + i] -= t
-                    else:
-                        x[at - 1 - i, line] += t
-                        x[at + i, line] -= t
+    _deblock_rows(x, logs, scale, limit, most, height * scale, width * scale, column)
+    _deblock_rows(x.T, logs.T, scale, limit, most, width * scale, height * scale, row)
+
+
+@nb.njit(cache=True, nogil=True)
+def _deblock_rows(x, logs, scale, limit, most, height, width, column):
+    """Smooth the steps along the rows of a picture of height x width values."""
+    for line in range(height):
+        cell = line // (4 * scale)
+        for k in range(1, logs.shape[1]):
+            here, before = logs[cell, k], logs[cell, k - 1]
+            if here == 0 or before == 0 or (k + column) & ((1 << (here - 2)) - 1):
+                continue
+            at = 4 * k * scale
+            reach = int(min(np.float64(1 << (min(here, before) - 1)), most) * scale)
+            if reach < 1 or at + max(reach, 2) > width or at < max(reach, 2):
+                continue
+            p0, p1, q0, q1 = x[line, at - 1], x[line, at - 2], x[line, at], x[line, at + 1]
+            jump = (q0 - p0) - 0.5 * ((p0 - p1) + (q1 - q0))
+            if abs(jump) >= 2 * limit:
+                continue
+            if abs(jump) > limit:
+                jump = (2 * limit - abs(jump)) * (1.0 if jump > 0 else -1.0)
+            for i in range(reach):
+                t = 0.5 * jump * (1.0 - (i + 0.5) / reach)
+                x[line, at - 1 - i] += t
+                x[line, at + i] -= t
+
+
+@nb.njit(cache=True, nogil=True)
+def before(order, leaves):
+    """Which blocks of copies ``[n, 5]`` lie, in whole, in cells before the leaf that copies them: ``[n]`` bool.
+
+    ``order`` ``[H/4, W/4]`` is the place of each cell, -1 beyond the picture.
+    """
+    height, width = 4 * order.shape[0], 4 * order.shape[1]
+    out = np.zeros(len(leaves), np.bool_)
+    for n in range(len(leaves)):
+        y, x, log, yd, xd = leaves[n]
+        side = 1 << log
+        if yd < 0 or xd < 0 or yd + side > height or xd + side > width:
+            continue
+        own = order[y >> 2, x >> 2]
+        good = True
+        for i in range(yd >> 2, ((yd + side - 1) >> 2) + 1):
+            for j in range(xd >> 2, ((xd + side - 1) >> 2) + 1):
+                if order[i, j] < 0 or order[i, j] >= own:
+                    good = False
+        out[n] = good
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def copy(x, explicit, leaves, waves, fine, slopes, scale, out):
+    """Apply the map of a plane with copies, leaf by leaf: ``out`` = explicit + Q x(D), at any scale.
+
+    If ``out`` is ``x``, each leaf reads the new values of those before it, which solves the map. As in :func:`lift`,
+    mean and slopes are those of the block at scale 1.
+    """
+    small = np.empty((64, 64), np.float32)
+    for n in range(len(leaves)):
+        y, c, log, yd, xd = leaves[n]
+        side = 1 << log
+        k = scale
+        for i in range(side):
+            for j in range(side):
+                total = 0.0
+                for u in range(k):
+                    for v in range(k):
+                        total += x[yd * k + i * k + u, xd * k + j * k + v]
+                small[i, j] = total / (k * k)
+        mean, down, across = lowest(small, side, waves[log])
+        root = slopes / np.sqrt(np.float64(side))
+        for i in range(side * k):
+            low = mean + down * fine[log, i] * root
+            for j in range(side * k):
+                v = x[yd * k + i, xd * k + j] - low - across * fine[log, j] * root
+                out[y * k + i, c * k + j] = explicit[y * k + i, c * k + j] + v

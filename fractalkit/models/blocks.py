@@ -1,4 +1,4 @@
-"""What the trunks are built of: residual blocks, layer strings, diagonal Gaussians."""
+"""Parts of the trunks: residual blocks, layer strings, diagonal Gaussians."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_LAYERS = 200
 
 @dataclass(frozen=True)
 class Layer:
-    """One block of a trunk at side ``size``; ``other`` is the factor to go down by, or the side to mix in from."""
+    """One layer of a trunk at side ``size``; ``other`` is the downsampling factor, or the side to upsample from."""
 
     size: int
     kind: str  # "block", "down" or "mix"
@@ -26,10 +26,10 @@ class Layer:
 
 
 def parse_layers(text: str) -> list[Layer]:
-    """Layers of a string as in Child (2021): ``7x4`` four blocks at 7 x 7, ``14d2`` down by 2, ``7m1`` mix in 1 x 1.
+    """Parse a layer string as in Child (2021): ``7x4`` four blocks at 7 x 7, ``14d2`` down by 2, ``7m1`` up from 1 x 1.
 
     Raises:
-        UsageError: a part that is none of these, or more than 200 blocks.
+        UsageError: a malformed part, or more than 200 blocks.
 
     >>> [(layer.kind, layer.size, layer.other) for layer in parse_layers("14x1,14d2,7x2")]
     [('block', 14, 0), ('down', 14, 2), ('block', 7, 0), ('block', 7, 0)]
@@ -48,17 +48,17 @@ def parse_layers(text: str) -> list[Layer]:
             out += [Layer(size, "block")] * other
         elif kind == "d":
             if size % other:
-                raise UsageError(f"layers: {part!r} divides {size} by {other}, which leaves a rest (in {text!r})")
+                raise UsageError(f"layers: {part!r} divides {size} by {other}, which leaves a remainder (in {text!r})")
             out.append(Layer(size, "down", other))
         else:
             if size % other:
-                raise UsageError(f"layers: {part!r} grows {other} to {size}, which is no multiple (in {text!r})")
+                raise UsageError(f"layers: {part!r} grows {other} to {size}, which is not a multiple (in {text!r})")
             out.append(Layer(size, "mix", other))
     return out
 
 
 def conv(cin: int, cout: int, kernel: int, *, scale: float = 1.0, zero: bool = False) -> nn.Conv2d:
-    """A same-size convolution; weights scaled by ``scale``, or zero, biases zero."""
+    """A convolution that keeps the size; weights scaled by ``scale`` or zero, biases zero."""
     layer = nn.Conv2d(cin, cout, kernel, padding=kernel // 2)
     nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
     with torch.no_grad():
@@ -67,22 +67,15 @@ def conv(cin: int, cout: int, kernel: int, *, scale: float = 1.0, zero: bool = F
 
 
 class Block(nn.Module):
-    """The bottleneck of Child (2021): 1x1, 3x3, 3x3, 1x1, an activation before each; ``[B, cin, H, W]`` -> cout.
+    """The bottleneck block of Child (2021): 1x1, 3x3, 3x3, 1x1, an activation before each; ``[B, cin, H, W]`` -> cout.
 
-    The 3x3 become 1x1 where the picture is smaller than 3 pixels: they would only see padding.
+    The 3x3 convolutions become 1x1 below 3 x 3 pixels, where they would see only padding.
     """
 
     def __init__(
-        self,
-        cin: int,
-        middle: int,
-        cout: int,
-        size: int,
-        *,
-        residual: bool = False,
-        scale: float = 1.0,
+        self, cin: int, middle: int, cout: int, size: int, *, residual: bool = False, scale: float = 1.0,
         zero: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         kernel = 3 if size > 2 else 1
         self.residual = residual
@@ -100,25 +93,25 @@ class Block(nn.Module):
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:
-    """``[B, C, H, W]`` -> ``[B, C f f, H/f, W/f]``: no number is lost, and convolutions get cheap."""
+    """Move f x f pixels into channels, ``[B, C, H, W]`` -> ``[B, C f f, H/f, W/f]``, to make convolutions cheaper."""
     return F.pixel_unshuffle(x, factor) if factor > 1 else x
 
 
 def working(h: Tensor) -> Tensor:
-    """A state in the precision and memory format that convolutions work in, so that each need not convert it."""
+    """Convert a state once to the precision and memory format of the convolutions."""
     kind = h.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else h.dtype
     return h.to(dtype).contiguous(memory_format=torch.channels_last)
 
 
 def full(x: Tensor) -> Tensor:
-    """At least float32, where bfloat16 would not do."""
+    """Convert to at least float32, where bfloat16 is not precise enough."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 # ---- diagonal Gaussians, parameters [B, 2 z, H, W]: mean and raw log sigma
 
-_RANGE = 6.0  # log sigma stays within +-6: e^-6 is finer than any latent needs, and nothing overflows in bfloat16
+_RANGE = 6.0  # log sigma stays within +-6: e^-6 is fine enough, and nothing overflows in bfloat16
 
 
 def gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:

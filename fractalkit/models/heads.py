@@ -1,4 +1,4 @@
-"""From features of the trunk to a picture: by a collage's fixed point, at any size, or by plain convolutions."""
+"""Heads, which turn features of the trunk into pictures: collages, for any size, or plain convolutions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fractalkit.codes.collage import CollageCode
+from fractalkit.core import Window, fixed_point
 from fractalkit.errors import UsageError
 from fractalkit.maps.collage import decode
-from fractalkit.maps.dense import decode_dense, is_dense
+from fractalkit.maps.dense import DenseMap, is_dense
 from fractalkit.models.blocks import Block, conv, full
 
 
@@ -30,23 +31,14 @@ class CollageHead(nn.Module):
     """
 
     def __init__(
-        self,
-        width: int,
-        grid: int,
-        *,
-        features: int,
-        hidden: int,
-        outputs: int,
-        patches: int,
-        order: int,
-        rho: float,
+        self, width: int, grid: int, *, features: int, hidden: int, outputs: int, patches: int, order: int, rho: float,
         continuous: bool = True,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.grid, self.features, self.rho, self.count, self.continuous = grid, features, rho, patches, continuous
         self.emit = conv(width, features * (2 + patches), 1)
         with torch.no_grad():
-            # at first no self-reference, and brightness dominates: what a plain decoder would begin with
+            # begin with hardly any self-reference and mostly brightness, as a plain decoder would
             weight = self.emit.weight.view(features, 2 + patches, width)
             weight[:, 0] *= 0.1
             weight[:, 2:] *= 0.5
@@ -59,24 +51,19 @@ class CollageHead(nn.Module):
         self.bias2 = nn.Parameter(torch.zeros(outputs))
 
     def code(self, x: Tensor) -> CollageCode:
-        """The collage code that the features ``[B, width, G, G]`` stand for."""
+        """The collage code of the features ``[B, width, G, G]``."""
         b = x.shape[0]
         raw = full(self.emit(F.silu(x))).reshape(b, self.features, 2 + self.count, self.grid, self.grid)
         return CollageCode(
-            contrast=self.rho * torch.tanh(raw[:, :, 0, :, :, None]),
-            brightness=raw[:, :, 1],
-            mixing=raw[:, :, 2:].permute(0, 1, 3, 4, 2),
-            patches=self.patches,
-            continuous=self.continuous,
-        )
+            contrast=self.rho * torch.tanh(raw[:, :, 0, :, :, None]), brightness=raw[:, :, 1],
+            mixing=raw[:, :, 2:].permute(0, 1, 3, 4, 2), patches=self.patches, continuous=self.continuous,
+        )  # fmt: skip
 
-    def fixed_point(
-        self, code: CollageCode, height: int, width: int, window: tuple[int, int, int, int] | None = None
-    ) -> Tensor:
-        """The collage ``[B, features, height, width]``, by matrix products where it can be, the form to train."""
+    def fixed_point(self, code: CollageCode, height: int, width: int, window: Window | None = None) -> Tensor:
+        """The fixed point ``[B, features, height, width]``, by matrix products where possible."""
         if not is_dense(code, height, width):
             return decode(code, height, width, window=window)
-        return decode_dense(code, height, width, window=window, rho=self.rho)
+        return fixed_point(DenseMap(code, height, width, self.rho), window)
 
     def pixels(self, f: Tensor) -> Tensor:
         """The network at each point: ``[B, features, H, W]`` -> ``[B, outputs, H, W]``."""

@@ -1,4 +1,4 @@
-"""How a picture is scored: p(x | features of each pixel), in nats."""
+"""Likelihoods of pictures, p(x | features of each pixel), in nats."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 from fractalkit.errors import UsageError
 from fractalkit.models.blocks import full
 
-COMPONENTS = 10  # of a logistic mixture, as PixelCNN++ has them
+COMPONENTS = 10  # of a logistic mixture, as in PixelCNN++
 
 
 class Bernoulli:
-    """Binary pixels: one logit each."""
+    """Binary pixels with one logit each."""
 
     name = "bernoulli"
 
@@ -48,7 +48,7 @@ class Bernoulli:
 class LogisticMixture:
     """A mixture of ten discretised logistics (Salimans et al., PixelCNN++, 2017, eq. 2 and 3), 256 levels.
 
-    Grey pictures have one channel; for RGB, green depends on red, and blue on both, linearly. Pixels in [0, 1].
+    For RGB, green depends linearly on red, and blue on both. Pixels are in [0, 1].
     """
 
     name = "logistic-mixture"
@@ -86,7 +86,7 @@ class LogisticMixture:
         centred, narrow = v - means, torch.exp(-scales)
         upper, lower = narrow * (centred + 1 / 255), narrow * (centred - 1 / 255)
         inside = torch.sigmoid(upper) - torch.sigmoid(lower)
-        # where a bin holds next to nothing, density times width is exact enough and has a gradient
+        # where the mass of a bin is tiny, density times width is accurate and has a gradient
         middle = narrow * centred
         density = middle - scales - 2 * F.softplus(middle) - math.log(127.5)
         log_inside = torch.where(inside > 1e-5, torch.log(inside.clamp_min(1e-12)), density)

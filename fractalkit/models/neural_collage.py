@@ -5,89 +5,64 @@ picture is cut into crops of 32 x 32; each is a collage (:class:`fractalkit.code
 for luma and 2 x 2 for each chroma, with the four quarters (chroma: the whole) as domains and 63 learned patches that
 all crops share:
 
-    x -> parameters y (analysis) -> whole numbers (these are sent) -> collage codes (synthesis) -> fixed points
+    x -> parameters y (analysis) -> integers (transmitted) -> collage codes (synthesis) -> fixed points
 
-Analysis and synthesis are small networks on the grid of macroblocks of 16 x 16, across crops, so the synthesis sees
-what lies behind a crop's border and corrects the parameters there: deblocking happens in the code and holds at any
-size. Contrasts are bounded by construction, and are inferred from the numbers sent. A range's mean is a parameter of
-its own (brightness = mean - sum_d contrast_d mean of domain d), so that it does not drift with the contrasts.
+Analysis and synthesis are small networks on the grid of macroblocks of 16 x 16, across crops. The synthesis therefore
+sees beyond the border of a crop and corrects the parameters there, so deblocking is part of the code and works at any
+size. Contrasts are bounded by construction and inferred from the transmitted numbers. The mean of a range is a separate
+parameter (brightness = mean - sum_d contrast_d mean of domain d), so that it does not drift with the contrasts.
 
-The rate is that of a learned prior: Laplace, its scale from the magnitudes around and before (see :class:`Prior`).
+The rate is that of a learned Laplace prior whose scale follows from neighbouring magnitudes (see :class:`Prior`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, nn
 
+from fractalkit.checked import BELOW_ONE, CheckedSettings, within
 from fractalkit.codec.neural_syntax import BANDS, SETS, TOTAL, ZIGZAG, K
 from fractalkit.codes.collage import WHOLE, CollageCode, Domain
-from fractalkit.errors import DataError
+from fractalkit.core import IteratedMap, solve
+from fractalkit.models.pretrained import Pretrained, register_model
+from fractalkit.raster.colour import TO_RGB
 
 CROP, RANGE, BLOCK = 32, 8, 16  # pixels: of a crop, of a luma range, of a macroblock (a chroma range)
 QUARTERS = tuple(Domain(2, i, j) for i in range(2) for j in range(2))
 NUMBERS = 6 * 64  # of a macroblock: four ranges of luma, one of each chroma
-TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 FROM_RGB = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 STEPS = 6  # of the map, in training
 
 
 @dataclass(frozen=True)
-class NeuralCollageConfig:
-    """All that the weights do not say.
+class NeuralCollageConfig(CheckedSettings):
+    """Configuration of a neural collage: all that its weights do not determine.
 
     Attributes:
-        weight: of the distortion, bits a pixel for a squared error of one grey level.
+        weight: of the distortion, in bits per pixel for a squared error of one grey level.
         analysis, synthesis: channels of the two networks.
-        rho: bound on the contrasts of a range; 0 has no domains, patches alone (for comparison).
-        collage_steps: steps of training that use the collage theorem's bound before the fixed point itself.
+        rho: bound on the contrasts of a range; 0 uses patches only, without domains (for comparison).
+        collage_steps: first steps of training that use the bound of the collage theorem instead of the fixed point.
     """
 
-    weight: float = 0.01
-    analysis: int = 96
-    synthesis: int = 128
-    rho: float = 0.6
-    collage_steps: int = 0
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Any) -> NeuralCollageConfig:
-        """From :meth:`to_dict`'s form.
-
-        Raises:
-            DataError: a name that is unknown, or a value out of range.
-        """
-        if not isinstance(data, dict) or set(data) - {f.name for f in fields(cls)}:
-            raise DataError("config: not that of a neural collage")
-        out = cls(**data)
-        numbers = (out.weight, out.rho)
-        wholes = (out.analysis, out.synthesis, out.collage_steps)
-        if (
-            any(isinstance(v, bool) for v in numbers + wholes)
-            or not all(isinstance(v, (int, float)) and abs(v) < 1e9 for v in numbers)
-            or not all(isinstance(v, int) and 0 <= v <= 1 << 24 for v in wholes)
-        ):
-            raise DataError("config: a value of another kind")
-        if not (out.weight > 0 and 0 <= out.rho < 1 and 1 <= out.analysis <= 4096 and 1 <= out.synthesis <= 4096):
-            raise DataError("config: a value out of its range")
-        return out
+    weight: float = within(0.01, 1e-9, 1e9)
+    analysis: int = within(96, 1, 4096)
+    synthesis: int = within(128, 1, 4096)
+    rho: float = within(0.6, 0, BELOW_ONE)
+    collage_steps: int = within(0, 0, 1 << 24)
 
 
 @lru_cache
 def cosines(n: int) -> Tensor:
-    """``[64, n * n]``: area means over n x n pixels of the 8 x 8 cosines in zigzag order; at n = 8 orthonormal."""
+    """Area means of the 8 x 8 cosines over n x n pixels, in zigzag order, orthonormal at n = 8: ``[64, n * n]``."""
     k = torch.arange(8, dtype=torch.float64)[:, None]
     edge = torch.arange(n + 1, dtype=torch.float64) / n
     integral = torch.where(k == 0, edge, torch.sin(math.pi * k * edge) / (math.pi * k.clamp(min=1)))
@@ -98,38 +73,37 @@ def cosines(n: int) -> Tensor:
 
 
 def _scale() -> Tensor:
-    """What a cosine of each order is multiplied by so that its means over 8 pixels have norm one."""
+    """Factor of a cosine of each order that gives its means over 8 pixels norm one."""
     k = torch.arange(8, dtype=torch.float64)
     sinc = torch.where(k == 0, torch.ones_like(k), torch.sin(math.pi * k / 16) / (math.pi * k.clamp(min=1) / 16))
     return torch.where(k == 0, torch.full_like(k, math.sqrt(1 / 8)), torch.full_like(k, 0.5)) / sinc
 
 
 def blocks(x: Tensor, side: int) -> Tensor:
-    """``[B, H, W]`` -> ``[B, side^2, H / side, W / side]``."""
+    """Cut pictures into blocks: ``[B, H, W]`` -> ``[B, side^2, H / side, W / side]``."""
     return F.pixel_unshuffle(x[:, None], side)
 
 
 def unblocks(x: Tensor, side: int) -> Tensor:
-    """``[B, side^2, h, w]`` -> ``[B, h side, w side]``."""
+    """The inverse of :func:`blocks`: ``[B, side^2, h, w]`` -> ``[B, h side, w side]``."""
     return F.pixel_shuffle(x, side)[:, 0]
 
 
 def split(y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbers ``[B, 384, h, w]`` as luma ``[B, 64, 2 h, 2 w]`` and chroma ``[B, 64, h, w]``, twice."""
-    b, _, h, w = y.shape
-    luma = y[:, :256].reshape(b, 2, 2, 64, h, w).permute(0, 3, 4, 1, 5, 2).reshape(b, 64, 2 * h, 2 * w)
+    """Split numbers ``[B, 384, h, w]`` into luma ``[B, 64, 2 h, 2 w]``, Cb and Cr ``[B, 64, h, w]``."""
+    luma = rearrange(y[:, :256], "b (ry rx k) h w -> b k (h ry) (w rx)", ry=2, rx=2)
     return luma, y[:, 256:320], y[:, 320:]
 
 
 def join(luma: Tensor, cb: Tensor, cr: Tensor) -> Tensor:
     """The inverse of :func:`split`."""
-    b, _, h, w = cb.shape
-    return torch.cat([luma.reshape(b, 64, h, 2, w, 2).permute(0, 3, 5, 1, 2, 4).reshape(b, 256, h, w), cb, cr], 1)
+    return torch.cat([rearrange(luma, "b k (h ry) (w rx) -> b (ry rx k) h w", ry=2, rx=2), cb, cr], 1)
 
 
 class Prior(nn.Module):
-    """Bits of the numbers: Laplace with a learned scale for each frequency, times one inferred for each band of a block
-    from the magnitudes of the bands of blocks left and above, of lower bands here, and (for chroma) of planes before.
+    """Bits of the numbers under Laplace distributions. The scale is learned for each frequency and multiplied by one
+    inferred for each band of a block, from the magnitudes of bands of the blocks left and above, of lower bands of the
+    same block, and for chroma of the planes before.
     """
 
     def __init__(self) -> None:
@@ -146,7 +120,7 @@ class Prior(nn.Module):
             self.scale[1:] = start - 1.5
 
     def forward(self, y: Tensor, rounded: Tensor | None = None) -> Tensor:
-        """``[B, 384, h, w]`` -> bits of each picture ``[B]``; the numbers around are ``rounded`` ones, where given."""
+        """Bits of each picture, ``[B, 384, h, w]`` -> ``[B]``; the context is ``rounded`` where given, else ``y``."""
         total = y.new_zeros(len(y))
         lower = torch.ones(BANDS, BANDS, device=y.device).tril(-1)
         spread = torch.tensor(np.diff(SETS), device=y.device)
@@ -172,14 +146,14 @@ class Prior(nn.Module):
 
 
 def shifted(x: Tensor, dy: int, dx: int) -> Tensor:
-    """x at (row - dy, column - dx), the border repeated."""
+    """Shift x by (dy, dx) pixels, repeating the border."""
     h, w = x.shape[2:]
     x = F.pad(x, (max(dx, 0), max(-dx, 0), dy, 0), mode="replicate")
     return x[:, :, :h, max(-dx, 0) : max(-dx, 0) + w]
 
 
 def guess(dc: Tensor) -> Tensor:
-    """Means predicted from those left and above, as the syntax does: 3/4 (left + top) - 1/2 corner."""
+    """Predict means from those left and above, as the syntax does: 3/4 (left + top) - 1/2 corner."""
     left, top, corner = (F.pad(dc, p)[:, :, : dc.shape[2], : dc.shape[3]] for p in ((1, 0), (0, 0, 1, 0), (1, 0, 1, 0)))
     inside = 0.75 * (left + top) - 0.5 * corner
     first_row = torch.arange(dc.shape[2], device=dc.device)[:, None] == 0
@@ -197,14 +171,17 @@ def laplace_bits(v: Tensor, log_scale: Tensor) -> Tensor:
     return -torch.where(v > 0.5, tail, middle) / math.log(2)
 
 
-class NeuralCollage(nn.Module):
-    """The encoder and decoder of one rate; see the top of this file."""
+@register_model("neural-collage")
+class NeuralCollage(Pretrained):
+    """Encoder and decoder of one rate; see the module docstring."""
+
+    config_type = NeuralCollageConfig
 
     def __init__(self, config: NeuralCollageConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or NeuralCollageConfig()
         a, s = config.analysis, config.synthesis
-        # the quantiser's step that is best at high rate, in sample values of [0, 1]
+        # the best quantiser step at high rate, in sample values of [0, 1]
         step = math.sqrt(6 / (math.log(2) * config.weight)) / 255
         self.log_step = nn.Parameter(torch.full((3, 64), math.log(step)))
         self.patches = nn.Parameter(torch.eye(63).repeat(2, 1, 1))  # luma, chroma; in orthonormal cosines
@@ -219,7 +196,7 @@ class NeuralCollage(nn.Module):
         for net in (self.analysis, self.synthesis):
             nn.init.zeros_(net[-1].weight)  # type: ignore[arg-type]
             nn.init.zeros_(net[-1].bias)  # type: ignore[arg-type]
-        # what the contexts of the coder begin with, filled after training; whole numbers that float16 holds exactly
+        # initial state of the coder's contexts, set after training; integers that float16 represents exactly
         self.register_buffer("coder_prob", torch.full((TOTAL,), 512.0))
         self.register_buffer("coder_count", torch.zeros(TOTAL))
         self.register_buffer("coder_weight", torch.full((256, K), 307.0))
@@ -227,13 +204,13 @@ class NeuralCollage(nn.Module):
     # ---- picture <-> numbers
 
     def steps(self) -> Tensor:
-        """The quantiser's step of each number, ``[384, 1, 1]``."""
+        """Quantiser step of each number, ``[384, 1, 1]``."""
         s = self.log_step.exp()
         return torch.cat([s[0].repeat(4), s[1], s[2]])[:, None, None]
 
     @staticmethod
     def cosine_blocks(x: Tensor) -> Tensor:
-        """Pictures ``[B, 3, H, W]`` in [0, 1], sides multiples of 16, as cosines ``[B, 384, H / 16, W / 16]``."""
+        """Cosines ``[B, 384, H / 16, W / 16]`` of pictures ``[B, 3, H, W]`` in [0, 1], sides multiples of 16."""
         ycc = torch.einsum("ij,bjyx->biyx", x.new_tensor(FROM_RGB), x - 0.5)
         basis = cosines(RANGE).to(x)
         luma = torch.einsum("kp,bpyx->bkyx", basis, blocks(ycc[:, 0], RANGE))
@@ -242,12 +219,12 @@ class NeuralCollage(nn.Module):
         return join(luma, cb, cr)
 
     def parameters_of(self, x: Tensor, scale: Tensor | float = 1.0) -> Tensor:
-        """Analysis: pictures to numbers before they are rounded, ``[B, 384, h, w]``; ``scale`` is of the steps."""
+        """Analysis: numbers ``[B, 384, h, w]`` of pictures, not yet rounded; ``scale`` multiplies the steps."""
         y = self.cosine_blocks(x) / (self.steps() * scale)
         return y + self.analysis(torch.asinh(y))
 
     def synthesise(self, y: Tensor, scale: Tensor | float = 1.0) -> Synthesis:
-        """Numbers ``[B, 384, h, w]``, h and w even, to the parameters of collages."""
+        """Parameters of collages from numbers ``[B, 384, h, w]``, h and w even."""
         out = self.synthesis(torch.asinh(y))
         values = (y + out[:, :NUMBERS]) * (self.steps() * scale)
         return Synthesis(values, self.config.rho, out[:, NUMBERS:], self.patches)
@@ -255,7 +232,7 @@ class NeuralCollage(nn.Module):
     # ---- training
 
     def losses(self, x: Tensor, generator: torch.Generator, step: int) -> dict[str, Tensor]:
-        """Rate and distortion: "loss" in bits a pixel, "bpp" and "psnr"."""
+        """Rate and distortion: "loss" in bits per pixel, "bpp" and "mse"."""
         if int(torch.randint(2, (1,), generator=generator, device=x.device)):
             x = x.flip(3)
         if int(torch.randint(2, (1,), generator=generator, device=x.device)):
@@ -274,33 +251,12 @@ class NeuralCollage(nn.Module):
 
     @torch.no_grad()
     def eval_losses(self, x: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """The same with rounded numbers, ``[B]`` each, through the fixed point, clipped to [0, 1]."""
+        """Losses of each picture, ``[B]``, with rounded numbers and the fixed point clipped to [0, 1]."""
         y = self.parameters_of(x).round()
         bpp = self.prior(y) / (x.shape[2] * x.shape[3])
         mse = 255**2 * (self.synthesise(y).draw(12).clamp(0, 1) - x).square().mean((1, 2, 3))
         return {"loss": bpp + self.config.weight * mse, "bpp": bpp, "mse": mse,
                 "psnr": 10 * torch.log10(255**2 / mse.clamp(min=1e-6))}  # fmt: skip
-
-    # ---- files
-
-    def save_pretrained(
-        self,
-        path: str | Path,
-        metadata: dict[str, Any] | None = None,
-        *,
-        state: dict[str, Tensor] | None = None,
-        dtype: torch.dtype | None = None,
-    ) -> None:
-        """Write weights and configuration, see :func:`fractalkit.models.hub.save_pretrained`."""
-        from fractalkit.models.hub import save_pretrained
-
-        save_pretrained(self, path, metadata, state=state, dtype=dtype)
-
-    def push_to_hub(self, repository: str, **options: Any) -> str:
-        """Upload to ``owner/name``, see :func:`fractalkit.models.hub.push_to_hub`."""
-        from fractalkit.models.hub import push_to_hub
-
-        return push_to_hub(self, repository, **options)
 
 
 @dataclass
@@ -321,27 +277,24 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         self.luma, self.cb, self.cr = split(self.values)
-        b, _, h, w = self.raw.shape
         if self.rho == 0:
             contrast = torch.zeros_like(self.raw)
         else:
-            luma = CollageCode.bounded(self.raw[:, :16].reshape(b, 4, 4, h, w).permute(0, 1, 3, 4, 2), self.rho)
-            contrast = torch.cat(
-                [luma.permute(0, 1, 4, 2, 3).reshape(b, 16, h, w), self.rho * self.raw[:, 16:].tanh()], 1
-            )
-        # a range names its domains from where it is: the quarter it lies in, beside, below, across
-        per_range = contrast[:, :16].reshape(b, 2, 2, 2, 2, h // 2, 2, w // 2, 2)
-        rows = []
-        for i in range(2):
-            cells = [per_range[..., i, :, j].flip([d for d, odd in ((3, i), (4, j)) if odd]) for j in range(2)]
-            rows.append(torch.stack(cells, -1))
-        # [b, ry, rx, dy, dx, h/2, w/2, i, j] -> [b, h/2, w/2, i, ry, j, rx, dy, dx]
-        whole = torch.stack(rows, -2)
-        self.contrast = whole.permute(0, 5, 6, 7, 1, 8, 2, 3, 4).reshape(b, h // 2, w // 2, 4, 4, 4)
-        self.chroma = contrast[:, 16:].reshape(b, 2, h // 2, 2, w // 2, 2).permute(0, 1, 2, 4, 3, 5)
+            luma = CollageCode.bounded(rearrange(self.raw[:, :16], "b (r d) h w -> b r h w d", r=4), self.rho)
+            chroma = self.rho * self.raw[:, 16:].tanh()
+            contrast = torch.cat([rearrange(luma, "b r h w d -> b (r d) h w"), chroma], 1)
+        # domains are numbered relative to the range: the quarter (i, j) that it lies in, beside, below, across
+        relative = rearrange(
+            contrast[:, :16], "b (ry rx dy dx) (y i) (x j) -> i j b y x ry rx dy dx", ry=2, rx=2, dy=2, dx=2, i=2, j=2
+        )
+        flipped = [relative[i, j].flip([d for d, odd in ((-2, i), (-1, j)) if odd]) for i in range(2) for j in range(2)]
+        self.contrast = rearrange(
+            torch.stack(flipped), "(i j) b y x ry rx dy dx -> b y x (i ry) (j rx) (dy dx)", i=2, j=2
+        )
+        self.chroma = rearrange(contrast[:, 16:], "b c (y i) (x j) -> b c y x i j", i=2, j=2)
 
     def _details(self, plane: int, side: int) -> Tensor:
-        """Patches, weighted, without the mean: ``[B, h side, w side]``."""
+        """Weighted sum of the patches, without means: ``[B, h side, w side]``."""
         values = (self.luma, self.cb, self.cr)[plane][:, 1:]
         ac = torch.cat([torch.zeros_like(self.patches[0, :, :1]), self.patches[min(plane, 1)]], 1)
         basis = ac @ cosines(side).to(values)  # [63, side^2]
@@ -354,19 +307,16 @@ class Synthesis:
         return mean.repeat_interleave(side, 1).repeat_interleave(side, 2)
 
     def planes(self, steps: int) -> Tensor:
-        """Y, Cb, Cr about 1/2, ``[B, 3, H, W]``, after ``steps`` of the map from the picture without copies."""
+        """Y, Cb, Cr centred on 0, ``[B, 3, H, W]``, after ``steps`` of the map from the patches alone."""
         out = []
         for i in range(3):
-            detail = self._details(i, (RANGE, BLOCK, BLOCK)[i])
-            x = detail
-            if self.rho:
-                for _ in range(steps):  # the mean of each range stays what it is; only what is about it moves
-                    x = detail + self._copies(F.avg_pool2d(x[:, None], 2)[:, 0] + self._flat(i, 4), i)
+            map = PlaneMap(self, i)
+            x = solve(map, steps=steps).value if self.rho else map.start()
             out.append(self._flat(i, 2) + x)
         return torch.stack(out, 1)
 
     def _copies(self, small: Tensor, plane: int) -> Tensor:
-        """What the domains bring, sum_d contrast_d (pool D_d - its mean), of planes at half size ``[B, H/2, W/2]``."""
+        """Contribution of the domains, sum_d contrast_d (pool D_d - its mean); ``small``: planes at half size."""
         b, hh, ww = small.shape
         h, w = 2 * hh // CROP, 2 * ww // CROP
         if plane == 0:
@@ -384,8 +334,8 @@ class Synthesis:
         return rgb(self.planes(steps))
 
     def collage_bound(self, x: Tensor) -> Tensor:
-        """(T x - x) / (1 - lipschitz) of data ``[B, 3, H, W]``, which bounds the fixed point's error (collage theorem);
-        one application of the map, to the data, no iteration."""
+        """(T x - x) / (1 - lipschitz) of data ``[B, 3, H, W]``, a bound on the error of the fixed point (collage
+        theorem) by one application of the map."""
         data = torch.einsum("ij,bjyx->biyx", x.new_tensor(FROM_RGB), x - 0.5)
         planes = []
         for i in range(3):
@@ -396,19 +346,15 @@ class Synthesis:
         return (rgb(torch.stack(planes, 1)) - x) / (1 - rate[:, None, None, None])
 
     def part(self, rows: tuple[int, int], columns: tuple[int, int]) -> Synthesis:
-        """The crops of some rows and columns."""
+        """Crops of a range of rows and of columns."""
         y, x = slice(2 * rows[0], 2 * rows[1]), slice(2 * columns[0], 2 * columns[1])
         return Synthesis(self.values[:, :, y, x], self.rho, self.raw[:, :, y, x], self.patches)
 
     def codes(self) -> tuple[CollageCode, CollageCode]:
-        """Collage codes of all crops, rows of crops after rows: luma, and the two chroma as channels."""
-        b, _, h, w = self.raw.shape
-        n = b * (h // 2) * (w // 2)
+        """Collage codes of all crops in row-major order: one of luma, one with both chroma as channels."""
 
-        def crops(v: Tensor, side: int) -> Tensor:  # [b, k, h', w'] -> [n, side, side, k]
-            k, hh, ww = v.shape[1:]
-            v = v.reshape(b, k, hh // side, side, ww // side, side)
-            return v.permute(0, 2, 4, 3, 5, 1).reshape(n, side, side, k)
+        def crops(v: Tensor, side: int) -> Tensor:
+            return rearrange(v, "b k (y i) (x j) -> (b y x) i j k", i=side, j=side)
 
         order = torch.from_numpy(np.argsort(ZIGZAG))
         scale = torch.outer(_scale(), _scale()).float()
@@ -417,20 +363,50 @@ class Synthesis:
             ac = torch.cat([torch.zeros_like(self.patches[0, :, :1]), self.patches[i]], 1)
             patches.append(ac[:, order].reshape(63, 1, 8, 8) * scale.to(ac))
         luma = crops(self.luma, 4)
-        contrast = self.contrast.reshape(n, 4, 4, 4)
+        contrast = rearrange(self.contrast, "b y x i j d -> (b y x) i j d")
         mean = luma[..., 0] / 8
-        quarters = F.avg_pool2d(mean[:, None], 2)[:, 0].reshape(n, 1, 1, 4)
+        quarters = rearrange(F.avg_pool2d(mean[:, None], 2), "n 1 i j -> n 1 1 (i j)")
         y = CollageCode(
             contrast[:, None], (mean - (contrast * quarters).sum(-1))[:, None], luma[:, None, ..., 1:], patches[0],
             QUARTERS, continuous=False,
         )  # fmt: skip
         pair = torch.stack([crops(self.cb, 2), crops(self.cr, 2)], 1)
-        contrast = self.chroma.permute(0, 2, 3, 1, 4, 5).reshape(n, 2, 2, 2)
+        contrast = rearrange(self.chroma, "b c y x i j -> (b y x) c i j")
         mean = pair[..., 0] / 8
         brightness = mean - contrast * mean.mean((2, 3), keepdim=True)
         return y, CollageCode(contrast[..., None], brightness, pair[..., 1:], patches[1], (WHOLE,), continuous=False)
 
 
+class PlaneMap(IteratedMap):
+    """The map of one plane of all crops, relative to the means of the ranges, which are fixed: ``[B, H, W]``.
+
+    The same contraction as :meth:`Synthesis.codes` of the plane, in a few large products, for training and for decoding
+    at the stored size; sup norm per picture.
+    """
+
+    def __init__(self, synthesis: Synthesis, plane: int) -> None:
+        self.synthesis, self.plane = synthesis, plane
+        self.detail = synthesis._details(plane, (RANGE, BLOCK, BLOCK)[plane])
+        self.flat = synthesis._flat(plane, 4)
+
+    def start(self) -> Tensor:
+        """The patches without copies."""
+        return self.detail
+
+    def step(self, x: Tensor) -> Tensor:
+        """Patches + sum_d contrast_d (pool D_d - its mean)."""
+        return self.detail + self.synthesis._copies(F.avg_pool2d(x[:, None], 2)[:, 0] + self.flat, self.plane)
+
+    def distance(self, x: Tensor, y: Tensor) -> Tensor:
+        """Largest absolute difference of each picture: ``[B]``."""
+        return (x - y).abs().flatten(1).amax(1)
+
+    def lipschitz(self) -> Tensor:
+        """Twice the largest sum of contrasts, as a domain's mean is subtracted, ``[B]``."""
+        contrast = self.synthesis.contrast if self.plane == 0 else self.synthesis.chroma[:, self.plane - 1, ..., None]
+        return 2 * contrast.abs().sum(-1).flatten(1).amax(1)
+
+
 def rgb(planes: Tensor) -> Tensor:
-    """Y, Cb, Cr about 1/2 to RGB."""
+    """Convert Y, Cb, Cr centred on 0 to RGB."""
     return torch.einsum("ij,bjyx->biyx", planes.new_tensor(TO_RGB), planes) + 0.5

@@ -1,15 +1,11 @@
-"""Orbits: the chaos game by three engines, and even coverage of an attractor."""
+"""Orbits: the chaos game by three engines, points by address, and even coverage of an attractor."""
 
-from fractalkit.orbit.api import Histogram, Orbit, extent, histogram, sample, stream
+from fractalkit.lazy import attach
+from fractalkit.orbit.api import extent, histogram, sample, stream
+from fractalkit.orbit.records import Histogram, Orbit
 
-__all__ = ["Histogram", "Orbit", "even", "extent", "histogram", "sample", "stream"]
+__all__ = ["Histogram", "Orbit", "Touched", "even", "extent", "histogram", "sample", "stream", "touched_cells"]
 
-
-def __getattr__(name: str):  # type: ignore[no-untyped-def]
-    # even() compiles its loops with Numba, which is imported only for those who ask
-    if name == "even":
-        from fractalkit.orbit.even import even
-
-        globals()["even"] = even  # the module of that name would stand in its place
-        return even
-    raise AttributeError(name)
+# these compile their loops with Numba, which is imported on first use
+_HOMES = {"even": ".coverage", "Touched": ".touched", "touched_cells": ".touched"}
+__getattr__, __dir__ = attach(__name__, _HOMES)

@@ -1,11 +1,10 @@
-"""The chaos game: points of an attractor, or their histogram, by whichever engine is at hand."""
+"""Points of an attractor, or their histogram: the chaos game by any of three engines, or points by address."""
 
 from __future__ import annotations
 
 import importlib.util
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,52 +12,22 @@ import torch
 from torch import Tensor
 
 from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import UsageError
+from fractalkit.orbit import by_address
+from fractalkit.orbit.records import Histogram, Orbit
 from fractalkit.orbit.streams import CHAINS, MOST, Plan, plan
 
 ENGINES = ("auto", "torch", "numba", "triton")
 MAX_DEPTH = 64
+COLOUR_DEPTH = 16  # maps of an address that a colour is blended from
 MAX_CELLS = 1 << 31
 _CHUNK_ROWS = 16  # rows of CHAINS points that a stream makes at a time
 _COUNT_LIMIT = 1 << 31  # points into 32-bit counters before they are added to the 64-bit ones
 
 
-@dataclass(frozen=True)
-class Orbit:
-    """Points of an attractor.
-
-    Attributes:
-        points: ``[N, D]``.
-        addresses: ``[N, L]`` uint16, the last L maps that made each point, most recent first; None when L = 0.
-    """
-
-    points: Tensor
-    addresses: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-
-@dataclass(frozen=True)
-class Histogram:
-    """Counts of orbit points on a grid.
-
-    Attributes:
-        counts: int64, ``[H, W]`` in the plane (row 0 at the lowest y) or ``[Z, Y, X]`` in space.
-        rgb: sums of colours, float64 ``[*shape, 3]``; divide by counts for the mean colour. None unless asked for.
-        low, high: corners ``[D]`` of the grid, x first.
-        outside: points that fell beside the grid.
-    """
-
-    counts: Tensor
-    rgb: Tensor | None
-    low: Tensor
-    high: Tensor
-    outside: int
-
-
 def pick_engine(engine: str, device: torch.device | str | None) -> tuple[str, torch.device]:
-    """The engine and device that "auto" and None come to.
+    """Resolve "auto" and None to an engine and a device.
 
     Raises:
         UsageError: an unknown engine, or one that does not run on that device.
@@ -76,9 +45,14 @@ def pick_engine(engine: str, device: torch.device | str | None) -> tuple[str, to
     return engine, where
 
 
-def _walker(p: Plan, engine: str, dtype: torch.dtype, device: torch.device) -> Any:
+def _checked_type(dtype: torch.dtype) -> torch.dtype:
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype: expected float32 or float64, got {dtype}")
+    return dtype
+
+
+def _walker(p: Plan, engine: str, dtype: torch.dtype, device: torch.device) -> Any:
+    _checked_type(dtype)
     if engine == "numba":
         from fractalkit.orbit.numba_cpu import NumbaWalker
 
@@ -93,7 +67,7 @@ def _walker(p: Plan, engine: str, dtype: torch.dtype, device: torch.device) -> A
 
 
 def stream(
-    ifs: AffineIFS,
+    ifs: AffineIFS | CloudCollage,
     n: int,
     *,
     chunk: int = _CHUNK_ROWS * CHAINS,
@@ -103,8 +77,10 @@ def stream(
     device: torch.device | str | None = None,
     depth: int = 0,
     burn_in: int | None = None,
+    colours: bool = False,
+    stratified: bool = False,
 ) -> Iterator[Orbit]:
-    """The points of :func:`sample`, the very same, in pieces of at most about ``chunk``, in bounded memory.
+    """Yield exactly the points of :func:`sample` in pieces of about ``chunk`` or fewer, in bounded memory.
 
     Args, Raises: as :func:`sample`; pieces are multiples of 65,536 points but for the last.
     """
@@ -113,6 +89,18 @@ def stream(
     if not 0 <= depth <= MAX_DEPTH:
         raise UsageError(f"depth: expected 0 to {MAX_DEPTH}, got {depth}")
     engine, where = pick_engine(engine, device)
+    if stratified or isinstance(ifs, CloudCollage):
+        code = ifs if isinstance(ifs, CloudCollage) else CloudCollage.of(ifs)
+        yield from by_address.stream(
+            code, n, chunk=chunk, seed=seed, engine=engine, dtype=_checked_type(dtype), device=where, depth=depth,
+            colours=colours, stratified=stratified,
+        )  # fmt: skip
+        return
+    if colours:
+        for piece in stream(ifs, n, chunk=chunk, seed=seed, engine=engine, dtype=dtype, device=device,
+                            depth=max(depth, COLOUR_DEPTH), burn_in=burn_in):  # fmt: skip
+            yield _coloured(ifs, piece, depth)
+        return
     p = plan(ifs, seed, burn_in)
     walker = _walker(p, engine, dtype, where)
     numpy = engine == "numba"
@@ -149,12 +137,20 @@ def stream(
         done += take
 
 
+def _coloured(ifs: AffineIFS, piece: Orbit, depth: int) -> Orbit:
+    """The piece with colours computed from its addresses, which are then cut to ``depth`` maps."""
+    assert piece.addresses is not None
+    rgb = ifs.to(dtype=torch.float32, device=piece.points.device).colour_of(piece.addresses).clamp(0, 1)
+    kept = piece.addresses.view(torch.int16)[:, :depth].contiguous().view(torch.uint16) if depth else None
+    return Orbit(piece.points, kept, rgb)
+
+
 def _tensor(x: Any) -> Tensor:
     return torch.from_numpy(x) if isinstance(x, np.ndarray) else x
 
 
 def sample(
-    ifs: AffineIFS,
+    ifs: AffineIFS | CloudCollage,
     n: int,
     *,
     seed: int | torch.Generator = 0,
@@ -163,21 +159,27 @@ def sample(
     device: torch.device | str | None = None,
     depth: int = 0,
     burn_in: int | None = None,
+    colours: bool = False,
+    stratified: bool = False,
 ) -> Orbit:
     """n points of the attractor, distributed by the invariant measure: Barnsley's chaos game on 65,536 chains.
 
     Up to 65,536 points are independent draws; point i + 65,536 is the image of point i under one map. A sample begins
-    with every shorter sample of the same seed. All engines take the same maps; points agree to rounding.
+    with every shorter sample of the same seed. All engines take the same maps; points agree to rounding. Points of a
+    collage of clouds are drawn by their addresses (:mod:`.address`) and are all independent.
 
     Args:
-        ifs: a contractive code.
+        ifs: a contractive code, or collage of clouds.
         n: number of points, 0 or more.
         seed: a 64-bit integer, or a torch.Generator from which one is drawn.
         engine: "numba" (CPU threads), "triton" (CUDA), "torch" (any device, the plain twin), or "auto".
         dtype: torch.float32 or torch.float64.
         device: None for the CPU ("cuda" with engine="triton").
         depth: how many of the last maps to return with each point, 0 to 64.
-        burn_in: steps before the first point; None lets the code's contraction decide.
+        burn_in: steps before the first point of a chaos game; None lets the code's contraction decide.
+        colours: return colours too, of a code that has some, blended along the last 16 maps or more.
+        stratified: n points by address of which every piece of the attractor has its share to within two; they depend
+            on n.
 
     Raises:
         DataError: a map of the code does not contract.
@@ -188,7 +190,7 @@ def sample(
     >>> o.points.shape, o.addresses.shape
     (torch.Size([1000, 2]), torch.Size([1000, 2]))
     """
-    if not depth and n > CHAINS:
+    if not (depth or colours or stratified) and n > CHAINS and isinstance(ifs, AffineIFS):
         # straight into one array, padded to whole rows of chains
         engine, where = pick_engine(engine, device)
         p = plan(ifs, seed, burn_in)
@@ -207,15 +209,23 @@ def sample(
             walker.points(rows, whole, None)
         return Orbit(whole.view(-1, ifs.dim)[:n])
     pieces = list(stream(ifs, n, chunk=n + CHAINS, seed=seed, engine=engine, dtype=dtype, device=device, depth=depth,
-                         burn_in=burn_in))  # fmt: skip
-    if not pieces:
-        _, where = pick_engine(engine, device)
-        none = torch.empty(0, depth, dtype=torch.uint16, device=where) if depth else None
-        return Orbit(torch.empty(0, ifs.dim, dtype=dtype, device=where), none)
-    return pieces[0]
+                         burn_in=burn_in, colours=colours, stratified=stratified))  # fmt: skip
+    if len(pieces) == 1:
+        return pieces[0]
+    _, where = pick_engine(engine, device)
+    points = torch.cat([torch.empty(0, ifs.dim, dtype=dtype, device=where), *(o.points for o in pieces)])
+    # torch concatenates no unsigned integers of 16 bits
+    words = [o.addresses.view(torch.int16) for o in pieces if o.addresses is not None]
+    none = torch.empty(0, depth, dtype=torch.int16, device=where)
+    shades = [o.colours for o in pieces if o.colours is not None]
+    return Orbit(
+        points,
+        torch.cat([none, *words]).view(torch.uint16) if depth else None,
+        torch.cat([torch.empty(0, 3, device=where), *shades]) if colours else None,
+    )
 
 
-def extent(ifs: AffineIFS, *, margin: float = 0.02, points: int = 1 << 18) -> tuple[Tensor, Tensor]:
+def extent(ifs: AffineIFS | CloudCollage, *, margin: float = 0.02, points: int = 1 << 18) -> tuple[Tensor, Tensor]:
     """Corners ``[D]`` of the attractor's extent, as a sample shows it, plus ``margin`` of its longest side."""
     x = sample(ifs, points, dtype=torch.float64).points
     low, high = x.amin(0), x.amax(0)
@@ -224,7 +234,7 @@ def extent(ifs: AffineIFS, *, margin: float = 0.02, points: int = 1 << 18) -> tu
 
 
 def histogram(
-    ifs: AffineIFS,
+    ifs: AffineIFS | CloudCollage,
     n: int,
     *,
     shape: tuple[int, ...],
@@ -244,44 +254,25 @@ def histogram(
     Args:
         shape: ``(H, W)`` in the plane, ``(Z, Y, X)`` in space.
         bounds: corners (low ``[D]``, high ``[D]``), x first; None takes :func:`extent`.
-        colours: sum colours too, blended along each orbit as AffineIFS says; exact in units of 2^-16.
+        colours: sum colours too, blended along each orbit as the code says; exact in units of 2^-16.
         progress: called now and then with the number of points done.
 
     Other arguments and errors as :func:`sample`. The result does not depend on the number of threads.
     """
-    if not 0 <= n <= MOST:
-        raise UsageError(f"n: expected 0 to {MOST:,} points, got {n}; take several seeds for more")
-    cells = int(np.prod([int(s) for s in shape], dtype=object)) if shape else 0
-    if len(shape) != ifs.dim or min(shape, default=0) < 1 or cells > MAX_CELLS:
-        raise UsageError(f"shape: expected {ifs.dim} sides of at least 1 and at most {MAX_CELLS} cells, got {shape}")
-    if colours and ifs.colours is None:
-        raise UsageError("colours: this code has none")
+    cells = _check_histogram(ifs, n, shape, colours)
     engine, where = pick_engine(engine, device)
-    low, high = bounds if bounds is not None else extent(ifs)
-    low, high = low.double().cpu(), high.double().cpu()
-    if low.shape != (ifs.dim,) or high.shape != (ifs.dim,) or not bool((high > low).all()):
-        raise UsageError("bounds: expected low [D] below high [D]")
+    low, high = _corners(ifs, bounds)
     sides = np.array(shape[::-1], dtype=np.int64)  # x first
     scale = sides / (high - low).numpy()
     grid = (scale, -low.numpy() * scale, sides)
-    p = plan(ifs, seed, burn_in)
-    walker = _walker(p, engine, dtype, where)
     total = torch.zeros(cells + 1, dtype=torch.int64)
     rgb = torch.zeros(cells + 1, 3, dtype=torch.int64) if colours else None
-    tint = ifs.colours.detach().double().cpu().numpy() if ifs.colours is not None else np.zeros((len(ifs), 3))
-    if colours:
-        _warm_colours(walker, engine, ifs, p.burn, tint)
+    if isinstance(ifs, CloudCollage):
+        by_address.count(ifs, n, grid, total, rgb, progress=progress, seed=seed, engine=engine,
+                      dtype=_checked_type(dtype), device=where)  # fmt: skip
     else:
-        walker.skip(p.burn)
-    done = 0
-    while done < n:
-        rows, last = divmod(min(n - done, _COUNT_LIMIT // (1 if progress is None else 16)), CHAINS)
-        if rows and last and n - done > rows * CHAINS + last:
-            last = 0  # only the very end of the sample stops inside a row
-        _count(walker, engine, rows, last, grid, tint, ifs.colour_speed, total, rgb)
-        done += rows * CHAINS + last
-        if progress is not None:
-            progress(done)
+        p = plan(ifs, seed, burn_in)
+        _count_all(ifs, n, _walker(p, engine, dtype, where), engine, p.burn, grid, total, rgb, progress)
     return Histogram(
         total[:-1].view(*shape),
         None if rgb is None else rgb[:-1].view(*shape, 3).double() / 65536,
@@ -291,8 +282,53 @@ def histogram(
     )
 
 
+def _count_all(ifs, n, walker, engine, burn, grid, total, rgb, progress) -> None:  # type: ignore[no-untyped-def]
+    """Add n points of a chaos game, burn-in first, to the counts and sums of colours."""
+    tint = ifs.colours.detach().double().cpu().numpy() if ifs.colours is not None else np.zeros((len(ifs), 3))
+    if rgb is not None:
+        _warm_colours(walker, engine, ifs, burn, tint)
+    else:
+        walker.skip(burn)
+    for done, rows, last in _portions(n, _COUNT_LIMIT // (1 if progress is None else 16)):
+        _count(walker, engine, rows, last, grid, tint, ifs.colour_speed, total, rgb)
+        if progress is not None:
+            progress(done)
+
+
+def _check_histogram(ifs: AffineIFS | CloudCollage, n: int, shape: tuple[int, ...], colours: bool) -> int:
+    """The number of cells of a histogram; UsageError: an argument that :func:`histogram` does not take."""
+    if not 0 <= n <= MOST:
+        raise UsageError(f"n: expected 0 to {MOST:,} points, got {n}; take several seeds for more")
+    cells = int(np.prod([int(s) for s in shape], dtype=object)) if shape else 0
+    if len(shape) != ifs.dim or min(shape, default=0) < 1 or cells > MAX_CELLS:
+        raise UsageError(f"shape: expected {ifs.dim} sides of at least 1 and at most {MAX_CELLS} cells, got {shape}")
+    if colours and not ifs.coloured:
+        raise UsageError("colours: this code has none")
+    return cells
+
+
+def _corners(ifs: AffineIFS | CloudCollage, bounds: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    """The corners given, or those of :func:`extent`, as float64 on the CPU."""
+    low, high = bounds if bounds is not None else extent(ifs)
+    low, high = low.double().cpu(), high.double().cpu()
+    if low.shape != (ifs.dim,) or high.shape != (ifs.dim,) or not bool((high > low).all()):
+        raise UsageError("bounds: expected low [D] below high [D]")
+    return low, high
+
+
+def _portions(n: int, most: int) -> Iterator[tuple[int, int, int]]:
+    """Cut n points into portions: (points done after it, whole rows of chains, chains of the last row)."""
+    done = 0
+    while done < n:
+        rows, last = divmod(min(n - done, most), CHAINS)
+        if rows and last and n - done > rows * CHAINS + last:
+            last = 0  # only the very end of the sample stops inside a row
+        done += rows * CHAINS + last
+        yield done, rows, last
+
+
 def _warm_colours(walker: Any, engine: str, ifs: AffineIFS, burn: int, tint: np.ndarray) -> None:
-    """The burn-in, with the chains' colours blended over its last steps; before those it is the mean colour."""
+    """Do the burn-in: every chain starts in the mean colour, and its last steps blend the maps' colours in."""
     mean = torch.from_numpy(ifs.probabilities.detach().double().cpu().numpy() @ tint)
     walker.tone[:] = mean.numpy()[:, None] if isinstance(walker.tone, np.ndarray) else mean.to(walker.tone)[:, None]
     left = 1 - ifs.colour_speed

@@ -14,23 +14,34 @@ the plane. The camera is that of Apophysis 7x and Fractorium::
     (x1, y2) + 0.1 dof z2 u (cos v, sin v)       u in [0, 1), v in [0, 2 pi), uniform: a disc, denser in its middle
     ... / (1 - persp z2)                         what is at the camera or behind it is not drawn
 
-and the centre, the scale and the rotation of the picture are those of the plane, after it.
+and the centre, the scale and the rotation of the picture are those of the plane, after it. JWildfire's camera has a
+third angle, between the other two, and turns the picture about the origin instead of the centre; its zpos is the depth
+below which samples are blurred, and does not move them::
+
+    x2 =  cos(roll) x1 + sin(roll) z,  z1 = cos(roll) z - sin(roll) x1
+    a blur of radius 0.1 dof max(zpos - z2, 0) u
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame_parts import Xform
 from fractalkit.errors import UsageError
-from fractalkit.orbit.flame_loop import CHAINS, RESTART, prepare
+from fractalkit.orbit.flame_loop import CHAINS, RESTART, paint_table, paints, prepare, visible
 
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
+FEW = 40_000_000  # samples that are drawn sooner than a loop is compiled
 FULL = 1 << 22  # a sum of samples in a cell
 
 
@@ -43,6 +54,8 @@ def accumulate(
     threads: int | None = None,
     device: str | None = None,
     plain: bool = False,
+    late: bool = False,
+    compiled: bool | None = None,
     out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Add samples of a flame to a histogram.
@@ -54,6 +67,9 @@ def accumulate(
         threads: None for all cores.
         device: as torch names it. Another than the CPU takes the plain twin (:mod:`.flame_plain`).
         plain: the twin in any case, which need not be compiled; another random stream, so another noise.
+        late: points are drawn in the colour that they had before their last map, as JWildfire Swan does; by the twin.
+        compiled: whether by a loop compiled for this flame's structure, or by one that looks its instructions up
+            (:mod:`.flame_machine`); None: the latter for up to :data:`FEW` samples.
         out: to add to; None for a new one.
 
     Returns:
@@ -64,23 +80,65 @@ def accumulate(
         DataError: no map of the flame has a weight.
         UsageError: a number out of range.
     """
+    out = _checked(flame, samples, gutter, out)
+    if samples == 0:
+        return out
+    camera = _camera(flame, gutter)
+    flame = as_flam3(flame)
+    if plain or late or device not in (None, "cpu"):
+        from fractalkit.orbit.flame_plain import accumulate_plain
+
+        out += accumulate_plain(
+            flame, samples, out.shape[:2], camera, _colours(flame), seed=seed, device=device or "cpu", late=late
+        )
+        return out
+    if compiled is None:
+        compiled = samples > FEW
+    _run_threads(flame, samples, camera, seed, threads, out, compiled)
+    return out
+
+
+def as_flam3(flame: Flame) -> Flame:
+    """A flame of JWildfire with its maps' opacity and colours as flam3 would say them; others as they are.
+
+    There an opacity o is a share of the samples, here they weigh o^(log2 10); a colour type NONE keeps the colour.
+    """
+    if not flame.by_jwildfire:
+        return flame
+
+    def told(x: Xform, usual: str) -> Xform:
+        kept = x.extras.get("color_type", usual).strip().upper() == "NONE"
+        return replace(x, opacity=max(x.opacity, 0.0) ** math.log10(2), color_speed=0.0 if kept else x.color_speed)
+
+    finals = [replace(told(x, "NONE"), opacity=1.0) for x in flame.finals]
+    maps = tuple(told(x, "DIFFUSION") for x in flame.xforms)
+    return replace(flame, xforms=maps, final=finals[0] if finals else None, more_finals=tuple(finals[1:]))
+
+
+def _checked(flame: Flame, samples: int, gutter: int, out: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:
+    """The histogram to add to; refuses what :func:`accumulate` does not take."""
     if samples < 0 or gutter < 0 or flame.symmetry:
         raise UsageError("samples and gutter must not be negative, and symmetries must be expanded")
     w, h = flame.size
     cells = (h * flame.oversample + 2 * gutter, w * flame.oversample + 2 * gutter, 4)
     if out is None:
-        out = np.zeros(cells, np.float32)
+        return np.zeros(cells, np.float32)
     if out.shape != cells or out.dtype != np.float32 or not out.flags.c_contiguous:
         raise UsageError(f"out: expected float32 {list(cells)}, got {out.dtype} {list(out.shape)}")
-    if samples == 0:
-        return out
-    camera = _camera(flame, gutter)
-    if plain or device not in (None, "cpu"):
-        from fractalkit.orbit.flame_plain import accumulate_plain
+    return out
 
-        out += accumulate_plain(flame, samples, cells[:2], camera, _colours(flame), seed=seed, device=device or "cpu")
-        return out
-    run, numbers = prepare(flame)
+
+def _run_threads(
+    flame: Flame,
+    samples: int,
+    camera: npt.NDArray[np.float64],
+    seed: int,
+    threads: int | None,
+    out: npt.NDArray[np.float32],
+    compiled: bool,
+) -> None:
+    """Add samples by one of the two loops, each thread into a histogram of its own."""
+    run = _compiled(flame) if compiled else _interpreted(flame)
     cumulative = np.cumsum(flame.matrix(), 1)
     cumulative[:, -1] = 2.0
     table, scale = _colours(flame)
@@ -98,7 +156,7 @@ def accumulate(
 
     def one(k: int) -> None:
         state, picture = seeds[k].copy(), buffers[k].ravel()
-        run(numbers, cumulative, table, scale, camera, state, shares[k], cells[0], cells[1], picture)
+        run(cumulative, table, scale, camera, state, shares[k], out.shape[0], out.shape[1], picture)
 
     with ThreadPoolExecutor(threads) as pool:  # even for one: this thread has to hear a Ctrl-C
         try:
@@ -108,23 +166,55 @@ def accumulate(
             raise
     for b in buffers if full else buffers[1:]:
         out += b
-    return out
+
+
+def _compiled(flame: Flame) -> Callable[..., None]:
+    """The loop that is compiled for the flame's structure."""
+    run, numbers = prepare(flame)
+    return partial(run, numbers)
+
+
+def _interpreted(flame: Flame) -> Callable[..., None]:
+    """The loop that looks up the flame's instructions."""
+    from fractalkit.orbit import flame_machine
+    from fractalkit.orbit.flame_ops import instructions
+
+    machine: Any = flame_machine
+    told, matrix = instructions(flame), flame.matrix()
+    alike = bool((matrix == matrix[-1]).all())
+    weights = np.array([visible(f.opacity) for f in flame.xforms])
+
+    def run(cumulative: npt.NDArray[np.float64], *others: Any) -> None:
+        state = others[3]
+        table = told.registers(len(state))
+        code = (told.code, told.scalars, told.starts, table.ravel(), table)
+        machine.play(machine.execute, *code, alike, cumulative, weights, *others)
+
+    return run
 
 
 def _camera(flame: Flame, gutter: int) -> npt.NDArray[np.float64]:
     """Six numbers of the affine map from the plane to cells."""
-    ppu = flame.scale * 2.0**flame.zoom * flame.oversample
+    ppu = flame.pixels_per_unit * flame.oversample
     c, s = math.cos(math.radians(flame.rotate)), math.sin(math.radians(flame.rotate))
     cx, cy = flame.center
     w, h = flame.size
     ox, oy = w * flame.oversample / 2 + gutter, h * flame.oversample / 2 + gutter
-    return np.array([ppu * c, -ppu * s, ox - ppu * (c * cx - s * cy), ppu * s, ppu * c, oy - ppu * (s * cx + c * cy)])
+    turned = (cx, cy) if flame.by_jwildfire and flame.turned_in_space else (c * cx - s * cy, s * cx + c * cy)
+    return np.array([ppu * c, -ppu * s, ox - ppu * turned[0], ppu * s, ppu * c, oy - ppu * turned[1]])
 
 
 def _colours(flame: Flame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """The palette as a table ``[M, 4]``, and (factor, chance): the row of a colour c in [0, 1] is that of
-    factor c + chance u, rounded down, with u uniform in [0, 1)."""
+    factor c + chance u, rounded down, with u uniform in [0, 1). Behind it are the colours of painted points, if any."""
+    table, scale = _palette(flame)
+    return (np.concatenate([table, paint_table()]) if paints(flame) else table), scale
+
+
+def _palette(flame: Flame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     palette = np.ascontiguousarray(flame.palette, np.float32)
+    if flame.by_jwildfire:  # the row is that of 254 c, rounded; by chance between two
+        return palette, np.array([254.0, 0.9999])
     if flame.palette_mode != "linear":
         return palette, np.array([255.9999, 0.0])
     # between neighbours in quarters, or the table would not stay in the nearest cache; the chance makes up for it

@@ -1,4 +1,4 @@
-"""The text of a flame's chaos game: many chains, sorted by the map that comes next, so that each map has a plain loop.
+"""Generate the source of a flame's chaos game: many chains, sorted by their next map, so that each has a plain loop.
 
 A step of the chaos game chooses a map at random, which no processor predicts, and variations call sines and logarithms
 one number at a time. Here :data:`CHAINS` chains make their choice together; their points are then moved into the order
@@ -15,25 +15,37 @@ import inspect
 import math
 import os
 import sys
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.codes.flame import IDENTITY, KNOWN, VARIATIONS, VARIATIONS_3D, Flame, Xform
+from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame_parts import IDENTITY, Xform
+from fractalkit.codes.variation_list import catalogue
+from fractalkit.codes.variation_text import Declared
 from fractalkit.errors import DataError
 from fractalkit.maps import fast_math
-from fractalkit.maps.variations_cpu import arguments, formula
+from fractalkit.maps.variation_code import (
+    LEVELS,
+    MATH,
+    PAINT,
+    arguments,
+    draw_lines,
+    function_codes,
+    has_color,
+    number_code,
+)
 
 CHAINS = 512  # at most
 FUSE = 20
 RESTART = 10_000  # steps of a chain, as in flam3: where maps do not contract, the picture depends on its starts
 LARGE = 1e10
-NEAR = 1e-6  # of 1 - persp z: what is nearer to the camera is not drawn
-BOTH = ("bubble", "cylinder")  # with forms in the plane and in space
-_MATH = "where, both, sqrt, sin, cos, tan, exp, log, atan2, acos, power, sinh, cosh, floor, trunc, rint, fmod"
+NEAR = 1e-6  # least 1 - persp z that is drawn: points nearer to the camera are skipped
+HIDDEN = 4.0  # taken off the colour of a point that is not drawn, which is in [0, 1] else
 
 HEAD = '''"""Written by fractalkit.orbit.flame_loop; may be deleted. Mathematics {digest}."""
 
@@ -46,7 +58,7 @@ pi = 3.141592653589793
 EPS = 1e-10
 STEP, M1, M2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 S30, S27, S31, S11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
-CHAINS, FUSE, LARGE, NEAR, RESTART = {chains}, {fuse}, {large}, {near}, {restart}
+CHAINS, FUSE, LARGE, NEAR, RESTART, HIDDEN = {chains}, {fuse}, {large}, {near}, {restart}, {hidden}
 # of one array: x, y, colour of the chains; and the same in the order of the maps that come next. Unsigned, since signed
 # indices are looked at for minus signs; at fixed distances, so that compilers see that nothing overlaps
 Y0, C0 = np.uint64({chains}), np.uint64(2 * {chains})
@@ -149,13 +161,15 @@ class _Writer:
 
     def __init__(self, flame: Flame) -> None:
         self.numbers: list[float] = []
-        self.used: list[tuple[str, bool]] = []
+        self.used: dict[tuple[str, bool], Declared] = {}
         self.space = flame.in_space()
+        self.hides = hides(flame)
+        self.paints = paints(flame)
         # where a file of Apophysis 7x or Fractorium says so, linear is what linear3D was before
         self.new_linear = flame.extras.get("new_linear", "0").strip() == "1"
 
     def number(self, value: float, before: list[str]) -> str:
-        """A name for a number, which ``before``, ahead of the loop, gets from the arguments."""
+        """Name a number and add to ``before`` the line that reads it from the arguments ahead of the loop."""
         self.numbers.append(float(value))
         name = f"n{len(self.numbers) - 1}"
         before.append(f"{name} = N[{len(self.numbers) - 1}]")
@@ -164,69 +178,115 @@ class _Writer:
     @staticmethod
     def random(name: str) -> list[str]:
         """A uniform number in [0, 1), from the state of chain k."""
-        return [
-            "z = state[k] + STEP",
-            "state[k] = z",
-            "z = (z ^ (z >> S30)) * M1",
-            "z = (z ^ (z >> S27)) * M2",
-            "z = z ^ (z >> S31)",
-            f"{name} = np.float64(z >> S11) * 1.1102230246251565e-16",
-        ]
+        return ["seed = state[k]", *draw_lines(name, "seed"), "state[k] = seed"]
 
     def xform(self, x: Xform, before: list[str]) -> list[str]:
-        """From x, y to x, y, and in space from depth to depth; and c."""
-        a, d, b, e, c, f = (self.number(v, before) for v in x.coefs)
-        affine = {"cb": b, "ce": e, "cc": c, "cf": f}
-        lines = [f"p, q = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}"]
-        sums: dict[str, list[str]] = {"x": [], "y": [], "depth": []}
-        for i, (name, weight, space) in enumerate(variations_of(x, self.space, self.new_linear)):
-            given = []
-            for argument in arguments(name, space):
-                if argument in ("u1", "u2", "u3", "u4", "u5"):
-                    lines += self.random(argument)
-                    given.append(argument)
-                elif argument in affine:
-                    given.append(affine[argument])
-                else:
-                    given.append(self.number(x.parameter(f"{name}_{argument.removeprefix('p_')}"), before))
-            if (name, space) not in self.used:
-                self.used.append((name, space))
-            if name == "flatten":  # the last one: it takes away what there is by then
-                lines.append(f"x, y, o = {self._sums(sums)}")
-                sums = {"x": ["x"], "y": ["y"], "depth": ["o"]}
-            at = "x, y, o" if name == "flatten" else "p, q, depth" if space else "p, q"
-            end = "_3d" if space else ""
-            call = f"v_{name}{end}({at}, {', '.join([self.number(weight, before), *given])})"
-            if name == "pre_blur":
-                lines += [f"g, h = {call}", "p, q = p + g, q + h"]
-                continue
-            lines.append(f"g{i}, h{i}, f{i} = {call}" if space else f"g{i}, h{i} = {call}")
-            for total, part in zip(sums.values(), "ghf" if space else "gh", strict=False):
-                total.append(f"{part}{i}")
-        lines.append(f"x, y{', depth' if self.space else ''} = {self._sums(sums)}")
-        if x.post != IDENTITY:
-            a, d, b, e, c, f = (self.number(v, before) for v in x.post)
-            lines.append(f"x, y = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}")
+        """Lines that map x and y, in space also depth, by one transform, and blend its colour into c."""
+        variations = variations_of(x, self.space, self.new_linear)
+        lines, affine = self._affine(x.coefs, "p, q", before)
+        if x.yz_coefs != IDENTITY or x.zx_coefs != IDENTITY:
+            lines = self._solid(x.coefs, x.yz_coefs, x.zx_coefs, "p, q, depth", before)
         s, colour = self.number(x.color_speed, before), self.number(x.color, before)
-        lines.append(f"c = {s} * {colour} + (1.0 - {s}) * c")
+        blend = [f"c = {s} * {colour} + (1.0 - {s}) * c"]
+        coloured, hides = any(v.declared.program.colors for v in variations), any(v.hides for v in variations)
+        lines += [*blend, "blended = c"] if coloured else []
+        lines += ["hid = False"] if hides else []
+        painted = any(v.declared.program.paints for v in variations)
+        lines += ["painted = 0.0"] if painted else []
+        lines += self._sum(variations, x, affine, before)
+        if x.yz_post != IDENTITY or x.zx_post != IDENTITY:
+            lines += self._solid(x.post, x.yz_post, x.zx_post, "x, y, depth", before)
+        elif x.post != IDENTITY:
+            lines += self._affine(x.post, "x, y", before)[0]
+        if coloured:
+            share = self.number(direct_color(x), before)
+            lines.append(f"c = blended + {share} * (min(max(c, 0.0), 1.0) - blended)")
+        else:
+            lines += blend
+        lines += [f"c = c + {PAINT} * painted"] if painted else []
+        return [*lines, "c = where(hid, min(c, 1.0) - HIDDEN, c)"] if hides else lines
+
+    def _sum(self, variations: list[Use], x: Xform, affine: dict[str, str], before: list[str]) -> list[str]:
+        """Lines from the point p, q (and depth) to x, y (and depth): pre_ forms, the sum, post_ forms."""
+        lines: list[str] = []
+        terms: list[list[str]] = [[], [], []]
+        for i, v in enumerate(v for v in variations if v.place != "post_"):
+            at, made = ("p", "q", "depth"), [f"{name}{i}" for name in "ghf"]
+            lines += self._call(v, x, at, made, affine, before)
+            if v.place:
+                lines += self._placed(v, at, made)
+                continue
+            for total, part in zip(terms, made[: 3 if v.space else 2], strict=False):
+                total.append(part)
+        sums = [" + ".join(t) or "0.0" for t in terms][: 3 if self.space else 2]
+        lines.append(f"x, y{', depth' if self.space else ''} = {', '.join(sums)}")
+        for v in (v for v in variations if v.place == "post_"):
+            at = ("x", "y", "depth")
+            lines += [*self._call(v, x, at, ["g", "h", "f"], affine, before), *self._placed(v, at, ["g", "h", "f"])]
         return lines
 
-    def _sums(self, sums: dict[str, list[str]]) -> str:
-        names = ("x", "y", "depth") if self.space else ("x", "y")
-        return ", ".join(" + ".join(sums[n]) or "0.0" for n in names)
+    def _call(
+        self, v: Use, x: Xform, at: tuple[str, str, str], made: list[str], affine: dict[str, str], before: list[str]
+    ) -> list[str]:
+        """Lines that call a variation at a point."""
+        d = v.declared
+        self.used[d.name, v.space] = d
+        given = [*at[: 3 if v.space else 2], *(["c"] if has_color(d) else []), self.number(v.weight, before)]
+        names = arguments(d)
+        given += [affine[a] if a in affine else self.number(x.parameter(f"{v.name}_{a[2:]}"), before) for a in names]
+        out = made[: 3 if v.space else 2] + (["c"] if d.program.colors else []) + (["gone"] if v.hides else [])
+        lines = [f"{', '.join(out)} = v_{d.name}{'_3d' if v.space else ''}({', '.join(given)})"]
+        if d.program.draws:
+            call = lines[0]
+            lines = [f"{call.replace(' = ', ', state[k] = ', 1)[:-1]}, state[k])"]
+        if d.program.paints:
+            lines += [*_unpainted("paint"), "painted = where(paint > 0.0, paint, painted)"]
+        return [*lines, "hid = hid | gone"] if v.hides else lines
+
+    def _placed(self, v: Use, at: tuple[str, str, str], made: list[str]) -> list[str]:
+        """Lines by which a pre_ or post_ form moves the point."""
+        n = 3 if v.space else 2
+        if v.declared.adds:
+            return [f"{', '.join(at[:n])} = {', '.join(f'{a} + {b}' for a, b in zip(at[:n], made, strict=False))}"]
+        if v.declared.depth:
+            return [f"{at[2]} = {made[2]}"] if v.space else []
+        return [f"{', '.join(at[:n])} = {', '.join(made[:n])}"]
+
+    def _affine(self, coefs: Sequence[float], to: str, before: list[str]) -> tuple[list[str], dict[str, str]]:
+        """The line that maps x and y to ``to`` by an affine map, and its names of b, c, e and f for variations."""
+        a, d, b, e, c, f = (self.number(v, before) for v in coefs)
+        names = {"ca": a, "cb": b, "cc": c, "cd": d, "ce": e, "cf": f}
+        return [f"{to} = {a} * x + {b} * y + {c}, {d} * x + {e} * y + {f}"], names
+
+    def _solid(
+        self, xy: Sequence[float], yz: Sequence[float], zx: Sequence[float], to: str, before: list[str]
+    ) -> list[str]:
+        """Lines that map x, y and depth by JWildfire's three affine maps: see :meth:`Xform.solid`."""
+        a, d, b, e, c, f = (self.number(v, before) for v in xy)
+        g, h, i, j, k, m = (self.number(v, before) for v in yz)
+        o, p, q, r, s, t = (self.number(v, before) for v in zx)
+        return [
+            f"v0, v1 = {a} * x + {b} * y, {d} * x + {e} * y",
+            f"v1, v2 = {g} * v1 + {i} * depth, {h} * v1 + {j} * depth",
+            f"v0, v2 = {o} * v0 + {q} * v2, {p} * v0 + {r} * v2",
+            f"{to} = v0 + {c} + {s}, v1 + {f} + {k}, v2 + {m} + {t}",
+        ]
 
     def camera(self, flame: Flame, before: list[str]) -> list[str]:
-        """From x, y, depth to x, y as they are seen."""
+        """Lines that project x, y and depth to x and y in the picture."""
         cy, sy = (self.number(f(flame.cam_yaw), before) for f in (math.cos, math.sin))
         cp, sp = (self.number(f(flame.cam_pitch), before) for f in (math.cos, math.sin))
-        lines = [
-            f"depth = depth - {self.number(flame.cam_zpos, before)}",
-            f"x, h = {cy} * x + {sy} * y, {cy} * y - {sy} * x",
-            f"y, depth = {cp} * h - {sp} * depth, {sp} * h + {cp} * depth",
-        ]
+        level = self.number(flame.cam_zpos, before)
+        lines = [] if flame.by_jwildfire else [f"depth = depth - {level}"]
+        lines.append(f"x, h = {cy} * x + {sy} * y, {cy} * y - {sy} * x")
+        if flame.cam_roll != 0:
+            cr, sr = (self.number(f(flame.cam_roll), before) for f in (math.cos, math.sin))
+            lines.append(f"x, depth = {cr} * x + {sr} * depth, {cr} * depth - {sr} * x")
+        lines.append(f"y, depth = {cp} * h - {sp} * depth, {sp} * h + {cp} * depth")
         if flame.cam_dof != 0:
             blur = self.number(0.1 * flame.cam_dof, before)
-            lines += [*self.random("g"), *self.random("h"), f"g, h = {blur} * depth * g, 2.0 * pi * h"]
+            away = f"max({level} - depth, 0.0)" if flame.by_jwildfire else "depth"
+            lines += [*self.random("g"), *self.random("h"), f"g, h = {blur} * {away} * g, 2.0 * pi * h"]
             lines.append("x, y = x + g * cos(h), y + g * sin(h)")
         if flame.cam_persp != 0:
             lines.append(f"near = 1.0 - {self.number(flame.cam_persp, before)} * depth")
@@ -234,22 +294,67 @@ class _Writer:
         return lines
 
 
-def variations_of(x: Xform, space: bool, new_linear: bool) -> list[tuple[str, float, bool]]:
-    """Names, weights and whether in their form in space, in the order in which they are taken: pre_blur is the first
-    and flatten the last."""
+class Use(NamedTuple):
+    """A variation of a map: its name, with its prefix; where it stands; its weight; whether with z."""
+
+    name: str
+    declared: Declared
+    place: str
+    weight: float
+    space: bool
+
+    @property
+    def hides(self) -> bool:
+        """Whether it may hide points."""
+        return self.declared.program.hides
+
+
+def variations_of(x: Xform, space: bool, new_linear: bool) -> list[Use]:
+    """The variations of a map in the order of evaluation: pre_ ones, those that are added up, post_ ones."""
     weights = dict(x.variations)
-    if not space:
-        if "linear3D" in weights:
-            weights["linear"] = weights.get("linear", 0.0) + weights.pop("linear3D")
-        names = [n for n in VARIATIONS if weights.get(n, 0.0) != 0]
-        return [(n, weights[n], False) for n in sorted(names, key=lambda n: n != "pre_blur")]
-    if new_linear and "linear" in weights:
+    if space and new_linear and "linear" in weights:
         weights["linear3D"] = weights.get("linear3D", 0.0) + weights.pop("linear")
-    names = [n for n in KNOWN if weights.get(n, 0.0) != 0]
-    return [
-        (n, weights[n], n in VARIATIONS_3D or n in BOTH)
-        for n in sorted(names, key=lambda n: (n != "pre_blur", n == "flatten"))
-    ]
+    elif not space and "linear3D" in weights:
+        weights["linear"] = weights.get("linear", 0.0) + weights.pop("linear3D")
+    uses = []
+    for name, weight in weights.items():
+        found = catalogue().find(name)
+        if found is not None and weight != 0:
+            place, declared = found
+            uses.append(Use(name, declared, place, weight, space and declared.space))
+    return sorted(uses, key=lambda u: ("pre_", "", "post_").index(u.place))
+
+
+def hides(flame: Flame) -> bool:
+    """Whether a variation of a flame may hide points."""
+    found = (catalogue().find(n) for x in flame.maps for n, weight in x.variations.items() if weight != 0)
+    return any(f is not None and f[1].program.hides for f in found)
+
+
+def paints(flame: Flame) -> bool:
+    """Whether a variation of a flame may give points a colour that is not of the palette."""
+    found = (catalogue().find(n) for x in flame.maps for n, weight in x.variations.items() if weight != 0)
+    return any(f is not None and f[1].program.paints for f in found)
+
+
+def paint_table() -> npt.NDArray[np.float32]:
+    """The colours of painted points by their code, from 1: RGBA ``[LEVELS^3, 4]``."""
+    level = np.linspace(0, 1, LEVELS, dtype=np.float32)
+    rgb = np.stack(np.meshgrid(level, level, level, indexing="ij"), -1).reshape(-1, 3)
+    return np.concatenate([rgb, np.ones((len(rgb), 1), np.float32)], 1)
+
+
+def _unpainted(name: str) -> list[str]:
+    """Lines that part c from the code of its paint, which is 0 if it has none."""
+    return [f"{name} = where(c > 2.0, floor((c + 1.0) * {1 / PAINT}), 0.0)", f"c = c - {PAINT} * {name}"]
+
+
+def direct_color(x: Xform) -> float:
+    """How much of a colour that variations set is taken, 0 to 1: ``var_color`` of the file."""
+    try:
+        return min(max(float(x.extras.get("var_color", "1")), 0.0), 1.0)
+    except ValueError:
+        return 1.0
 
 
 def _indent(lines: list[str], depth: int) -> str:
@@ -275,7 +380,7 @@ def _choose(maps: int, alike: bool) -> str:
 
 
 def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
-    """The text of the loop for a flame's structure, and its numbers."""
+    """Return the source of the loop for a flame's structure, and its numbers."""
     w = _Writer(flame)
     deep = w.space
     maps: list[str] = []
@@ -286,6 +391,8 @@ def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
         body = w.xform(x, before)
         loop = ["x, y, c = A[k + X1], A[k + Y1], A[k + C1]"]
         loop += ["depth = A[k + Z1]"] if deep else []
+        loop += ["c = where(c < -2.0, c + HIDDEN, c)"] if w.hides else []
+        loop += _unpainted("paint") if w.paints else []
         loop += [*body, "A[k], A[k + Y0], A[k + C0] = x, y, c"]
         loop += ["A[k + Z0] = depth"] if deep else []
         also = " & (abs(depth) < LARGE)" if deep else ""
@@ -313,10 +420,12 @@ def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
         large_z=" and abs(A[k + Z0]) < LARGE" if deep else "",
         flat="\n                A[k + Z0] = 0.0" if deep else "",
     )  # fmt: skip
+    functions: dict[str, str] = {}
+    for d in w.used.values():
+        function_codes(d, functions)
+    texts = [*functions.values(), *(number_code(d, space) for (_, space), d in w.used.items())]
     formulas = "\n\n".join(
-        '@nb.njit(error_model="numpy", fastmath={"contract"}, forceinline=True)\n'
-        + inspect.getsource(formula(name, space)).replace(f"def v_{name}(", f"def v_{name}{'_3d' if space else ''}(", 1)
-        for name, space in w.used
+        f'@nb.njit(error_model="numpy", fastmath={{"contract"}}, forceinline=True)\n{text}' for text in texts
     )
     return _head() + formulas + "\n" + text, np.array(w.numbers or [0.0])
 
@@ -326,16 +435,22 @@ def _plot(w: _Writer, flame: Flame) -> list[str]:
     before: list[str] = []
     body = ["x, y, c = A[k], A[k + Y0], A[k + C0]"]
     body += ["depth = A[k + Z0]"] if w.space else []
-    if flame.final is not None:
-        inner = w.xform(flame.final, before)
-        if flame.final.opacity < 1:
-            share = w.number(flame.final.opacity, before)
-            kept = ["x", "y", "c", *(["depth"] if w.space else [])]
+    if w.hides:
+        body += ["gone = c < -2.0", "c = where(gone, c + HIDDEN, c)"]
+    body += _unpainted("shown") if w.paints else []
+    for final in flame.finals:
+        inner = w.xform(final, before)
+        if w.paints:
+            inner += [*_unpainted("paint"), "shown = where(paint > 0.0, paint, shown)"]
+        if final.opacity < 1:
+            share = w.number(final.opacity, before)
+            kept = ["x", "y", "c", *(["depth"] if w.space else []), *(["shown"] if w.paints else [])]
             body += [*(f"{v}0 = {v}" for v in kept), *w.random("u"), *inner, f"drawn = u < {share}"]
             body += [f"{v} = where(drawn, {v}, {v}0)" for v in kept]
         else:
             body += inner
     body += w.camera(flame, before) if w.space else []
+    body += ["fx = where(gone | (c < -2.0), np.nan, x)", "x = fx"] if w.hides else []
     body += [
         "fx, fy = k0 * x + k1 * y + k2, k3 * x + k4 * y + k5",
         "inside = (fx >= 0.0) & (fy >= 0.0) & (fx < right) & (fy < top)",
@@ -345,6 +460,9 @@ def _plot(w: _Writer, flame: Flame) -> list[str]:
         "t = np.float64((state[k] * M2) >> S11) * 1.1102230246251565e-16",
         "shade[k] = 4 * np.int64(min(max(c, 0.0), 1.0) * shades + t * chance)",
     ]
+    if w.paints:
+        before.append(f"paints = len(colours) - {4 * LEVELS**3 + 4}")
+        body.append("shade[k] = paints + 4 * np.int64(shown) if shown > 0.0 else shade[k]")
     return [
         *before,
         "for k in range(ZERO, every):",
@@ -361,7 +479,10 @@ def _plot(w: _Writer, flame: Flame) -> list[str]:
 @lru_cache
 def _head() -> str:
     digest = hashlib.sha256(inspect.getsource(fast_math).encode()).hexdigest()[:12]
-    return HEAD.format(digest=digest, math=_MATH, chains=CHAINS, fuse=FUSE, large=LARGE, near=NEAR, restart=RESTART)
+    return HEAD.format(
+        digest=digest, math=", ".join(MATH), chains=CHAINS, fuse=FUSE, large=LARGE, near=NEAR, restart=RESTART,
+        hidden=HIDDEN,
+    )  # fmt: skip
 
 
 def visible(opacity: float) -> float:
@@ -387,7 +508,7 @@ _kept: list[str] = []
 
 @lru_cache(maxsize=KEPT)
 def _load(text: str) -> Any:
-    """The loop of a text: from a file in the cache folder, so that what was compiled is found again, or from memory."""
+    """Load the loop from a file in the cache folder, so that its compiled code is reused, or from memory."""
     name = "flame_" + hashlib.sha256(text.encode()).hexdigest()[:20]
     folder = Path(os.environ.get("NUMBA_CACHE_DIR") or Path.home() / ".cache" / "fractalkit") / "flames"
     try:

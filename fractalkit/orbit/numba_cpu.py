@@ -68,7 +68,7 @@ def points2(tab, bits, threshold, pair, key1, key2, state, t0, rows, write, out,
 
 @nb.njit(cache=True, parallel=True, fastmath={"contract"}, nogil=True)
 def points3(tab, bits, threshold, pair, key1, key2, state, t0, rows, write, out, symbols):
-    """As :func:`points2`, in space."""
+    """Advance all chains in space: :func:`points2` with a third coordinate."""
     keep = symbols.shape[0] > 0
     for block in nb.prange(_BLOCKS):
         base = block * LANES
@@ -145,6 +145,18 @@ def counts2(tab, bits, threshold, pair, key1, key2, state, t0, rows, last, scale
             state[1, base : base + COUNT_LANES] = y
 
 
+@nb.njit(cache=True, fastmath={"contract"}, forceinline=True)
+def _cell(x, dim, scale, shift, shape, outside):
+    """Index of the cell of a point, x running fastest; ``outside`` for a point that lies outside the grid."""
+    index = 0
+    for i in range(dim - 1, -1, -1):
+        f = scale[i] * x[i] + shift[i]
+        if f < 0 or f >= shape[i]:
+            return outside
+        index = index * shape[i] + int(f)
+    return index
+
+
 @nb.njit(cache=True, parallel=True, fastmath={"contract"}, nogil=True)
 def counts(
     tab,
@@ -174,9 +186,7 @@ def counts(
     on the order of threads.
     """
     d1 = dim + 1
-    cells = 1
-    for c in range(dim):
-        cells *= shape[c]
+    cells = hist.shape[1] - 1
     colour = rgb.shape[0] > 0
     for worker in nb.prange(workers):
         x = np.empty(3, tab.dtype)
@@ -198,13 +208,7 @@ def counts(
                         y[i] = s
                     for i in range(dim):
                         x[i] = y[i]
-                    index = 0
-                    for i in range(dim - 1, -1, -1):  # x runs fastest in memory
-                        f = scale[i] * x[i] + shift[i]
-                        if f < 0 or f >= shape[i]:
-                            index = cells
-                            break
-                        index = index * shape[i] + int(f)
+                    index = _cell(x, dim, scale, shift, shape, cells)
                     hist[worker, index] += np.uint32(1)
                     if colour:
                         for c in range(3):

@@ -1,4 +1,4 @@
-"""What the three engines share: which random numbers they draw, and how those pick maps.
+"""Parts shared by the three engines: their random numbers and the choice of maps.
 
 Chain c of :data:`CHAINS` makes points c, c + CHAINS, c + 2 CHAINS, … of a sample, so that a longer sample begins with a
 shorter one, neighbours in a sample come from different chains, and samples of up to CHAINS points are independent
@@ -55,10 +55,7 @@ def plan(ifs: AffineIFS, seed: int | torch.Generator, burn_in: int | None = None
         UsageError: a seed outside 64 bits, or a negative burn-in.
     """
     ifs.check_contractive()
-    if isinstance(seed, torch.Generator):
-        seed = int(torch.randint(0, 2**62, (), generator=seed, device=seed.device))
-    if not -(2**63) <= seed < 2**64:
-        raise UsageError(f"seed: expected a 64-bit integer, got {seed}")
+    seed = seed_of(seed)
     a = ifs.matrices.detach().cpu().double().numpy()
     t = ifs.offsets.detach().cpu().double().numpy()
     p = ifs.probabilities.detach().cpu().double().numpy()
@@ -69,8 +66,7 @@ def plan(ifs: AffineIFS, seed: int | torch.Generator, burn_in: int | None = None
     if burn_in < 0:
         raise UsageError(f"burn_in: expected 0 or more, got {burn_in}")
     threshold, pair = alias_table(p)
-    first = seed * 0xD1342543DE82EF95 % 2**64
-    key = _splitmix(np.uint64(first) + np.arange(CHAINS, dtype=np.uint64))
+    key = chain_keys(seed, 0, CHAINS)
     fixed = np.linalg.solve(np.eye(ifs.dim) - a, t[..., None])[..., 0]  # [K, D]
     return Plan(
         ifs.dim,
@@ -82,6 +78,22 @@ def plan(ifs: AffineIFS, seed: int | torch.Generator, burn_in: int | None = None
         fixed[np.flatnonzero(p)[np.arange(CHAINS) % np.count_nonzero(p)]],
         burn_in,
     )
+
+
+def seed_of(seed: int | torch.Generator) -> int:
+    """A seed of 64 bits: the number itself, or one drawn from a generator; UsageError: out of range."""
+    if isinstance(seed, torch.Generator):
+        seed = int(torch.randint(0, 2**62, (), generator=seed, device=seed.device))
+    if not -(2**63) <= seed < 2**64:
+        raise UsageError(f"seed: expected a 64-bit integer, got {seed}")
+    return seed
+
+
+def chain_keys(seed: int, first: int, n: int) -> np.ndarray:
+    """Keys of 64 bits, k1 the lower half and k2 the upper, of chains first … first + n - 1: ``[n]`` uint64."""
+    start = (seed * 0xD1342543DE82EF95 + first) % 2**64
+    with np.errstate(over="ignore"):
+        return _splitmix(np.uint64(start) + np.arange(n, dtype=np.uint64))
 
 
 def _splitmix(x: np.ndarray) -> np.ndarray:

@@ -1,47 +1,34 @@
-"""Pictures: clouds in space and in the plane, attractors, previews, and PNG files that say what made them."""
+"""Pictures of clouds, attractors and flames, previews, and PNG files that record how they were made."""
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from fractalkit.lazy import attach, make_callable
 
 if TYPE_CHECKING:
+    from fractalkit.raster.png import read_png_text, save_png
     from fractalkit.render.attractor import draw_ifs
     from fractalkit.render.camera import Camera
+    from fractalkit.render.drawing import draw
+    from fractalkit.render.flame import Exposure, render_flame
+    from fractalkit.render.meshing import surface
     from fractalkit.render.palette import PALETTES, Palette
-    from fractalkit.render.png import read_png_text, save_png
     from fractalkit.render.preview import side_by_side
     from fractalkit.render.splat import draw_cloud
     from fractalkit.render.tonemap import tone_map
 
 __all__ = [
-    "PALETTES",
-    "Camera",
-    "Palette",
-    "draw_cloud",
-    "draw_ifs",
-    "read_png_text",
-    "save_png",
-    "side_by_side",
-    "tone_map",
-]
+    "PALETTES", "Camera", "Exposure", "Palette", "draw", "draw_cloud", "draw_ifs", "read_png_text", "render_flame",
+    "save_png", "side_by_side", "surface", "tone_map",
+]  # fmt: skip
 
-# Looked up on first use: the parts bring numba, scipy and torch, which reading a PNG's text does not need.
-# The function preview shares its module's name, so it is imported from there: fractalkit.render.preview.preview.
-_HOME = {
-    "PALETTES": "palette",
-    "Palette": "palette",
-    "Camera": "camera",
-    "draw_cloud": "splat",
-    "draw_ifs": "attractor",
-    "read_png_text": "png",
-    "save_png": "png",
-    "side_by_side": "preview",
-    "tone_map": "tonemap",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(importlib.import_module(f"fractalkit.render.{_HOME[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# The parts bring numba, scipy and torch; they are imported on first use.
+_HOMES = {
+    "PALETTES": ".palette", "Camera": ".camera", "Palette": ".palette", "draw": ".drawing", "draw_cloud": ".splat",
+    "draw_ifs": ".attractor", "Exposure": ".flame", "read_png_text": "fractalkit.raster.png", "render_flame": ".flame",
+    "save_png": "fractalkit.raster.png", "side_by_side": ".preview", "surface": ".meshing",
+    "tone_map": ".tonemap",
+}  # fmt: skip
+__getattr__, __dir__ = attach(__name__, _HOMES)
+make_callable(__name__, ".drawing", "draw")  # fractalkit.render(fern)

@@ -1,4 +1,4 @@
-"""Frames of moving flames: keyframes, loops, motion blur. A frame depends on nothing but its number."""
+"""Frames of flame animations: keyframes, loops, motion blur. Each frame can be drawn on its own."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from fractalkit.render.flame import Exposure, resized, to_8_bit
 
 @dataclass(frozen=True)
 class Motion:
-    """A way through flames in so many frames.
+    """A path through keyframes.
 
     Args:
-        flames: keyframes; their sizes are brought to that of the first.
-        times: one for each, rising; None: evenly, from 0.
-        frames: of the film.
-        loop: the last flame goes over into the first, and animated maps turn once about between two flames, so that the
-            film may be repeated for ever; for a single flame, that turn is all that moves.
-        blur: samples in time of each frame, 1 for none; ``shutter``: how much of a frame's time they cover.
+        flames: keyframes, all drawn at the size of the first one.
+        frames: number of frames.
+        times: increasing time of each keyframe; None spaces them evenly.
+        loop: return from the last flame to the first, and turn animated maps once between two keyframes, so that the
+            film repeats seamlessly. A single flame only turns.
+        blur: points in time per frame; 1 for no motion blur.
+        shutter: share of a frame's time that these points cover.
     """
 
     flames: tuple[Flame, ...]
@@ -43,7 +44,7 @@ class Motion:
             raise UsageError("animate: one flame does not move; give another, or --loop to turn its maps")
 
     def at(self, share: float) -> Flame:
-        """The flame at a share of the film, 0 to 1."""
+        """The flame at a position in the film, from 0 to 1."""
         flames = [resized(f, self.flames[0].size) for f in self.flames]
         if not self.loop:
             times = list(self.times) if self.times is not None else list(range(len(flames)))
@@ -57,22 +58,17 @@ class Motion:
         return between([turned(a, angle), turned(b, angle)], [0.0, 1.0], place % 1)
 
     def share(self, frame: float) -> float:
-        """Of a frame's number."""
+        """Position of a frame in the film."""
         return frame / self.frames if self.loop else frame / max(self.frames - 1, 1)
 
 
 def draw_frame(
-    motion: Motion,
-    frame: int,
-    *,
-    size: tuple[int, int] | None = None,
-    quality: float | None = None,
-    seed: int = 0,
+    motion: Motion, frame: int, *, size: tuple[int, int] | None = None, quality: float | None = None, seed: int = 0,
     threads: int | None = None,
-) -> npt.NDArray[np.uint8]:
-    """A frame, ``[H, W, 3]``; the seed gives each frame samples of its own, the same each time.
+) -> npt.NDArray[np.uint8]:  # fmt: skip
+    """Draw a frame, ``[H, W, 3]``. Its samples depend on the seed and the frame only.
 
-    With blur, the samples in time share one histogram, tone-mapped once, as flam3 does it.
+    With motion blur, all points in time are added to one histogram, which is tone-mapped once, as in flam3.
     """
     steps = [(k + 0.5) / motion.blur - 0.5 for k in range(motion.blur)]
     flames = [motion.at(motion.share(frame + motion.shutter * s)) for s in steps]
@@ -91,13 +87,13 @@ def draw_frame(
 
 
 def frame_job(item: dict[str, object]) -> int:
-    """A frame into its file: the work of one process, or of a machine of a cluster, which makes the flames anew."""
-    from fractalkit.codes.flame_xml import read_flames
+    """Draw a frame to its file; an item of :func:`fractalkit.jobs.map_items`, whose flames are given as XML."""
+    from fractalkit.codes.flame import read_flames
     from fractalkit.render.film import FRAME, save_frame
 
     frame, options, folder = item["frame"], item["options"], Path(str(item["folder"]))
     assert isinstance(frame, int) and isinstance(options, dict)
-    if (folder / FRAME.format(frame)).is_file():  # by one that died before it could say so
+    if (folder / FRAME.format(frame)).is_file():  # drawn by a worker that died before it could report
         return frame
     flames = tuple(read_flames(str(item["flames"]).encode()))
     motion = Motion(flames, **options["motion"])

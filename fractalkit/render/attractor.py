@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import UsageError
 from fractalkit.orbit import histogram, sample
 from fractalkit.orbit.api import extent
 from fractalkit.render.camera import Camera
-from fractalkit.render.palette import Palette, distinct, palette
+from fractalkit.render.palette import Palette, distinct, distinct_nearby, palette
 from fractalkit.render.splat import MAX_PIXELS, checked, draw_cloud
 from fractalkit.render.tonemap import tone_map
 
 Array = npt.NDArray[np.float64]
-_DEPTH = 10  # addresses that colour a point: what lies beyond weighs 2^-10 at the usual blend
+_DEPTH = 10  # length of the addresses that colour a point; at the default speed the rest weighs 2^-10
 
 
 def draw_ifs(
-    ifs: AffineIFS,
+    ifs: AffineIFS | CloudCollage,
     *,
     size: tuple[int, int] = (1000, 1000),
     points: int | None = None,
@@ -37,7 +36,7 @@ def draw_ifs(
     """Draw the invariant measure of a code (plane) or points of its attractor (space).
 
     Args:
-        size: (H, W) in pixels.
+        size: (width, height) in pixels.
         points: orbit points; None takes 24 for each cell of the supersampled grid in the plane, and six for each pixel
             in space, at most 4,000,000.
         palette: a palette of :data:`fractalkit.render.palette.PALETTES`, along the density or the height; None takes
@@ -53,19 +52,19 @@ def draw_ifs(
         DataError: a map of the code does not contract.
         UsageError: an option out of range.
     """
-    h, w = size
+    w, h = size
     if min(h, w) < 1 or supersample < 1 or h * w * supersample**2 > MAX_PIXELS:
-        raise UsageError(f"size: expected at least 1 x 1 and at most {MAX_PIXELS} samples, got {h} x {w}")
+        raise UsageError(f"size: expected at least 1 x 1 and at most {MAX_PIXELS} samples, got {w} x {h}")
     if points is not None and points < 0:
         raise UsageError(f"points: expected 0 or more, got {points}")
-    ifs = ifs.to(device="cpu", dtype=torch.float64)
+    ifs = ifs.to(device="cpu")
     if ifs.dim == 3:
         n = points if points is not None else min(6 * h * w, 4_000_000)
         return _draw_space(ifs, n, size, palette, background, seed, camera, supersample)
     s = supersample
     n = points if points is not None else 24 * h * w * s * s
     low, high = plane_window(ifs, size)
-    by_code = palette is None and ifs.colours is not None
+    by_code = palette is None and ifs.coloured
     hist = histogram(ifs, n, shape=(h * s, w * s), bounds=(low, high), colours=by_code, seed=seed)
     counts = hist.counts.flip(0).numpy()  # pictures begin at the top, the grid at the lowest y
     rgb = None if hist.rgb is None else hist.rgb.flip(0).numpy()
@@ -74,11 +73,13 @@ def draw_ifs(
     )
 
 
-def plane_window(ifs: AffineIFS, size: tuple[int, int], margin: float = 0.05) -> tuple[torch.Tensor, torch.Tensor]:
+def plane_window(
+    ifs: AffineIFS | CloudCollage, size: tuple[int, int], margin: float = 0.05
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Corners ``[2]`` of the window of the picture's shape that holds the attractor of a planar code, centred."""
     low, high = extent(ifs, margin=0.0)
     middle, span = (low + high) / 2, high - low
-    h, w = size
+    w, h = size
     unit = max(float(span[0]) / w, float(span[1]) / h) / (1 - 2 * margin)
     if not unit > 0:  # one point
         unit = max(1.0, float(middle.abs().max())) / min(h, w)
@@ -86,20 +87,18 @@ def plane_window(ifs: AffineIFS, size: tuple[int, int], margin: float = 0.05) ->
     return middle - half, middle + half
 
 
-def colours_of(ifs: AffineIFS, points: Array, addresses: torch.Tensor, name: str | Palette | None) -> Array | None:
-    """sRGB ``[N, 3]`` of attractor points: the code's colours by address, or a palette by height; None without both."""
-    if name is not None:
-        top = points[:, -1]
-        span = float(top.max() - top.min()) if len(top) else 0.0
-        t = (top - top.min()) / span if span > 0 else np.full(len(top), 0.5)
-        return palette(name)(0.25 + 0.65 * t)
-    if ifs.colours is None:
-        return None
-    return np.clip(ifs.colour_of(addresses.to(torch.int64)).detach().cpu().double().numpy(), 0, 1)
+def colours_by_height(points: Array, name: str | Palette) -> Array:
+    """sRGB ``[N, 3]`` of points: a palette along the last axis."""
+    top = points[:, -1]
+    span = float(top.max() - top.min()) if len(top) else 0.0
+    t = (top - top.min()) / span if span > 0 else np.full(len(top), 0.5)
+    return palette(name)(0.25 + 0.65 * t)
 
 
-def piece_colours(ifs: AffineIFS) -> Array:
-    """One distinct colour for each map, sRGB ``[K, 3]``; pieces that lie near each other differ most."""
+def piece_colours(ifs: AffineIFS | CloudCollage) -> Array:
+    """One distinct colour for each map or range, sRGB ``[K, 3]``; pieces that lie near each other differ most."""
+    if isinstance(ifs, CloudCollage):
+        return distinct_nearby(ifs.bounds()[0].cpu().numpy())
     # the piece of map k lies about the image of the attractor's mean
     middle = sample(ifs.to(dtype=torch.float64), 4096, engine="numba", dtype=torch.float64).points.mean(0)
     places = (
@@ -109,15 +108,13 @@ def piece_colours(ifs: AffineIFS) -> Array:
 
 
 def _draw_space(
-    ifs: AffineIFS, n: int, size: tuple[int, int], name: str | Palette | None, background: str, seed: int,
-    camera: Camera | None, supersample: int,
+    ifs: AffineIFS | CloudCollage, n: int, size: tuple[int, int], name: str | Palette | None, background: str,
+    seed: int, camera: Camera | None, supersample: int,
 ) -> npt.NDArray[np.uint8]:  # fmt: skip
-    speed = ifs.colour_speed
-    depth = _DEPTH if speed > 0.4 else min(24, math.ceil(-7 / math.log2(1 - speed)))
-    orbit = sample(ifs, n, seed=seed, depth=depth)
-    x, _ = checked(orbit.points, None)
-    assert orbit.addresses is not None
-    c = colours_of(ifs, x, orbit.addresses, name)
+    orbit = sample(ifs, n, seed=seed, colours=name is None and ifs.coloured)
+    x, c = checked(orbit.points, orbit.colours)
+    if name is not None:
+        c = colours_by_height(x, name)
     return draw_cloud(
         x, c, size=size, camera=camera, up="z", background=background, supersample=supersample, point_size=0.85
     )

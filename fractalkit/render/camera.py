@@ -1,4 +1,4 @@
-"""An orbit camera for point clouds: perspective, framing, a view that shows the shape, a guess at what is up."""
+"""An orbit camera for point clouds: perspective, framing, automatic view, and an estimate of the up direction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fractalkit.errors import UsageError
 
 Array = npt.NDArray[np.float64]
 AXES = ("x", "y", "z")
-_MOST = 40_000  # points that framing and guessing look at
+_MOST = 40_000  # points used for framing
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Camera:
 
     @property
     def eye(self) -> Array:
-        """Where the camera stands, ``[3]``."""
+        """Position of the camera, ``[3]``."""
         return np.asarray(self.target, dtype=np.float64) - self.distance * self.basis()[2]
 
     def focal(self, size: tuple[int, int]) -> float:
-        """Focal length in pixels of a picture of size (H, W)."""
+        """Focal length in pixels of a picture of size (width, height)."""
         return 0.5 * min(size) / math.tan(math.radians(self.fov) / 2)
 
     def view(self, points: npt.ArrayLike) -> Array:
@@ -71,13 +71,13 @@ class Camera:
 
         Points behind the eye have a depth of at most 0 and positions that are not finite.
 
-        >>> Camera(distance=5).project([[0, 0, 0]], (100, 200))[0].tolist()
+        >>> Camera(distance=5).project([[0, 0, 0]], (200, 100))[0].tolist()
         [[100.0, 50.0]]
         """
         v = self.view(points)
         depth = v[:, 2]
         scale = self.focal(size) / np.where(depth > 0, depth, np.nan)
-        return np.stack([size[1] / 2 + scale * v[:, 0], size[0] / 2 - scale * v[:, 1]], axis=1), depth
+        return np.stack([size[0] / 2 + scale * v[:, 0], size[1] / 2 - scale * v[:, 1]], axis=1), depth
 
     @classmethod
     def frame(
@@ -91,15 +91,15 @@ class Camera:
         up: str = "z",
         margin: float = 0.06,
     ) -> Camera:
-        """The camera that shows the whole cloud, centred, whatever lies far outside of it.
+        """The camera that shows the whole cloud, centred, ignoring outliers.
 
-        Framing leaves out rows beyond the 0.5 % quantiles of each axis by more than 15 % of their span: stray points of
-        a scan. The azimuth, where it is not given, is the three-quarter view under which the cloud covers the most.
+        Outliers are points beyond the 0.5 % quantiles of an axis by more than 15 % of their span, such as stray points
+        of a scan. If no azimuth is given, the three-quarter view in which the cloud covers the largest area is chosen.
 
         Args:
             points: ``[N, 3]``, finite; an empty cloud gives the default camera.
-            size: (H, W) of the picture; only the ratio counts.
-            margin: of the picture's shorter side, left free all around.
+            size: (width, height) of the picture; only the ratio counts.
+            margin: free space on each side, as a share of the picture's shorter side.
             up: "x", "y", "z", or "auto" for :func:`guess_up`.
         """
         x = np.asarray(points, dtype=np.float64).reshape(-1, 3)
@@ -115,9 +115,9 @@ class Camera:
         basis = view_basis(azimuth, elevation, up)
         middle = (x.min(axis=0) + x.max(axis=0)) / 2
         v = (x - middle) @ basis.T
-        if float(np.abs(v).max()) == 0:  # one point: any distance will do
+        if float(np.abs(v).max()) == 0:  # a single point
             return cls(tuple(middle.tolist()), max(1.0, float(np.abs(middle).max())), azimuth, elevation, fov, up)
-        h, w = size
+        w, h = size
         half = math.tan(math.radians(fov) / 2) * (1 - 2 * margin)
         tan_x, tan_y = half * w / min(size), half * h / min(size)
         # |v_x - c_x| <= tan_x (d + v_z) for every point, and so for y: the least d, with the best centre for it
@@ -143,7 +143,7 @@ def view_basis(azimuth: float, elevation: float, up: str) -> Array:
     right = np.array([math.cos(a), math.sin(a), 0.0])
     forward = np.array([-math.sin(a) * math.cos(e), math.cos(a) * math.cos(e), -math.sin(e)])
     basis = np.stack([right, np.cross(right, forward), forward])
-    # written for z up; the other axes are cyclic exchanges, so that handedness stays
+    # written for z up; cyclic permutations of the axes keep the handedness
     roll = {"z": 0, "x": 1, "y": 2}[up]
     return np.roll(basis, roll, axis=1)
 
@@ -164,13 +164,13 @@ def _covered(x: Array, azimuth: float, elevation: float, up: str, cells: int = 5
 
 
 def _good_azimuth(x: Array, elevation: float, up: str) -> float:
-    """Broad side first, turned a little: the azimuth that covers the most, plus 25 degrees towards the broader side."""
+    """The azimuth of the largest silhouette, turned by 12 degrees towards the larger of its neighbours."""
     x = x[:: max(1, len(x) // 6000)]
     angles = np.arange(0, 360, 15)
     area = np.array([_covered(x, float(a), elevation, up) for a in angles])
-    if area.max() < 1.06 * area.min():  # as broad from everywhere (trees, flakes): the usual three-quarter view
+    if area.max() < 1.06 * area.min():  # about the same from all sides, as of trees: the usual three-quarter view
         return 30.0
-    # opposite sides cover the same but for noise: keep to the half from which +x points to the right
+    # opposite sides have equal silhouettes: prefer the half from which +x points to the right
     score = area * np.where(np.cos(np.radians(angles)) >= -1e-9, 1.0, 0.9)
     best = int(score.argmax())
     turned = [(area[(best + s) % len(angles)], s) for s in (-2, 2)]
@@ -178,11 +178,11 @@ def _good_azimuth(x: Array, elevation: float, up: str) -> float:
 
 
 def guess_up(points: npt.ArrayLike) -> str:
-    """ "y" or "z", whichever the cloud seems to stand along: a guess, to be overridden where it matters.
+    """Guess whether y or z points up.
 
-    Scans and codes have z up, many meshes y. A cloud that is far flatter or far longer along z than across stands on z
-    (terrain; trees). Otherwise the axis wins on whose lowest 6 % the cloud stands more firmly: its centre of mass lies
-    over the footprint there, and the footprint is broad. Ties go to z.
+    Scans and codes have z up, many meshes y. If the cloud is much flatter or much longer along z than across, as
+    terrain and trees are, it is z. Otherwise it is the axis along which the cloud stands more firmly on its lowest 6 %:
+    its centre of mass is above the footprint, and the footprint is broad. Ties go to z.
     """
     x = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     if len(x) < 16:
@@ -193,14 +193,14 @@ def guess_up(points: npt.ArrayLike) -> str:
         return "z"
     if span[1] >= 2.2 * max(span[0], span[2]):
         return "y"
-    # one point a cell: meshes are dense where they are fine, and that is no mass
+    # one point per cell, as vertices of meshes are denser where the mesh is finer
     cell = np.floor((x - x.min(axis=0)) * (24 / float(span.max()) if span.max() > 0 else 0.0)).astype(np.int64)
     x = x[np.unique(cell, axis=0, return_index=True)[1]]
     return "y" if _firmness(x, 1) > _firmness(x, 2) + 0.08 else "z"
 
 
 def _firmness(x: Array, axis: int) -> float:
-    """How well the cloud stands on this axis' low end: 1 when its mass is over the middle of a broad footprint."""
+    """How firmly the cloud stands along an axis: 1 if its mass is above the middle of a broad footprint."""
     across = [a for a in range(3) if a != axis]
     low = x[:, axis].min()
     foot = x[x[:, axis] <= low + 0.06 * (x[:, axis].max() - low)][:, across]

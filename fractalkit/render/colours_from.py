@@ -1,25 +1,22 @@
-"""Tables of 256 colours for flames: our palettes, matplotlib's colour maps, or colours drawn from a picture."""
+"""Tables of 256 colours for flames: FractalKit's palettes, matplotlib's colour maps, or the colours of a picture."""
 
 from __future__ import annotations
 
-import difflib
-import warnings
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line
-from fractalkit.files import open_picture
-from fractalkit.render.palette import PALETTES, Palette, from_oklab, palette, to_linear, to_oklab, to_srgb
+from fractalkit.errors import UsageError, did_you_mean
+from fractalkit.files import checked_picture
+from fractalkit.render.palette import PALETTES, from_oklab, named, palette, to_linear, to_oklab, to_srgb
 
 Array = npt.NDArray[np.float64]
 MAX_PIXELS = 1 << 28  # of a picture that gives its colours
 
-# Many-hued, for the colour coordinate of a flame: neighbours differ, nothing is too dark to glow.
-HUED: dict[str, Palette] = {
-    name: Palette(name, stops)
-    for name, stops in {
+# palettes of many hues for flames; none of the colours is too dark to glow
+HUED = named(
+    {
         "opal": ("#f4e9d8", "#8fd0c9", "#5a7fd6", "#b07ad1", "#f0a1a8", "#ffe2b8"),
         "kingfisher": ("#0fa3b1", "#1b5fa8", "#f28f3b", "#ffd275", "#1a936f", "#0b4f6c"),
         "autumn-walk": ("#7a1f1f", "#c8451d", "#ef9a2d", "#f6d860", "#8a9a3b", "#3f5f3a"),
@@ -28,12 +25,12 @@ HUED: dict[str, Palette] = {
         "stained-glass": ("#c1121f", "#ffb703", "#2a9d8f", "#1d4e89", "#7b2d8b", "#f77f00"),
         "frost-fire": ("#e8f6ff", "#6fb7ff", "#2348a8", "#7c1d3f", "#ff5a1f", "#ffd9a0"),
         "meadow": ("#f7f5d0", "#b8d45a", "#4f9d4b", "#2f6f7e", "#c77dbb", "#ffd1e0"),
-    }.items()
-}
+    }
+)
 
 
 def names() -> list[str]:
-    """Our own palettes, those of rising lightness first."""
+    """Names of FractalKit's palettes, those of increasing lightness first."""
     return [*PALETTES, *HUED]
 
 
@@ -51,7 +48,7 @@ def colour_table(source: str, *, seed: int = 0) -> Array:
     if source in HUED:
         return HUED[source](t)
     if source in PALETTES:
-        # from a tenth on: what is all but black does not glow
+        # without the first tenth, which is almost black
         return palette(source)(0.1 + 0.9 * t)
     if Path(source).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"):
         return from_picture(Path(source), seed=seed)
@@ -59,38 +56,24 @@ def colour_table(source: str, *, seed: int = 0) -> Array:
 
     if source in matplotlib.colormaps:
         return np.asarray(matplotlib.colormaps[source](t), dtype=np.float64)[:, :3]
-    near = difflib.get_close_matches(source, [*names(), *matplotlib.colormaps], n=1)
-    hint = f"; did you mean {near[0]}?" if near else ""
+    hint = did_you_mean(source, [*names(), *matplotlib.colormaps])
     raise UsageError(
         f"--palette: no {source!r} among {', '.join(names())}, the colour maps of matplotlib and pictures{hint}"
     )
 
 
 def from_picture(path: Path, *, colours: int = 12, seed: int = 0, max_pixels: int = MAX_PIXELS) -> Array:
-    """Colours drawn from a picture: the centres of its clusters in Oklab, along a short way through them.
+    """A table ``[256, 3]`` along a short path through the main colours of a picture.
 
-    k-means of a thinned picture (Lloyd, 1982), started by distance (Arthur and Vassilvitskii, 2007); the way joins
-    nearest neighbours and is untangled by reversals (2-opt), from the darkest to where it ends.
+    The colours are cluster centres in Oklab: k-means (Lloyd, 1982) of a reduced picture, initialised by k-means++
+    (Arthur and Vassilvitskii, 2007). The path starts at the darkest colour, visits nearest neighbours, and is shortened
+    by 2-opt.
     """
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # our own limit, below, is the one that counts
-            with open_picture(path) as image:
-                if image.width * image.height > max_pixels:
-                    raise DataError(
-                        f"{path}: {image.width:,} x {image.height:,} pixels are more than a palette needs; "
-                        "make it smaller"
-                    )
-                image.draft("RGB", (256, 256))
-                small = image.convert("RGB")
-            small.thumbnail((128, 128))
-            pixels = np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255
-    except DataError:
-        raise
-    except (*PILLOW_ERRORS, Image.DecompressionBombError) as error:
-        raise DataError(f"{path}: cannot be read as a picture ({first_line(error)})") from error
+    with checked_picture(path, max_pixels=max_pixels) as image:
+        image.draft("RGB", (256, 256))
+        small = image.convert("RGB")
+        small.thumbnail((128, 128))
+    pixels = np.asarray(small, dtype=np.float64).reshape(-1, 3) / 255
     lab = to_oklab(to_linear(pixels))
     g = np.random.default_rng(seed)
     centres = lab[g.integers(len(lab))][None]
@@ -102,13 +85,14 @@ def from_picture(path: Path, *, colours: int = 12, seed: int = 0, max_pixels: in
     for _ in range(20):
         own = ((lab[:, None] - centres[None]) ** 2).sum(2).argmin(1)
         centres = np.stack([lab[own == k].mean(0) if (own == k).any() else centres[k] for k in range(len(centres))])
-    way = _way(centres)
+    way = _path(centres)
     at = np.linspace(0, len(way) - 1, 256)
     table = np.stack([np.interp(at, np.arange(len(way)), centres[way, c]) for c in range(3)], axis=1)
     return to_srgb(from_oklab(table))
 
 
-def _way(points: Array) -> list[int]:
+def _path(points: Array) -> list[int]:
+    """A short path through points ``[N, 3]`` that starts at the smallest first coordinate."""
     d = np.linalg.norm(points[:, None] - points[None], axis=2)
     order = [int(points[:, 0].argmin())]
     while len(order) < len(points):

@@ -4,48 +4,24 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import UsageError
 from fractalkit.files import atomic_path
-from fractalkit.render.png import SIGNATURE, check_key
-
-_COLOUR_TYPE = {1: 0, 3: 2, 4: 6}
+from fractalkit.render.rows_png import PngRows
 
 
 def save_png16(path: str | Path, image: npt.NDArray[np.uint16], text: Mapping[str, str] | None = None) -> None:
     """Write uint16 ``[H, W]`` or ``[H, W, 3 or 4]`` and texts, as :func:`.png.save_png` does for 8 bits."""
-    a = image[..., None] if image.ndim == 2 else image
-    if a.dtype != np.uint16 or a.ndim != 3 or a.shape[2] not in _COLOUR_TYPE or 0 in a.shape:
+    if image.dtype != np.uint16 or image.shape[2:] not in ((), (3,), (4,)) or image.ndim < 2 or 0 in image.shape:
         raise UsageError(f"image: expected uint16 [H, W], [H, W, 3] or [H, W, 4], got {image.dtype} {image.shape}")
-    h, w, c = a.shape
-    rows = np.ascontiguousarray(a.astype(">u2")).view(np.uint8).reshape(h, -1)
-    lines = np.zeros((h, rows.shape[1] + 1), np.uint8)
-    lines[:, 0] = 2  # each row differenced with the one above
-    lines[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=lines[1:, 1:])
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-
-        def chunk(kind: bytes, data: bytes) -> None:
-            file.write(
-                struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
-            )
-
-        try:
-            file.write(SIGNATURE)
-            chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, 16, _COLOUR_TYPE[c], 0, 0, 0))
-            for key, value in (text or {}).items():
-                check_key(key)
-                chunk(b"iTXt", key.encode("latin-1") + b"\0\1\0\0\0" + zlib.compress(value.encode()))
-            chunk(b"IDAT", zlib.compress(lines.tobytes(), 4))
-            chunk(b"IEND", b"")
-        except OSError as error:
-            raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    h, w, *channels = image.shape
+    with PngRows(path, w, h, channels=(channels or [1])[0], text=text, level=4, bits=16) as png:
+        png.write(image)
 
 
 def save_npy(path: str | Path, image: npt.NDArray[np.float32]) -> None:

@@ -1,4 +1,4 @@
-"""Frames into a film: mp4, gif (or animated PNG, WebP), or a folder of PNG frames that is gone on with."""
+"""Write frames to mp4, GIF, animated PNG or WebP, or to a folder of PNG frames that can be resumed."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy.typing as npt
 
 from fractalkit.errors import DataError, UsageError
 from fractalkit.files import atomic_path
+from fractalkit.raster.png import save_png
 from fractalkit.render.pictures import ANIMATED, save_animation
-from fractalkit.render.png import save_png
 
 Pixels = npt.NDArray[np.uint8]
 FRAME = "frame-{:06d}.png"
-VIDEO = (".mp4", ".mkv", ".mov")
+VIDEO = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}  # suffix: name of the container
 
 
 def check_film(path: Path) -> str:
-    """ "video", "animation" or "frames" (a folder: no suffix, or a slash at the end).
+    """The kind of a film: "video", "animation", or "frames" for a folder, which has no suffix.
 
     Raises:
         UsageError: another suffix.
@@ -35,13 +35,13 @@ def check_film(path: Path) -> str:
 
 
 def save_film(frames: Iterable[Pixels], path: Path, *, fps: float = 30.0, text: dict[str, str] | None = None) -> None:
-    """Write frames ``[H, W, 3]`` as a film that appears whole or not at all.
+    """Write frames ``[H, W, 3]`` as a film, whole or not at all.
 
-    Video is H.264 of constant quality, 4:2:0; odd sizes are cut by a row or a column. It needs PyAV.
+    Video is H.264 of constant quality, 4:2:0, and loses the last row or column of odd sizes. It needs PyAV.
 
     Raises:
-        UsageError: a suffix that is no film's, or PyAV is missing.
-        DataError: it cannot be written.
+        UsageError: an unknown suffix, or PyAV is not installed.
+        DataError: the film cannot be written.
     """
     if check_film(path) == "animation":
         save_animation(frames, path, fps=fps, text=text)
@@ -56,7 +56,7 @@ def save_film(frames: Iterable[Pixels], path: Path, *, fps: float = 30.0, text: 
     try:
         with atomic_path(path) as temporary:
             options = {"movflags": "use_metadata_tags"}
-            with av.open(str(temporary), "w", format=_format(path), options=options) as out:
+            with av.open(str(temporary), "w", format=VIDEO[path.suffix.lower()], options=options) as out:
                 for key, value in (text or {}).items():
                     out.metadata[key] = value
                 stream = None
@@ -77,19 +77,15 @@ def save_film(frames: Iterable[Pixels], path: Path, *, fps: float = 30.0, text: 
         raise DataError(f"{path}: cannot be written ({error})") from error
 
 
-def _format(path: Path) -> str:
-    return {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}[path.suffix.lower()]
-
-
 def save_frame(pixels: Pixels, folder: Path, k: int, text: dict[str, str] | None = None) -> Path:
-    """Frame k of a folder, written whole."""
+    """Write frame k of a folder, whole or not at all."""
     path = folder / FRAME.format(k)
     save_png(path, pixels, text)
     return path
 
 
 def missing(folder: Path, frames: int) -> list[int]:
-    """Frames of a folder that are yet to be drawn; the folder is made where it is not there."""
+    """Numbers of the frames that a folder lacks; creates the folder if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -98,7 +94,7 @@ def missing(folder: Path, frames: int) -> list[int]:
 
 
 def read_frames(folder: Path, frames: int) -> Iterator[Pixels]:
-    """Frames of a folder, in their order."""
+    """Yield the frames of a folder in order."""
     from PIL import Image
 
     for k in range(frames):
@@ -107,7 +103,7 @@ def read_frames(folder: Path, frames: int) -> Iterator[Pixels]:
 
 
 def with_progress(frames: Iterable[Pixels], total: int, progress: Callable[[str, float], None]) -> Iterator[Pixels]:
-    """The frames, told of."""
+    """Yield frames and report progress."""
     for k, frame in enumerate(frames):
         progress("draw", k / total)
         yield frame

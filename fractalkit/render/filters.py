@@ -15,10 +15,6 @@ Array = npt.NDArray[np.float64]
 # Textbook kernels (Schumacher, General filtered image rescaling, 1992; Mitchell and Netravali, 1988; window functions).
 
 
-def _sinc(x: Array) -> Array:
-    return np.sinc(x)
-
-
 def _hermite(x: Array) -> Array:
     t = np.abs(x)
     return np.where(t < 1, (2 * t - 3) * t * t + 1, 0.0)
@@ -43,7 +39,7 @@ def _bspline(x: Array) -> Array:
 
 
 def _lanczos(x: Array, a: int) -> Array:
-    return np.where(np.abs(x) < a, _sinc(x) * _sinc(x / a), 0.0)
+    return np.where(np.abs(x) < a, np.sinc(x) * np.sinc(x / a), 0.0)
 
 
 def _cubic(x: Array, b: float, c: float) -> Array:
@@ -58,7 +54,7 @@ def _gaussian(x: Array) -> Array:
 
 
 def _within(window: Array, x: Array) -> Array:
-    """A window function ends at one."""
+    """A window function, cut off at 1."""
     return np.where(np.abs(x) < 1, window, 0.0)
 
 
@@ -81,7 +77,7 @@ KERNELS: dict[str, tuple[float, Callable[[Array], Array]]] = {  # name: (support
 
 
 def filter_width(shape: str, radius: float, oversample: int) -> int:
-    """Cells across the kernel: of the oversample's own parity, so that it is centred on a pixel.
+    """Cells across the kernel, odd or even as ``oversample`` is, so that the kernel is centred on a pixel.
 
     >>> filter_width("gaussian", 0.5, 1), filter_width("gaussian", 0.5, 2)
     (3, 4)
@@ -94,12 +90,12 @@ def filter_width(shape: str, radius: float, oversample: int) -> int:
 
 
 def filter_weights(shape: str, radius: float, oversample: int) -> Array:
-    """Weights along one axis, ``[n]``, of sum one (the filter is their outer product).
+    """Weights along one axis, ``[n]``, with sum 1; the filter is their outer product.
 
-    Cell i of n lies at u = ((2 i + 1) / n - 1) n / (2 oversample radius) of the kernel's own axis.
+    Cell i of n is at u = ((2 i + 1) / n - 1) n / (2 oversample radius) in the units of the kernel.
 
     Raises:
-        UsageError: an unknown kernel, or a radius that it cannot have.
+        UsageError: an unknown kernel, or a radius for which the weights vanish.
     """
     _, kernel = _kernel(shape)
     n = filter_width(shape, radius, oversample)

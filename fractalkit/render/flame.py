@@ -1,4 +1,4 @@
-"""Pictures of flames: samples in batches into a histogram that is saved, gone on with, and developed at any time."""
+"""Pictures of flames: a histogram that grows in batches and can be saved, resumed and tone-mapped at any time."""
 
 from __future__ import annotations
 
@@ -7,47 +7,61 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
-from fractalkit.errors import DataError, UsageError, first_line
-from fractalkit.files import atomic_path
-from fractalkit.render.flame_tone import Look, develop
+from fractalkit.codes.flame_curves import tone_curves
+from fractalkit.codes.flame_unread import is_number
+from fractalkit.errors import DataError, UsageError
+from fractalkit.render.flame_tone import Tone, develop
 
 MAX_CELLS = 1 << 28  # of a histogram: 4 GiB
-BATCHES = 16  # a still is drawn in as many parts, between which it may be looked at
+BATCHES = 16  # of a still; a preview can be drawn after each
 _FORMAT = "fractalkit-flame-buffer"
 
 
-def look_of(flame: Flame, quality: float | None = None, *, transparent: bool = False) -> Look:
-    """The tone map's settings of a flame, its quality times 4^zoom."""
+TONE_FIELDS = (
+    "oversample", "filter_shape", "brightness", "gamma", "gamma_threshold", "vibrancy", "highlight_power", "background",
+    "estimator_radius", "estimator_minimum", "estimator_curve", "contrast", "white_level", "low_density_brightness",
+    "fg_opacity",
+)  # fmt: skip
+
+
+def look_of(flame: Flame, quality: float | None = None, *, transparent: bool = False) -> Tone:
+    """Settings of the tone map of a flame."""
     w, h = flame.size
-    return Look(
-        size=(h, w),
-        pixels_per_unit=flame.scale * 2**flame.zoom,
-        quality=(flame.quality if quality is None else quality) * 4**flame.zoom,
-        oversample=flame.oversample,
-        filter_radius=flame.filter,
-        filter_shape=flame.filter_shape,
-        brightness=flame.brightness,
-        gamma=flame.gamma,
-        gamma_threshold=flame.gamma_threshold,
-        vibrancy=flame.vibrancy,
-        highlight_power=flame.highlight_power,
-        background=flame.background,
-        estimator_radius=flame.estimator_radius,
-        estimator_minimum=flame.estimator_minimum,
-        estimator_curve=flame.estimator_curve,
-        earlyclip=flame.extras.get("earlyclip", "0") not in ("0", ""),
-        transparent=transparent,
-    )
+    return Tone(
+        size=(w, h), pixels_per_unit=flame.pixels_per_unit,
+        quality=(flame.quality if quality is None else quality) * 4**flame.zoom, filter_radius=flame.filter,
+        earlyclip=flame.extras.get("earlyclip", "0") not in ("0", ""), transparent=transparent,
+        jwildfire=flame.by_jwildfire,
+        balancing=(flame.balancing_red, flame.balancing_green, flame.balancing_blue),
+        curves=tone_curves(flame.extras),
+        **{name: getattr(flame, name) for name in TONE_FIELDS},
+    )  # fmt: skip
+
+
+def drawn_layers(flame: Flame) -> list[Flame]:
+    """The layers of a flame that are to be drawn, the colours of each times its weight.
+
+    As in JWildfire, each layer has as many samples as a flame without layers; one that is not visible has none.
+    """
+    out = []
+    for layer, attributes in zip(flame.by_layer(), flame.layer_attributes or ({},), strict=False):
+        if attributes.get("visible", "1").strip() == "0":
+            continue
+        weight = attributes.get("weight", "1")
+        gain = float(weight) if is_number(weight) else 1.0
+        if gain != 1:
+            layer = replace(layer, palette=layer.palette * np.array([gain, gain, gain, 1.0]))
+        out.append(layer.expanded() if layer.symmetry else layer)
+    return out
 
 
 def resized(flame: Flame, size: tuple[int, int]) -> Flame:
-    """The flame at W x H pixels, the same part of the plane in view: scaled by the smaller ratio of the sides.
+    """The flame at another size (width, height), with the same part of the plane in view.
 
     >>> resized(Flame(size=(100, 100), scale=50), (300, 200)).scale
     100.0
@@ -61,14 +75,14 @@ def resized(flame: Flame, size: tuple[int, int]) -> Flame:
 
 @dataclass
 class Exposure:
-    """What has been drawn of a flame so far.
+    """The histogram of a flame, and how it was made.
 
     Attributes:
-        flame: whose picture it is; its size, camera, oversample, filter and estimation fix the histogram.
+        flame: the flame; its size, camera, oversampling, filter and density estimation determine the histogram's shape.
         histogram: float32 ``[*cells, 4]``, sums of opacity times (r, g, b, 1).
-        quality: samples a pixel in it (times 4^zoom in truth, as a flame's quality is understood).
-        seed: of its batches.
-        batches: how many there have been: the next one has this number.
+        quality: samples per pixel so far, divided by 4^zoom as by the definition of a flame's quality.
+        seed: seed of the batches.
+        batches: number of batches so far.
     """
 
     flame: Flame
@@ -79,10 +93,10 @@ class Exposure:
 
     @classmethod
     def empty(cls, flame: Flame, seed: int = 0) -> Exposure:
-        """Nothing drawn yet.
+        """An empty histogram.
 
         Raises:
-            UsageError: a picture that is too large.
+            UsageError: the picture is too large.
         """
         flame = flame.expanded()
         cells = look_of(flame, 1.0).cells
@@ -103,14 +117,14 @@ class Exposure:
         plain: bool = False,
         callback: Callable[[Exposure, float], None] | None = None,
     ) -> Exposure:
-        """Add samples: ``quality`` a pixel (times 4^zoom), in batches; the same for a seed and a number of threads.
+        """Add ``quality`` times 4^zoom samples per pixel, in batches; seed and number of threads fix the result.
 
         Args:
-            callback: called after each batch with this and the share done of what was asked for.
+            callback: called after each batch with this object and the fraction done.
 
         Raises:
             UsageError: a quality that is not a positive number.
-            DataError: the flame has no map to draw with.
+            DataError: the flame has no maps.
         """
         from fractalkit.orbit.flame import accumulate
 
@@ -126,10 +140,11 @@ class Exposure:
             seed = int(
                 np.random.SeedSequence([self.seed, self.batches]).generate_state(1, np.uint64)[0] >> np.uint64(1)
             )
-            accumulate(
-                self.flame, n, gutter=gutter, seed=seed, threads=threads, device=device, plain=plain,
-                out=self.histogram,
-            )  # fmt: skip
+            for i, layer in enumerate(drawn_layers(self.flame)):
+                accumulate(
+                    layer, n, gutter=gutter, seed=seed + i, threads=threads, device=device, plain=plain,
+                    out=self.histogram,
+                )  # fmt: skip
             self.batches += 1
             done += n
             self.quality = before + quality * done / total
@@ -138,58 +153,45 @@ class Exposure:
         return self
 
     def develop(self, *, transparent: bool = False, threads: int | None = None) -> npt.NDArray[np.float32]:
-        """The picture so far: float32 ``[H, W, 3 or 4]`` in [0, 1], see :func:`.flame_tone.develop`."""
+        """Tone-map the histogram: float32 ``[H, W, 3 or 4]`` in [0, 1], see :func:`.flame_tone.develop`."""
         if not self.quality > 0:
             raise UsageError("quality: nothing has been drawn yet")
         return develop(self.histogram, look_of(self.flame, self.quality, transparent=transparent), threads=threads)
 
     def save(self, path: str | Path) -> None:
-        """Write a ``.safetensors`` file from which :meth:`load` goes on; a DataError where it cannot be written."""
-        from safetensors import SafetensorError
-        from safetensors.numpy import save_file
+        """Write a ``.safetensors`` file for :meth:`load`; a DataError if it cannot be written."""
+        import torch
 
         from fractalkit.codes.flame_xml import to_xml
+        from fractalkit.tensors import save_tensors
 
-        meta = {
-            "format": _FORMAT,
-            "version": "1",
-            "flame": to_xml([self.flame]),
-            "state": json.dumps({"quality": self.quality, "seed": self.seed, "batches": self.batches}),
-        }
-        try:
-            with atomic_path(path) as temporary:
-                save_file({"histogram": self.histogram}, temporary, metadata=meta)
-        except (OSError, SafetensorError) as error:
-            raise DataError(f"{path}: cannot be written ({first_line(error)})") from error
+        state = json.dumps({"quality": self.quality, "seed": self.seed, "batches": self.batches})
+        meta = {"format": _FORMAT, "version": "1", "flame": to_xml([self.flame]), "state": state}
+        save_tensors(path, {"histogram": torch.from_numpy(self.histogram)}, meta)
 
     @classmethod
     def load(cls, path: str | Path) -> Exposure:
-        """Read what :meth:`save` wrote.
+        """Read a file written by :meth:`save`.
 
         Raises:
-            DataError: not such a file, or damaged.
+            DataError: another kind of file, or a damaged one.
         """
-        from safetensors import SafetensorError, safe_open
+        from fractalkit.codes.flame import read_flames
+        from fractalkit.tensors import read_tensors
 
-        from fractalkit.codes.flame_xml import read_flames
-
-        path = Path(path)
+        meta, tensors = read_tensors(path, max_bytes=32 * MAX_CELLS)
+        if meta.get("format") != _FORMAT:
+            raise DataError(f"{path}: holds no flame buffer; give a file that --buffer wrote")
         try:
-            with safe_open(path, framework="numpy") as file:
-                meta: dict[str, Any] = file.metadata() or {}
-                if meta.get("format") != _FORMAT:
-                    raise DataError(f"{path}: holds no flame buffer; give a file that --buffer wrote")
-                histogram = np.array(file.get_tensor("histogram"))
+            histogram = tensors["histogram"].numpy()
             state = json.loads(meta["state"])
             flame = read_flames(meta["flame"].encode(), str(path))[0]
             out = cls.empty(flame, int(state["seed"]))
             quality, batches = float(state["quality"]), int(state["batches"])
-        except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
+        except (KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError) as error:
             if isinstance(error, (DataError, UsageError)):
                 raise
             raise DataError(f"{path}: a damaged flame buffer ({error})") from error
-        except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
         if histogram.shape != out.histogram.shape or histogram.dtype != np.float32 or not 0 <= quality <= 1e12:
             raise DataError(f"{path}: the buffer does not fit its flame; draw it anew")
         if not (np.isfinite(histogram).all() and histogram.min() >= 0):
@@ -211,18 +213,19 @@ def render_flame(
     batches: int = BATCHES,
     callback: Callable[[Exposure, float], None] | None = None,
 ) -> npt.NDArray[np.float32]:
-    """A flame's picture.
+    """Draw a flame.
 
     Args:
-        size: (W, H); None: the flame's own. Quality, the samples a pixel, is apart from it.
-        seed: fixes the picture for a number of threads.
-        threads: None for all.
+        size: (width, height) in pixels; None for the flame's own.
+        quality: samples per pixel; None for the flame's own.
+        seed: together with the number of threads, determines the picture.
+        threads: number of threads; None for all.
         device, plain: see :func:`fractalkit.orbit.flame.accumulate`.
-        transparent: straight alpha in place of the background.
-        callback: see :meth:`Exposure.expose`; develop what it is given to show a preview.
+        transparent: add an alpha channel, not premultiplied, instead of the background.
+        callback: see :meth:`Exposure.expose`; tone-map its argument for a preview.
 
     Returns:
-        float32 ``[H, W, 3]``, or 4 with ``transparent``: values of the display in [0, 1].
+        float32 ``[H, W, 3]``, or ``[H, W, 4]`` with ``transparent``: display values in [0, 1].
     """
     flame = flame if size is None else resized(flame, size)
     exposure = Exposure.empty(flame, seed)
@@ -234,21 +237,21 @@ def render_flame(
 
 
 def to_8_bit(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """Values in [0, 1] to bytes, rounded down as flam3 does."""
+    """Convert values in [0, 1] to bytes, rounded down as in flam3."""
     return np.minimum(picture * np.float32(255) + np.float32(1e-3), 255).astype(np.uint8)
 
 
 def save_flame_picture(
     path: str | Path, picture: npt.NDArray[np.float32], *, bits: int = 8, text: dict[str, str] | None = None
 ) -> None:
-    """Write a picture by its suffix: png of 8 or 16 bits, npy (float32 ``[H, W, C]``) or tiff (float32).
+    """Write a picture in the format of its suffix: png with 8 or 16 bits, npy or tiff (both float32).
 
     Raises:
-        UsageError: another suffix, or bits that are neither 8 nor 16.
-        DataError: it cannot be written.
+        UsageError: another suffix, or bits other than 8 and 16.
+        DataError: the file cannot be written.
     """
+    from fractalkit.raster.png import save_png
     from fractalkit.render.deep import save_npy, save_png16, save_tiff
-    from fractalkit.render.png import save_png
 
     path = Path(path)
     suffix = path.suffix.lower()

@@ -1,4 +1,4 @@
-"""Compiled loops of the flame's tone map; :mod:`.flame_twin` has them once more in plain numpy."""
+"""Compiled loops of the flame's tone map; the tests have a plain numpy version to compare them with."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 # mypy: disable-error-code="no-untyped-def"
 
-_BAND = 32  # rows of the picture that one task owns: the sums do not depend on the number of threads
+_BAND = 32  # rows that one task sums, so that sums do not depend on the number of threads
 
 
 @contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """Run the loops on so many threads (None: all)."""
+    """Limit the number of threads of the loops; None for all."""
     before = nb.get_num_threads()
     nb.set_num_threads(max(1, min(threads or before, nb.config.NUMBA_NUM_THREADS)))  # type: ignore[attr-defined]
     try:
@@ -25,15 +25,20 @@ def limited(threads: int | None) -> Iterator[None]:
 
 
 @nb.njit(cache=True, parallel=True, nogil=True)
-def log_density(b, k1, k2, out):
-    """A = 255 B k1 ln(1 + k2 n) / n with n = 255 B_3, cell by cell: ``[H, W, 4]``, B's colours in [0, 1]."""
+def log_density(b, k1, k2, glow, scale, gains, out):
+    """A = 255 B k1 ln(1 + k2 n) / n with n = 255 B_3, cell by cell: ``[H, W, 4]``, B's colours in [0, 1].
+
+    JWildfire's glow adds glow / (1 + scale n / 255) to k1 ln(1 + k2 n); ``gains`` are factors of the four channels.
+    """
     for i in nb.prange(b.shape[0]):
         for j in range(b.shape[1]):
             n = 255.0 * b[i, j, 3]
             if n > 0:
                 f = 255.0 * k1 * np.log1p(k2 * n) / n
+                if glow != 0.0:
+                    f += 255.0 * glow / (1.0 + scale * n / 255.0) / n
                 for c in range(4):
-                    out[i, j, c] = b[i, j, c] * f
+                    out[i, j, c] = b[i, j, c] * (f * gains[c])
             else:
                 for c in range(4):
                     out[i, j, c] = 0
@@ -41,7 +46,7 @@ def log_density(b, k1, k2, out):
 
 @nb.njit(cache=True, nogil=True)
 def _index(b, i, j, side, shrink, curve, last):
-    """Which kernel a cell has: by its hits, or by the hits about it where cells are smaller than pixels."""
+    """Index of a cell's kernel, by its hits, or by those of its neighbourhood if cells are smaller than pixels."""
     if side == 0:
         n = float(b[i, j, 3])
     else:
@@ -59,11 +64,11 @@ def _index(b, i, j, side, shrink, curve, last):
 
 @nb.njit(cache=True, parallel=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def estimate(b, log, start, reach, weights, last, curve, side, shrink, out):
-    """Spread each cell of ``log`` over its kernel, into ``out``, which begins as zeros."""
+    """Spread each cell of ``log`` over its kernel, and add to ``out``."""
     h, w = b.shape[0], b.shape[1]
     most = reach[0]
     bands = (h + _BAND - 1) // _BAND
-    # a kernel for each cell first: its neighbours are summed but once
+    # choose the kernels first, so that each neighbourhood is summed only once
     which = np.empty((h, w), np.int32)
     for i in nb.prange(h):
         for j in range(w):
@@ -97,7 +102,7 @@ def estimate(b, log, start, reach, weights, last, curve, side, shrink, out):
 
 @nb.njit(cache=True, parallel=True, nogil=True)
 def shrink(a, weights, first, step, out):
-    """Filter and sample down: out[i, j] = Σ w_y w_x a[first + i step + y, first + j step + x]."""
+    """Filter and downsample: out[i, j] = Σ w_y w_x a[first + i step + y, first + j step + x]."""
     n = len(weights)
     for i in nb.prange(out.shape[0]):
         line = np.empty((a.shape[1], 4), np.float32)
@@ -119,13 +124,13 @@ def shrink(a, weights, first, step, out):
 
 @nb.njit(cache=True, nogil=True)
 def _saturate(r, g, b, factor):
-    """Colours in [0, 1] with their HSV saturation times ``factor``: all move towards the largest."""
+    """Multiply the HSV saturation by ``factor``: all channels move towards the largest one."""
     top = max(r, g, b)
     return top - (top - r) * factor, top - (top - g) * factor, top - (top - b) * factor
 
 
 @nb.njit(cache=True, parallel=True, nogil=True)
-def colour(t, g, threshold, vibrancy, power, background, transparent, out):
+def colour(t, g, threshold, vibrancy, power, background, cover, transparent, out):
     """Log densities to colours in 0 … 255 and alpha: ``[H, W, 4]``."""
     for i in nb.prange(t.shape[0]):
         rgb = np.empty(3)
@@ -161,6 +166,6 @@ def colour(t, g, threshold, vibrancy, power, background, transparent, out):
                 if transparent:
                     v = v / alpha if alpha > 0 else 0.0
                 else:
-                    v += (1.0 - alpha) * 256.0 * background[c]
+                    v += max(1.0 - alpha * cover, 0.0) * 256.0 * background[c]
                 out[i, j, c] = min(max(v, 0.0), 255.0)
             out[i, j, 3] = 255.0 * alpha

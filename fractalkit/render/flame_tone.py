@@ -1,13 +1,21 @@
-"""From a flame's histogram to its picture: density estimation, log density, filter, gamma, vibrancy, highlights.
+"""The tone map of flames: density estimation, log density, filter, gamma, vibrancy, highlights.
 
-With B the sums of colour and opacity (rgb and alpha in 0 … 255) of each cell, Q the samples a pixel, s the oversample
-and ppu the pixels a unit:
+With B the sums of colour and opacity (rgb and alpha in 0 … 255) of each cell, Q the samples per pixel, s the
+oversampling and ppu the pixels per unit of the plane:
 
     A = B k1 ln(1 + k2 B_alpha) / B_alpha,    k1 = brightness 255 268 / 256,    k2 = s^2 ppu^2 / (W H 255 Q)
 
-A is spread over each cell's kernel (density estimation), filtered and sampled down to t, and with d = t_alpha / 255,
-alpha = d^(1/gamma), bent below the threshold; colours follow by vibrancy (S. Draves and E. Reckase, The fractal flame
-algorithm, 2003). Rows of a flame's picture run down, as +y does.
+JWildfire's flames have, with c the contrast, n the samples of a cell (B_alpha / 255), L the low-density brightness and
+W the white level,
+
+    A = 255 (2 c brightness log10(1 + k n) + L / (c Q (1 + s^2 n))),    k = s^2 ppu^2 / (c W H Q)
+
+where n > 0, no density estimation, and colours times 255 / 256, 200 / W and the balance of their channel. The
+background shows through by 1 - alpha (1 - atan(3 (fg_opacity - 1)) / 1.25).
+
+A is spread over each cell's kernel (density estimation), filtered and downsampled to t. With d = t_alpha / 255,
+alpha = d^(1/gamma), changed below the threshold, and colours depend on vibrancy (S. Draves and E. Reckase, The fractal
+flame algorithm, 2003). Last come the tone curves (:mod:`fractalkit.codes.flame_curves`). The y axis points down.
 """
 
 from __future__ import annotations
@@ -26,24 +34,27 @@ Float64 = npt.NDArray[np.float64]
 
 MAX_OVERSAMPLE = 16
 MAX_RADIUS = 100.0  # of the density estimation, in pixels
-_KEPT = 100  # hits up to which each has its own kernel
+_KEPT = 100  # numbers of hits that have a kernel of their own
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a histogram becomes a picture; the names and defaults are those of a ``.flame`` file.
+class Tone:
+    """Settings of the tone map; names and defaults are those of ``.flame`` files.
 
     Args:
-        size: (H, W) in pixels.
+        size: (width, height) in pixels.
         pixels_per_unit: scale 2^zoom.
-        quality: samples a pixel that the histogram holds, times 4^zoom (may be more than were asked for, or fewer).
-        oversample: cells a pixel along each axis, 1 to 16.
+        quality: samples per pixel in the histogram, times 4^zoom.
+        oversample: cells per pixel along each axis, 1 to 16.
         filter_radius, filter_shape: of :mod:`.filters`.
         brightness, gamma, gamma_threshold, vibrancy, highlight_power: of the tone map.
         background: RGB in [0, 1].
         estimator_radius, estimator_minimum, estimator_curve: of the density estimation, in pixels; radius 0: none.
         earlyclip: colours are clipped before the filter, not after.
         transparent: straight alpha instead of the background.
+        jwildfire: the picture of JWildfire, with the arguments that follow.
+        contrast, white_level, low_density_brightness, balancing (RGB), fg_opacity: see the module.
+        curves: values in [0, 1] of the tone curves of red, green and blue at even steps over [0, 1]; or none.
     """
 
     size: tuple[int, int] = (100, 100)
@@ -63,10 +74,17 @@ class Look:
     estimator_curve: float = 0.4
     earlyclip: bool = False
     transparent: bool = False
+    jwildfire: bool = False
+    contrast: float = 1.0
+    white_level: float = 220.0
+    low_density_brightness: float = 0.24
+    balancing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    fg_opacity: float = 1.0
+    curves: Float64 | None = None
 
     def __post_init__(self) -> None:
         if min(self.size) < 1:
-            raise UsageError(f"size: expected at least 1 x 1 pixels, got {self.size[1]} x {self.size[0]}")
+            raise UsageError(f"size: expected at least 1 x 1 pixels, got {self.size[0]} x {self.size[1]}")
         if not 1 <= self.oversample <= MAX_OVERSAMPLE:
             raise UsageError(f"oversample: expected 1 to {MAX_OVERSAMPLE}, got {self.oversample}")
         for name in ("pixels_per_unit", "quality", "gamma"):
@@ -76,6 +94,10 @@ class Look:
         for name in ("brightness", "gamma_threshold", "vibrancy", "highlight_power", "estimator_minimum"):
             if not math.isfinite(getattr(self, name)):
                 raise UsageError(f"{name}: expected a finite number, got {getattr(self, name)}")
+        if self.jwildfire and not (self.contrast > 0 and self.white_level > 0):
+            raise UsageError(
+                f"contrast, white_level: expected positive numbers, got {self.contrast:g} and {self.white_level:g}"
+            )
         if not 0 <= self.estimator_radius <= MAX_RADIUS:
             raise UsageError(f"estimator_radius: expected 0 to {MAX_RADIUS:g}, got {self.estimator_radius}")
         if self.estimator_radius > 0 and not self.estimator_curve > 0:
@@ -84,37 +106,57 @@ class Look:
 
     @property
     def gutter(self) -> int:
-        """Cells that the histogram has on each side beyond the picture, for the filter and the estimation."""
+        """Width in cells of the histogram's border around the picture, for filter and density estimation."""
         spatial = (filter_width(self.filter_shape, self.filter_radius, self.oversample) - self.oversample) // 2
         return max(spatial, math.ceil(self.estimator_radius) * self.oversample)
 
     @property
     def cells(self) -> tuple[int, int]:
         """Rows and columns of the histogram."""
-        h, w = self.size
+        w, h = self.size
         return h * self.oversample + 2 * self.gutter, w * self.oversample + 2 * self.gutter
 
     @property
     def k1(self) -> float:
         """Brightness of the tone map."""
+        if self.jwildfire:
+            return 2 * self.contrast * self.brightness * 255 / math.log(10)
         return self.brightness * 255 * 268 / 256
 
     @property
     def k2(self) -> float:
-        """Where the logarithm bends: one over the mean alpha of a cell, were all samples inside."""
-        h, w = self.size
+        """Scale of the logarithm: one over the mean alpha of a cell if all samples were inside."""
+        w, h = self.size
         area = h * w / self.pixels_per_unit**2
-        return self.oversample**2 / (area * 255 * self.quality)
+        k2 = self.oversample**2 / (area * 255 * self.quality)
+        return k2 / self.contrast if self.jwildfire else k2
+
+    @property
+    def glow(self) -> float:
+        """JWildfire's L / (c Q) times 255; 0 for others."""
+        return 255 * self.low_density_brightness / (self.contrast * self.quality) if self.jwildfire else 0.0
+
+    @property
+    def gains(self) -> Float64:
+        """Factors of the colours and of alpha."""
+        if not self.jwildfire:
+            return np.ones(4)
+        return np.array([*(b * 200 / self.white_level * 255 / 256 for b in self.balancing), 1.0])
+
+    @property
+    def cover(self) -> float:
+        """How much of the background a full alpha covers."""
+        return 1 - math.atan(3 * (self.fg_opacity - 1)) / 1.25 if self.jwildfire else 1.0
 
 
-def develop(histogram: npt.ArrayLike, look: Look, *, threads: int | None = None) -> Float32:
-    """The picture of a histogram: float32 ``[H, W, 3]``, or 4 with straight alpha where ``look.transparent``.
+def develop(histogram: npt.ArrayLike, look: Tone, *, threads: int | None = None) -> Float32:
+    """Tone-map a histogram: float32 ``[H, W, 3]``, or ``[H, W, 4]`` with alpha if ``look.transparent``.
 
     Args:
-        histogram: sums of opacity times (r, g, b, 1), colours in [0, 1], ``[*look.cells, 4]``.
+        histogram: ``[*look.cells, 4]``, sums of opacity times (r, g, b, 1), colours in [0, 1].
 
     Returns:
-        values of the display (not linear light), black 0, white 1, clipped to [0, 1].
+        Display values (not linear light) in [0, 1].
 
     Raises:
         DataError: another shape, or values that are not finite.
@@ -126,7 +168,9 @@ def develop(histogram: npt.ArrayLike, look: Look, *, threads: int | None = None)
         raise DataError(f"histogram: expected shape {[*look.cells, 4]}, got {list(b.shape)}")
     with kernels.limited(threads):
         log = np.empty_like(b)
-        kernels.log_density(b, np.float64(look.k1), np.float64(look.k2), log)
+        kernels.log_density(
+            b, np.float64(look.k1), np.float64(look.k2), np.float64(look.glow), look.oversample**2, look.gains, log
+        )
         if look.estimator_radius > 0:
             table = kernel_table(look)
             out = np.zeros_like(b)
@@ -145,7 +189,7 @@ def develop(histogram: npt.ArrayLike, look: Look, *, threads: int | None = None)
             kernels.colour(log, *_tone(look), look.transparent, clipped)
             log = clipped
         weights = filter_weights(look.filter_shape, look.filter_radius, look.oversample)
-        h, w = look.size
+        w, h = look.size
         small = np.empty((h, w, 4), np.float32)
         first = look.gutter - (len(weights) - look.oversample) // 2
         kernels.shrink(log, weights.astype(np.float32), first, look.oversample, small)
@@ -156,28 +200,31 @@ def develop(histogram: npt.ArrayLike, look: Look, *, threads: int | None = None)
     if not np.isfinite(small).all():
         raise DataError("histogram: holds values that are not finite")
     picture = small if look.transparent else small[..., :3]
-    return np.ascontiguousarray(np.clip(picture / np.float32(255), 0, 1))
+    picture = np.ascontiguousarray(np.clip(picture / np.float32(255), 0, 1))
+    if look.curves is not None:
+        at = np.linspace(0, 1, look.curves.shape[1])
+        for channel, curve in enumerate(look.curves):
+            picture[..., channel] = np.interp(picture[..., channel], at, curve)
+    return picture
 
 
-def _tone(look: Look) -> tuple[float, float, float, float, Float64]:
+def _tone(look: Tone) -> tuple[float, float, float, float, Float64, float]:
     return (
-        1 / look.gamma,
-        float(look.gamma_threshold),
-        float(look.vibrancy),
-        float(look.highlight_power),
+        1 / look.gamma, float(look.gamma_threshold), float(look.vibrancy), float(look.highlight_power),
         np.asarray(look.background, np.float64),
-    )
+        look.cover,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class KernelTable:
-    """Density estimation's kernels, one after the other: kernel i is a square of 2 reach + 1 cells a side.
+    """The kernels of the density estimation, concatenated; kernel i has 2 reach[i] + 1 cells on each side.
 
     Attributes:
         start: offset of each kernel in ``weights``, ``[N]`` int64.
         reach: cells from the middle to the edge, ``[N]`` int64.
-        weights: float32, of sum one each.
-        last: the kernel of all cells with more hits than those before.
+        weights: float32; those of a kernel sum to about 1.
+        last: index of the kernel of all larger numbers of hits.
     """
 
     start: npt.NDArray[np.int64]
@@ -186,10 +233,11 @@ class KernelTable:
     last: int
 
 
-def kernel_radius(index: int, look: Look) -> float:
-    """Radius in cells of the kernel of ``index`` + 1 hits: (R s + 1) / hits^curve, at least minimum s + 1.
+def kernel_radius(index: int, look: Tone) -> float:
+    """Radius in cells of a kernel: (R s + 1) / hits^curve, at least minimum s + 1.
 
-    Beyond 100 hits kernels stand for bins of hits, 100 + (index - 100)^(1 / curve) of them.
+    Kernel ``index`` is that of ``index`` + 1 hits below 100, and then of bins that begin at
+    100 + (index - 100)^(1 / curve) hits.
     """
     most = look.estimator_radius * look.oversample + 1
     least = look.estimator_minimum * look.oversample + 1
@@ -197,14 +245,14 @@ def kernel_radius(index: int, look: Look) -> float:
     return max(most / hits**look.estimator_curve, least)
 
 
-def kernel_table(look: Look) -> KernelTable:
-    """All kernels until the radius has come down to its minimum."""
+def kernel_table(look: Tone) -> KernelTable:
+    """All kernels, until the radius reaches its minimum."""
     least = look.estimator_minimum * look.oversample + 1
     start, reach, weights = [0], [], []
     edge = math.ceil(look.estimator_radius * look.oversample + 1) - 1
     for index in range(10_000_000):
         h = kernel_radius(index, look)
-        # of sum one with the cells at distance h itself, of which those in the row and the column are then left out
+        # normalised with the cells at distance h, which are then cut off
         at = np.arange(-int(h), int(h) + 1)
         d2 = (at[:, None] ** 2 + at[None] ** 2) / (h * h)
         k = np.where(d2 <= 1, np.exp(-2 * 2.25 * d2), 0.0)
@@ -214,7 +262,7 @@ def kernel_table(look: Look) -> KernelTable:
         weights.append((inner / k.sum()).astype(np.float32).ravel())
         reach.append(r)
         start.append(start[-1] + len(weights[-1]))
-        # beyond this nothing is spread to be seen: a radius of one cell reaches its neighbours with weight e^-4.5
+        # smaller kernels make no visible difference: with a radius of one cell, neighbours have weight e^-4.5
         if h <= least or start[-1] > 4_000_000:
             break
     return KernelTable(np.array(start[:-1]), np.array(reach), np.concatenate(weights), len(reach) - 1)

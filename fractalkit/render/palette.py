@@ -1,15 +1,14 @@
-"""Colour: sRGB, linear light and Oklab; our own palettes, and sets of distinct colours for the maps of a code."""
+"""Colour: sRGB, linear light and Oklab; palettes, and sets of distinct colours for the maps of a code."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.errors import UsageError
+from fractalkit.errors import UsageError, did_you_mean
 
 Array = npt.NDArray[np.float64]
 
@@ -80,11 +79,11 @@ def parse_colour(text: str) -> Array:
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours along [0, 1], straight lines in Oklab between evenly spaced stops; lightness rises all the way.
+    """Colours along [0, 1], interpolated linearly in Oklab between evenly spaced stops.
 
     Args:
-        name: what a user calls it.
-        stops: ``#rrggbb``, two or more.
+        name: name in options.
+        stops: two or more colours, ``#rrggbb``.
     """
 
     name: str
@@ -108,9 +107,13 @@ class Palette:
         return to_srgb(self.linear(t))
 
 
-PALETTES: dict[str, Palette] = {
-    name: Palette(name, stops)
-    for name, stops in {
+def named(stops: dict[str, tuple[str, ...]]) -> dict[str, Palette]:
+    """Palettes by name, from the stops of each."""
+    return {name: Palette(name, colours) for name, colours in stops.items()}
+
+
+PALETTES = named(
+    {
         "fernlight": ("#07150f", "#0f3d2a", "#2c7a3f", "#7fb84a", "#d6e27a", "#fbfadf"),
         "ember": ("#1b0a18", "#5a1230", "#a8283a", "#e35b32", "#f7a64a", "#fff0cd"),
         "tidepool": ("#061320", "#0c3a56", "#11717f", "#3fae9b", "#a4dcae", "#f4fbe4"),
@@ -122,38 +125,42 @@ PALETTES: dict[str, Palette] = {
         "lichen": ("#0f1410", "#33402c", "#67713d", "#a49c4b", "#d9c878", "#f8f3d6"),
         "moonstone": ("#0c0e14", "#2c3340", "#586577", "#8e9cab", "#c6d0d8", "#fbfcfd"),
         "firefly": ("#0a0d1c", "#1c2a54", "#2d5c7c", "#4c9a7c", "#a6cf5e", "#fff6b0"),
-    }.items()
-}
+    }
+)
 
 
 def palette(name: str | Palette) -> Palette:
-    """The palette of that name (a Palette passes through).
+    """The palette of that name, one of :data:`PALETTES` or a colour map of matplotlib (a Palette passes through).
 
     Raises:
         UsageError: no such palette; the message lists them.
     """
     if isinstance(name, Palette):
         return name
-    if name not in PALETTES:
-        near = difflib.get_close_matches(name, PALETTES, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"palette: no {name!r} among {', '.join(PALETTES)}{hint}")
-    return PALETTES[name]
+    if name in PALETTES:
+        return PALETTES[name]
+    import matplotlib
+
+    if name in matplotlib.colormaps:
+        stops = matplotlib.colormaps[name](np.linspace(0, 1, 17), bytes=True)
+        return Palette(name, tuple("#" + bytes(s[:3]).hex() for s in stops))
+    hint = did_you_mean(name, PALETTES)
+    raise UsageError(f"palette: no {name!r} among {', '.join(PALETTES)} and the colour maps of matplotlib{hint}")
 
 
 _PIECES = (
-    # first choices for few maps: hues that sit well together, of near-equal lightness
+    # hues that go well together, of similar lightness
     "#e8a33d", "#3e9fb3", "#d9604c", "#86b05a", "#8d78c4", "#e9c98f", "#2f7f6f", "#c9739b", "#6f9fe0", "#b4793f",
 )  # fmt: skip
 
 
 def distinct(k: int, neighbours: Sequence[Sequence[float]] | None = None) -> Array:
-    """k distinct, harmonious colours, sRGB ``[K, 3]``, for the pieces that the maps of a code make.
+    """k distinct, harmonious colours, sRGB ``[K, 3]``, for the pieces of an attractor.
 
-    The first ten are chosen by hand; beyond, hues go round by the golden angle on three levels of lightness in Oklab.
+    The first ten are chosen by hand; further hues advance by the golden angle, on three levels of lightness in Oklab.
 
     Args:
-        neighbours: places ``[K, D]`` of the pieces: colours are dealt so that pieces near each other differ most.
+        neighbours: positions ``[K, D]`` of the pieces; colours are assigned so that close pieces differ most.
     """
     chosen = to_oklab(to_linear(np.stack([parse_colour(c) for c in _PIECES])))
     if k > len(chosen):
@@ -167,6 +174,35 @@ def distinct(k: int, neighbours: Sequence[Sequence[float]] | None = None) -> Arr
     if neighbours is not None and k > 2:
         lab = lab[_deal(lab, np.asarray(neighbours, dtype=np.float64))]
     return to_srgb(from_oklab(lab))
+
+
+def distinct_nearby(places: Array, *, shades: int = 24, near: int = 10) -> Array:
+    """A colour for each of many pieces, sRGB ``[K, 3]``, of a few distinct ones: neighbours differ most.
+
+    Args:
+        places: ``[K, D]`` of the pieces.
+        shades: of :func:`distinct` to choose from.
+        near: neighbours that a piece is told from.
+    """
+    from scipy.spatial import cKDTree
+
+    k = len(places)
+    if k <= shades:
+        return distinct(k, places.tolist())
+    chosen = distinct(shades)
+    lab = to_oklab(to_linear(chosen))
+    gap = np.linalg.norm((lab[:, None] - lab[None]) * [0.8, 1, 1], axis=2)
+    neighbours = cKDTree(places).query(places, near + 1)[1][:, 1:]
+    pick = np.full(k, -1)
+    used = np.zeros(shades)
+    for i in range(k):
+        around = pick[neighbours[i]]
+        around = around[around >= 0]
+        # the nearest colour around it as far off as can be, and all used alike
+        score = (gap[:, around].min(axis=1).clip(max=0.2) if len(around) else 0.2) - 0.1 * used / (1 + used.mean())
+        pick[i] = int(np.argmax(score))
+        used[pick[i]] += 1
+    return chosen[pick]
 
 
 def _deal(lab: Array, places: Array) -> npt.NDArray[np.intp]:

@@ -1,4 +1,4 @@
-"""Mean pictures into files: one, a sheet of many, or an animation, whole or not at all."""
+"""Write mean pictures to files: one, a sheet of many, or an animation. Files are replaced atomically."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import UsageError
 from fractalkit.files import atomic_path
-from fractalkit.render.collage import Means, Picture, Still, Window, draw, rows, to_bytes
+from fractalkit.models.mean_picture import MeanPicture, Means, Still, Window, draw, rows, to_bytes
 from fractalkit.render.rows_png import PngRows
 
 Pixels = NDArray[np.uint8]
@@ -24,13 +24,13 @@ ANIMATED = (".gif", ".png", ".webp")
 
 @dataclass(frozen=True)
 class View:
-    """What of a picture is drawn, and how.
+    """The part of a picture to draw, and how to draw it.
 
     Attributes:
-        height, width: pixels of the whole picture.
-        window: (top, left, bottom, right) in these, or None for all of it.
-        binarize: black and white, by the threshold 1/2 (the likelier value of each pixel), in place of means.
-        invert: dark on light.
+        height, width: of the whole picture, in pixels.
+        window: (left, top, right, bottom) in these pixels; None for the whole picture.
+        binarize: draw the likelier value of each pixel, black or white, instead of the mean.
+        invert: draw dark on light.
     """
 
     height: int
@@ -41,42 +41,37 @@ class View:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of what is drawn."""
-        top, left, bottom, right = self.window or (0, 0, self.height, self.width)
+        """Rows and columns of the part."""
+        left, top, right, bottom = self.window or (0, 0, self.width, self.height)
         return bottom - top, right - left
 
     def strips(
-        self, picture: Picture | Still, *, threads: int | None = None, engine: str = "auto"
+        self, picture: MeanPicture | Still, *, threads: int | None = None, engine: str = "auto"
     ) -> Generator[Pixels]:
-        """8-bit rows from the top, ``[n, W]`` or ``[n, W, 3]``."""
+        """Draw strips of 8-bit rows from the top, ``[n, W]`` or ``[n, W, 3]``."""
         means: Iterable[Means] = rows(
             picture, self.height, self.width, window=self.window, threads=threads, engine=engine
         )
         for strip in means:
             yield to_bytes(strip, binarize=self.binarize, invert=self.invert)
 
-    def pixels(self, picture: Picture | Still, *, threads: int | None = None) -> Pixels:
-        """All of it, ``[H, W]`` or ``[H, W, 3]``."""
+    def pixels(self, picture: MeanPicture | Still, *, threads: int | None = None) -> Pixels:
+        """Draw the whole part, ``[H, W]`` or ``[H, W, 3]``."""
         means = draw(picture, self.height, self.width, window=self.window, threads=threads)
         return to_bytes(means, binarize=self.binarize, invert=self.invert)
 
 
 def save_picture(
-    picture: Picture | Still,
-    path: Path,
-    view: View,
-    *,
-    text: Mapping[str, str] | None = None,
-    threads: int | None = None,
-    progress: Callable[[str, float], None] | None = None,
-) -> None:
-    """One PNG, in the memory of a few rows.
+    picture: MeanPicture | Still, path: Path, view: View, *, text: Mapping[str, str] | None = None,
+    threads: int | None = None, progress: Callable[[str, float], None] | None = None,
+) -> None:  # fmt: skip
+    """Write a PNG in the memory of a few rows.
 
     Args:
-        progress: called now and then with "draw" and the share that is done.
+        progress: called with "draw" and the fraction done.
 
     Raises:
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
     height, width = view.shape
     strips = view.strips(picture, threads=threads)
@@ -90,15 +85,10 @@ def save_picture(
 
 
 def save_pictures(
-    pictures: Sequence[Picture | Still],
-    paths: Sequence[Path],
-    view: View,
-    texts: Sequence[Mapping[str, str]],
-    *,
-    threads: int | None = None,
-    progress: Callable[[str, float], None] | None = None,
-) -> None:
-    """Many PNGs, several at a time; those that were finished before an error stand."""
+    pictures: Sequence[MeanPicture | Still], paths: Sequence[Path], view: View, texts: Sequence[Mapping[str, str]], *,
+    threads: int | None = None, progress: Callable[[str, float], None] | None = None,
+) -> None:  # fmt: skip
+    """Write PNGs in parallel; after an error, files already finished are kept."""
     threads = threads or torch.get_num_threads()
     if len(pictures) < threads or threads == 1:
         for k, (picture, path, text) in enumerate(zip(pictures, paths, texts, strict=True)):
@@ -134,14 +124,10 @@ def sheet_shape(n: int) -> tuple[int, int]:
 
 
 def save_sheet(
-    pictures: Sequence[Picture | Still],
-    path: Path,
-    view: View,
-    *,
-    text: Mapping[str, str] | None = None,
+    pictures: Sequence[MeanPicture | Still], path: Path, view: View, *, text: Mapping[str, str] | None = None,
     threads: int | None = None,
-) -> None:
-    """One PNG of all of them side by side, row by row, in the memory of a few rows of each."""
+) -> None:  # fmt: skip
+    """Write all pictures on one sheet, row by row, in the memory of a few rows of each."""
     down, across = sheet_shape(len(pictures))
     height, width = view.shape
     empty = 255 if view.invert else 0
@@ -163,11 +149,11 @@ def save_sheet(
 
 
 def save_animation(frames: Iterable[Pixels], path: Path, *, fps: float, text: Mapping[str, str] | None = None) -> None:
-    """A GIF, animated PNG or WebP that runs for ever.
+    """Write an endless GIF, animated PNG or WebP.
 
     Raises:
         UsageError: another suffix.
-        DataError: it cannot be written.
+        DataError: the file cannot be written.
     """
     from PIL import Image, PngImagePlugin
 
@@ -185,14 +171,8 @@ def save_animation(frames: Iterable[Pixels], path: Path, *, fps: float, text: Ma
             info.add_itxt(key, value, zip=True)
         options["pnginfo"] = info
         options["append_images"] = list(images)  # Pillow reads them twice
-    try:
-        with atomic_path(path) as temporary:
-            first.save(
-                temporary, format={".gif": "GIF", ".png": "PNG", ".webp": "WEBP"}[kind], save_all=True,
-                duration=1000 / fps, loop=0, **options,
-            )  # fmt: skip
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    with atomic_path(path) as temporary:
+        first.save(temporary, kind[1:].upper(), save_all=True, duration=1000 / fps, loop=0, **options)
 
 
 def _channels(pixels: Pixels) -> int:

@@ -1,4 +1,4 @@
-"""The picture beside a fit: the input, the attractor, and the attractor coloured by the maps that made its pieces."""
+"""Preview of a fit: the input, the attractor, and the attractor coloured by map."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 
 from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import UsageError
-from fractalkit.orbit.even import even
-from fractalkit.render.attractor import colours_of, draw_ifs, piece_colours
+from fractalkit.orbit.coverage import even
+from fractalkit.render.attractor import draw_ifs, piece_colours
 from fractalkit.render.camera import Camera, guess_up
 from fractalkit.render.palette import parse_colour
 from fractalkit.render.splat import BACKGROUNDS, checked, draw_cloud
@@ -27,17 +28,10 @@ _PIECES = 250_000  # points that show the pieces, at least
 
 
 def preview(
-    points: npt.ArrayLike | None,
-    colours: npt.ArrayLike | None,
-    ifs: AffineIFS,
-    *,
+    points: npt.ArrayLike | None, colours: npt.ArrayLike | None, ifs: AffineIFS | CloudCollage, *,
     title: str = "",
-    figures: Sequence[str] = (),
-    seed: int = 0,
-    panel: int = 720,
-    up: str = "auto",
-    background: str = "dark",
-) -> Image:
+    figures: Sequence[str] = (), seed: int = 0, panel: int = 720, up: str = "auto", background: str = "dark",
+) -> Image:  # fmt: skip
     """Panels under one camera and one light: input | attractor, as many points | its pieces.
 
     The pieces have a colour for each first map of the address, and are drawn with 250,000 points or more.
@@ -49,7 +43,7 @@ def preview(
         title, figures: of the caption; the figures are strings such as ``"Chamfer 0.31 %"``, set in one line.
         seed: of the code's picture, where it is drawn by the chaos game; clouds use :func:`fractalkit.orbit.even`.
         panel: side of each square panel in pixels.
-        up: "x", "y", "z" or "auto", which way the input stands; "auto" is z for a code alone.
+        up: "x", "y", "z" or "auto", which way the input stands; "auto" is z for an affine code alone.
         background: "dark" or "light".
 
     Returns:
@@ -70,36 +64,39 @@ def preview(
         step = -(-len(x) // MOST_DRAWN)
         x, c = x[:: max(step, 1)], None if c is None else c[:: max(step, 1)]
         n = len(x)
-    y, addresses = _covering(ifs, n)
+    y, own, first = _covering(ifs, n)
     k = len(ifs)
     if points is None:
-        camera = Camera.frame(y, size, up="z" if up == "auto" else up, margin=0.085) if ifs.dim == 3 else None
+        standing = guess_up(y) if isinstance(ifs, CloudCollage) and ifs.dim == 3 else "z"
+        camera = Camera.frame(y, size, up=standing if up == "auto" else up, margin=0.085) if ifs.dim == 3 else None
         images = [draw_ifs(ifs, size=size, seed=seed, background=background, camera=camera)]
         labels = ["attractor"]
     else:
         camera = None
         if ifs.dim == 3 and n:
-            # what a poor fit adds beside the input belongs into the frame too
+            # frame the attractor too, as a poor fit may extend beyond the input
             camera = Camera.frame(np.concatenate([x, y]), size, up=guess_up(x) if up == "auto" else up, margin=0.085)
-        own = colours_of(ifs, y, addresses, None) if c is not None or ifs.colours is not None else None
         images = [
             draw_cloud(x, c, size=size, camera=camera, background=background),
             draw_cloud(y, own, size=size, camera=camera, background=background),
         ]
         labels = [f"input, {len(x):,} points", f"attractor, {len(y):,} points"]
     # the pieces in full detail: a fit's own pieces repeat the whole, which a few thousand points cannot show
-    fine, first = (y, addresses) if n >= _PIECES else _covering(ifs, _PIECES)
-    pieces = piece_colours(ifs)[first[:, 0].numpy()]
-    images.append(draw_cloud(fine, pieces, size=size, camera=camera, background=background))
-    labels.append(f"its {k} piece{'s' if k != 1 else ''}, one map each")
+    fine, _, first = (y, own, first) if n >= _PIECES else _covering(ifs, _PIECES)
+    images.append(draw_cloud(fine, piece_colours(ifs)[first], size=size, camera=camera, background=background))
+    what = "range" if isinstance(ifs, CloudCollage) else "piece"
+    labels.append(f"its {k:,} {what}{'s' if k != 1 else ''}, one map each")
     return side_by_side(images, title=title, labels=labels, figures=figures, background=background)
 
 
-def _covering(ifs: AffineIFS, n: int) -> tuple[npt.NDArray[np.float64], torch.Tensor]:
-    """Even points ``[n, D]`` and their addresses ``[n, 12]`` int64."""
-    orbit = even(ifs, n, depth=12)
+def _covering(
+    ifs: AffineIFS | CloudCollage, n: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64] | None, npt.NDArray[np.int64]]:
+    """Even points ``[n, D]``, their colours if the code has some, and the first map or range of each."""
+    orbit = even(ifs, n, depth=1, colours=ifs.coloured)
     assert orbit.addresses is not None
-    return checked(orbit.points, None)[0], orbit.addresses.to(torch.int64)
+    points, colours = checked(orbit.points, orbit.colours)
+    return points, colours, orbit.addresses[:, 0].to(torch.int64).numpy()
 
 
 def side_by_side(
@@ -157,7 +154,7 @@ def side_by_side(
 
 @lru_cache(maxsize=32)
 def font(pixels: float, bold: bool = False) -> Any:
-    """DejaVu Sans, which Matplotlib brings along, at a height in pixels."""
+    """DejaVu Sans, which is part of Matplotlib, at a height in pixels."""
     from pathlib import Path
 
     import matplotlib

@@ -1,4 +1,4 @@
-"""Light for a depth picture: normals, ambient occlusion, a shadow and a key light, all from what the discs left.
+"""Shade a depth picture: normals, ambient occlusion, a shadow and a key light, computed from the depth buffer.
 
 The occlusion is that of L. Bavoil and M. Sainz, Image-space horizon-based ambient occlusion (2008), in a plain form: a
 few directions, a few distances, the steepest rise above the tangent plane; the shadow is a depth picture seen from the
@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.render.camera import Camera
+from fractalkit.render.depth import nearest as nearest_disc
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -46,9 +47,9 @@ def light(
     smooth = _smoothed(surface, 0.8 * float(np.median(gap)) / unit)
     normal = np.zeros((*depth.shape, 3), np.float32)
     _normals(smooth, np.float32(focal), normal)
-    open_sky = np.ones_like(surface)
-    _occlusion(surface, normal, np.float32(reach), open_sky)
-    open_sky = _evened(open_sky, surface)
+    noisy, open_sky = np.ones_like(surface), np.ones_like(surface)
+    _occlusion(surface, normal, np.float32(reach), noisy)
+    _box(noisy, surface, open_sky)
     basis = camera.basis()
     # over the viewer's left shoulder, high
     towards = -0.62 * basis[0] - 0.45 * basis[2]
@@ -69,7 +70,7 @@ def light(
 
 
 def _smoothed(surface: Layer, sigma: float) -> Layer:
-    """Depth blurred along rows and columns over neighbours of about the same depth: the dents of single discs go."""
+    """Blur the depth over neighbours of about the same depth, to remove the traces of single discs."""
     radius = int(min(max(round(1.3 * sigma), 1), 12))
     a, b = np.empty_like(surface), np.empty_like(surface)
     limit = np.float32(3.0 * radius)
@@ -83,18 +84,7 @@ def _blur_rows(z, radius, limit, out):
     h, w = z.shape
     for r in range(h):
         for c in range(w):
-            here = z[r, c]
-            if here > 5e8:
-                out[r, c] = here
-                continue
-            total, weight = np.float32(0), np.float32(0)
-            for k in range(max(c - radius, 0), min(c + radius + 1, w)):
-                d = z[r, k] - here
-                if abs(d) < limit:
-                    v = np.float32(1) - abs(d) / limit
-                    total += v * z[r, k]
-                    weight += v
-            out[r, c] = total / weight
+            out[r, c] = _mean_along(z[r], c, radius, limit)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -102,23 +92,28 @@ def _blur_columns(z, radius, limit, out):
     h, w = z.shape
     for r in range(h):
         for c in range(w):
-            here = z[r, c]
-            if here > 5e8:
-                out[r, c] = here
-                continue
-            total, weight = np.float32(0), np.float32(0)
-            for k in range(max(r - radius, 0), min(r + radius + 1, h)):
-                d = z[k, c] - here
-                if abs(d) < limit:
-                    v = np.float32(1) - abs(d) / limit
-                    total += v * z[k, c]
-                    weight += v
-            out[r, c] = total / weight
+            out[r, c] = _mean_along(z[:, c], r, radius, limit)
+
+
+@nb.njit(cache=True, nogil=True, forceinline=True)
+def _mean_along(line, at, radius, limit):
+    """Mean of the depths within ``radius`` of a pixel, weighted less the more they differ from it, up to ``limit``."""
+    here = line[at]
+    if here > 5e8:
+        return here
+    total, weight = np.float32(0), np.float32(0)
+    for k in range(max(at - radius, 0), min(at + radius + 1, len(line))):
+        d = line[k] - here
+        if abs(d) < limit:
+            v = np.float32(1) - abs(d) / limit
+            total += v * line[k]
+            weight += v
+    return total / weight
 
 
 @nb.njit(cache=True, nogil=True)
 def _slope(before, here, after, limit):
-    """The flatter of the two one-sided differences: edges do not bleed into the surfaces beside them."""
+    """The smaller one-sided difference at edges, which keeps surfaces on the two sides apart; else their mean."""
     a, b = here - before, after - here
     if abs(a) > limit and abs(b) > limit:
         return np.float32(0)
@@ -154,7 +149,7 @@ def _occlusion(z, normal, reach, out):
             here = z[r, c]
             if here > 5e8:
                 continue
-            # 4 x 4 pattern of turns and offsets, evened out afterwards over the same 4 x 4
+            # 4 x 4 pattern of turns and offsets, which _box averages out
             cell = (r & 3) * 4 + (c & 3)
             phase = np.float32((cell * 7) % 16) / np.float32(16)
             jitter = np.float32((cell * 5 + 3) % 16) / np.float32(16)
@@ -186,15 +181,9 @@ def _occlusion(z, normal, reach, out):
             out[r, c] = max(np.float32(1) - np.float32(1.25) * blocked / directions, np.float32(0.05))
 
 
-def _evened(value: Layer, z: Layer) -> Layer:
-    out = np.ones_like(value)
-    _box(value, z, out)
-    return out
-
-
 @nb.njit(cache=True, nogil=True)
 def _box(value, z, out):
-    """Mean over the 4 x 4 pixels around, of those of about the same depth."""
+    """Mean over those of the 4 x 4 pixels around that have about the same depth."""
     h, w = z.shape
     for r in range(h):
         for c in range(w):
@@ -227,10 +216,8 @@ def _cast(
     centre = (low + high) / 2
     xy = (seen[:, :2] - centre) * scale + cells / 2
     nearest = np.full((cells, cells), np.inf, np.float32)
-    from fractalkit.render.splat import _front
-
     shift = float(seen[:, 2].min()) - 1.0  # the kernel draws positive depths
-    _front(xy, seen[:, 2] - shift, np.clip(gap * scale, 0.7, 0.02 * cells), nearest)
+    nearest_disc(xy, seen[:, 2] - shift, np.clip(gap * scale, 0.7, 0.02 * cells), nearest)
     bias = max(2.5 * float(np.median(gap)), 3 / scale, 2 * unit)
     view_to_light: Any = frame @ basis.T
     _soft(depth, normal, np.float64(focal), np.float64(camera.distance), view_to_light, nearest, centre, scale, shift,
@@ -279,7 +266,7 @@ def _combine(depth, colour, normal, sky, shadow, towards, up, above, below, key,
                 continue
             nx, ny, nz = normal[r, c, 0], normal[r, c, 1], normal[r, c, 2]
             face = nx * towards[0] + ny * towards[1] + nz * towards[2]
-            face = (face + np.float32(0.25)) / np.float32(1.25)  # light wraps a little: points are no polished surface
+            face = (face + np.float32(0.25)) / np.float32(1.25)  # wrapped a little, as by rough surfaces
             face = max(face, np.float32(0))
             upward = np.float32(0.5) + np.float32(0.5) * (nx * up[0] + ny * up[1] + nz * up[2])
             rim = np.float32(1) + nz
@@ -287,7 +274,7 @@ def _combine(depth, colour, normal, sky, shadow, towards, up, above, below, key,
             back = min(max((z - near) / span, np.float32(0)), np.float32(1))
             dim = np.float32(1) - fade * back
             o = sky[r, c]
-            # light that has bounced is tinted by what it bounced off: dark corners stay coloured
+            # reflected light takes the colour of the surface, so that dark corners stay coloured
             for k in range(3):
                 a = colour[r, c, k]
                 bounced = o / (np.float32(1) - a * np.float32(0.75) * (np.float32(1) - o))

@@ -1,8 +1,8 @@
 """Point clouds as pictures: visibility by z-buffered discs, blended where they overlap (surface splatting).
 
 M. Botsch and L. Kobbelt, High-quality point-based rendering on modern GPUs (2003): a first pass keeps the nearest
-depth of each pixel, a second blends what lies within a small distance behind it. The compiled kernels have plain
-torch twins in :mod:`fractalkit.render.splat_twin`; the light is in :mod:`fractalkit.render.shade`.
+depth of each pixel, a second blends what lies within a small distance behind it. The tests compare the compiled
+kernels with a plain torch version; the light is in :mod:`fractalkit.render.shade`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from fractalkit.errors import DataError, UsageError
 from fractalkit.render import shade
 from fractalkit.render.camera import Camera
+from fractalkit.render.depth import disc_box, nearest
 from fractalkit.render.palette import encode, from_oklab, parse_colour, to_linear, to_oklab, to_srgb
 
 # mypy: disable-error-code="no-untyped-def"
@@ -32,11 +33,11 @@ _SPACING_SAMPLE = 60_000
 
 @dataclass(frozen=True)
 class Layers:
-    """What the discs leave on the pixels.
+    """Depth and colour of the discs, blended for each pixel.
 
     Attributes:
-        depth: blended depth ``[H, W]`` float32 in the camera's units; infinity where nothing is.
-        colour: blended colour ``[H, W, 3]`` float32, as given; zero where nothing is.
+        depth: ``[H, W]`` float32 in the camera's units; infinite for empty pixels.
+        colour: ``[H, W, 3]`` float32; zero for empty pixels.
     """
 
     depth: npt.NDArray[np.float32]
@@ -51,38 +52,17 @@ def splat(xy: Array, depth: Array, radius: Array, colour: Array, size: tuple[int
 
     Args:
         xy: positions ``[N, 2]`` in pixels. depth: ``[N]``, positive. radius: ``[N]`` in pixels. colour: ``[N, 3]``.
+        size: (width, height) in pixels.
         slab: thickness of the layer that is blended, in units of depth.
     """
-    h, w = size
+    w, h = size
     front = np.full((h, w), np.inf, np.float32)
-    _front(xy, depth, radius, front)
+    nearest(xy, depth, radius, front)
     total = np.zeros((h, w), np.float32)
     mean = np.zeros((h, w), np.float32)
     rgb = np.zeros((h, w, 3), np.float32)
     _blend(xy, depth, radius, colour, np.float32(slab), front, total, mean, rgb)
     return Layers(np.where(total > 0, mean, np.inf).astype(np.float32), rgb)
-
-
-@nb.njit(cache=True, nogil=True)
-def _front(xy, depth, radius, front):
-    h, w = front.shape
-    for i in range(len(depth)):
-        z = np.float32(depth[i])
-        if not z > 0:
-            continue
-        x, y, r = xy[i, 0], xy[i, 1], radius[i]
-        if not (x + r >= 0 and y + r >= 0 and x - r < w and y - r < h):
-            continue
-        c, s = math.floor(x), math.floor(y)
-        if 0 <= c < w and 0 <= s < h and z < front[s, c]:
-            front[s, c] = z
-        r2 = r * r
-        for row in range(max(math.floor(y - r), 0), min(math.floor(y + r) + 1, h)):
-            dy = row + 0.5 - y
-            for col in range(max(math.floor(x - r), 0), min(math.floor(x + r) + 1, w)):
-                dx = col + 0.5 - x
-                if dx * dx + dy * dy < r2 and z < front[row, col]:
-                    front[row, col] = z
 
 
 @nb.njit(cache=True, nogil=True)
@@ -97,9 +77,10 @@ def _blend(xy, depth, radius, colour, slab, front, total, mean, rgb):
             continue
         c, s = math.floor(x), math.floor(y)
         r2 = r * r
-        for row in range(max(math.floor(y - r), 0), min(math.floor(y + r) + 1, h)):
+        top, bottom, left, right = disc_box(x, y, r, h, w)
+        for row in range(top, bottom):
             dy = row + 0.5 - y
-            for col in range(max(math.floor(x - r), 0), min(math.floor(x + r) + 1, w)):
+            for col in range(left, right):
                 dx = col + 0.5 - x
                 d2 = dx * dx + dy * dy
                 if (d2 < r2 or (row == s and col == c)) and z <= front[row, col] + slab:
@@ -110,8 +91,14 @@ def _blend(xy, depth, radius, colour, slab, front, total, mean, rgb):
                     rgb[row, col, 0] += v * np.float32(colour[i, 0])
                     rgb[row, col, 1] += v * np.float32(colour[i, 1])
                     rgb[row, col, 2] += v * np.float32(colour[i, 2])
-    for row in range(h):
-        for col in range(w):
+    _divide(total, mean, rgb)
+
+
+@nb.njit(cache=True, nogil=True)
+def _divide(total, mean, rgb):
+    """Turn weighted sums of depth and colour into means, in place, where the total weight is positive."""
+    for row in range(total.shape[0]):
+        for col in range(total.shape[1]):
             v = total[row, col]
             if v > 0:
                 mean[row, col] /= v
@@ -126,8 +113,8 @@ def splat_flat(
 
     A disc covers a pixel by clip(r + 1/2 - d, 0, 1), d the distance of the centres; coverages add up to at most 1.
     """
-    cover = np.zeros(size, np.float32)
-    rgb = np.zeros((*size, 3), np.float32)
+    cover = np.zeros(size[::-1], np.float32)
+    rgb = np.zeros((*cover.shape, 3), np.float32)
     _flat(xy, radius, colour, cover, rgb)
     mean = rgb / np.maximum(cover, 1e-6)[..., None]
     return np.minimum(cover, 1), mean.astype(np.float32)
@@ -166,7 +153,7 @@ def spacing(points: npt.ArrayLike, neighbours: int = 6) -> Array:
     if n < 2:
         return np.full(n, 0.0)
     step = -(-n // _SPACING_SAMPLE)
-    # the points may come in an order that means something: thin them by a permutation
+    # points may be sorted in some way, so choose at random
     part = x if step == 1 else x[np.random.default_rng(0).permutation(n)[: n // step]]
     k = min(neighbours, len(part) - 1)
     d = np.atleast_2d(cKDTree(part).query(part, k=[k + 1])[0]).reshape(-1)
@@ -180,7 +167,7 @@ def spacing(points: npt.ArrayLike, neighbours: int = 6) -> Array:
 
 
 def checked(points: npt.ArrayLike, colours: npt.ArrayLike | None) -> tuple[Array, Array | None]:
-    """Arrays ``[N, D]`` and ``[N, 3]``, float64, of tensors or arrays; refuses what cannot be drawn.
+    """Convert points and colours to float64 arrays ``[N, D]`` and ``[N, 3]``, and check them.
 
     Raises:
         DataError: a wrong shape, or rows that are not finite.
@@ -222,7 +209,7 @@ def backdrop(size: tuple[int, int], background: str) -> Array:
     """The empty picture in linear light ``[H, W, 3]``: a soft glow behind the object, darker towards the corners."""
     if background not in BACKGROUNDS:
         raise UsageError(f"background: expected {' or '.join(BACKGROUNDS)}, got {background!r}")
-    h, w = size
+    w, h = size
     inner, outer = to_linear(np.stack([parse_colour(c) for c in BACKGROUNDS[background]]))
     y = (np.arange(h) + 0.5 - 0.46 * h)[:, None] / min(h, w)
     x = (np.arange(w) + 0.5 - 0.5 * w)[None] / min(h, w)
@@ -247,12 +234,12 @@ def draw_cloud(
     Args:
         points: ``[N, D]``, D = 2 or 3, array or tensor.
         colours: sRGB in [0, 1], ``[N, 3]``; None takes a warm clay.
-        size: (H, W) in pixels.
+        size: (width, height) in pixels.
         camera: in space; None frames the cloud.
-        up: "x", "y", "z" or "auto", for the framing and the light; a camera brings its own.
+        up: "x", "y", "z" or "auto", for framing and light; ignored if a camera is given.
         background: "dark" or "light".
         point_size: scales the discs, whose size follows the local density of the cloud.
-        supersample: s x s samples a pixel.
+        supersample: s, for s x s samples per pixel.
 
     Returns:
         uint8 ``[H, W, 3]``.
@@ -262,9 +249,9 @@ def draw_cloud(
         UsageError: an option out of range.
     """
     x, c = checked(points, colours)
-    h, w = size
+    w, h = size
     if min(h, w) < 1 or supersample < 1 or h * w * supersample**2 > MAX_PIXELS:
-        raise UsageError(f"size: expected at least 1 x 1 and at most {MAX_PIXELS} samples, got {h} x {w}")
+        raise UsageError(f"size: expected at least 1 x 1 and at most {MAX_PIXELS} samples, got {w} x {h}")
     if not point_size > 0:
         raise UsageError(f"point_size: expected a positive number, got {point_size}")
     behind = backdrop(size, background)
@@ -275,12 +262,12 @@ def draw_cloud(
     camera = camera if camera is not None else Camera.frame(x, size, up=up)
     if c is None:
         c = default_tint(x, camera.up, background)
-    big = (h * supersample, w * supersample)
+    big = (w * supersample, h * supersample)
     xy, depth = camera.project(x, big)
     gap = spacing(x) * 0.8 * point_size
     with np.errstate(divide="ignore", invalid="ignore"):
         radius = np.where(depth > 0, gap * camera.focal(big) / depth, 0.0)
-    # no disc so small that it flickers, none so large that a few points fill the picture
+    # limit the radius: small discs would alias, and large ones of few points would fill the picture
     radius = np.clip(radius, 0.55 * supersample, max(0.012 * min(big), 0.55 * supersample))
     slab = max(1.2 * float(np.median(gap)), 1.5 * camera.distance / camera.focal(big))
     layers = splat(xy, depth, radius, to_linear(c), big, slab)
@@ -293,14 +280,14 @@ def draw_cloud(
 
 
 def frame_plane(points: Array, size: tuple[int, int], margin: float = 0.06) -> tuple[Array, float]:
-    """Centre ``[2]`` and pixels a unit that show a cloud of the plane, strays left out."""
+    """Centre ``[2]`` and pixels per unit that frame a planar cloud, without outliers."""
     low, high = np.quantile(points, [0.001, 0.999], axis=0)
     pad = 0.05 * float((high - low).max())
     inside = ((points >= low - pad) & (points <= high + pad)).all(axis=1)
     seen = points[inside] if inside.any() else points
     low, high = seen.min(axis=0), seen.max(axis=0)
     span = np.maximum(high - low, 1e-300)
-    h, w = size
+    w, h = size
     return (low + high) / 2, float((1 - 2 * margin) * min(w / span[0], h / span[1]))
 
 
@@ -312,8 +299,8 @@ def _draw_plane(
         scale = 1.0
     if c is None:
         c = default_tint(x, "y", background)
-    xy = np.stack([(x[:, 0] - centre[0]) * scale + size[1] / 2, size[0] / 2 - (x[:, 1] - centre[1]) * scale], axis=1)
-    # one size for all: in the plane, density is to be seen
+    xy = np.stack([(x[:, 0] - centre[0]) * scale + size[0] / 2, size[1] / 2 - (x[:, 1] - centre[1]) * scale], axis=1)
+    # all discs have one size, so that the density remains visible
     gap = np.full(len(x), float(np.median(spacing(x))))
     radius = np.clip(gap * scale * 0.34 * point_size, 0.42, 0.008 * min(size) + 0.42)
     cover, rgb = splat_flat(xy, radius, to_linear(c), size)

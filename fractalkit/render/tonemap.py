@@ -1,4 +1,4 @@
-"""From counts to colour: the log-density tone map of fractal flames, in linear light."""
+"""The log-density tone map of fractal flames, in linear light."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Array = npt.NDArray[np.float64]
 def density(counts: npt.ArrayLike, *, brightness: float = 1.0, gamma: float = 2.2, white: float | None = None) -> Array:
     """Brightness in [0, 1] of counts: (log(1 + k n) / log(1 + k w))^(1/gamma), clipped; rises with n, 0 at 0.
 
-    k sets where the logarithm bends: at a tenth of the mean count of the occupied pixels, so that the picture does not
-    depend on how many points were drawn (S. Draves and E. Reckase, The fractal flame algorithm, 2003, section 4).
+    The scale 1/k of the logarithm is a tenth of the mean count of the occupied pixels, so that the picture does not
+    depend on the number of points (S. Draves and E. Reckase, The fractal flame algorithm, 2003, section 4).
 
     Args:
         counts: ``[...]``, not negative.
-        brightness: multiplies k's counts; above 1 lifts the dim parts.
-        gamma: above 1 lifts the dim parts more.
+        brightness: factor of k; above 1 brightens dim parts.
+        gamma: above 1 brightens dim parts.
         white: the count that becomes 1; None takes the 99.7 % quantile of the occupied pixels.
 
     Raises:
@@ -73,13 +73,13 @@ def tone_map(
         raise UsageError(f"counts: expected shape [H x {s}, W x {s}], got {list(n.shape)}")
     t = density(n, brightness=brightness, gamma=gamma)
     h, w = n.shape[0] // s, n.shape[1] // s
-    behind = np.repeat(np.repeat(backdrop((h, w), background), s, axis=0), s, axis=1)
+    behind = np.repeat(np.repeat(backdrop((w, h), background), s, axis=0), s, axis=1)
     light = background == "light"
     if colours is None and rgb is not None:
         mean = np.clip(np.asarray(rgb, dtype=np.float64) / np.maximum(n, 1)[..., None], 0, 1)
         lab = to_oklab(to_linear(mean))
         base = lab[..., 0]
-        # towards ink where the measure is dense on paper, towards light where it is dense in the dark
+        # dense parts become darker on a light background, and lighter on a dark one
         if light:
             goal = np.clip(0.90 * base - 0.16 * t, 0.16, 0.70)
         else:
@@ -89,7 +89,7 @@ def tone_map(
         ink = np.clip(from_oklab(lab), 0, 1)
     else:
         ink = palette(colours or "fernlight").linear(0.9 - 0.8 * t if light else 0.18 + 0.82 * t)
-    # a single visit of a cell covers it little, a few cover it nearly whole
+    # opacity rises steeply with the first few points in a cell
     alpha = np.clip(t * 1.25, 0, 1)[..., None]
     mixed = behind + alpha * (ink - behind)
     return encode(mixed.reshape(h, s, w, s, 3).mean(axis=(1, 3)))

@@ -1,7 +1,7 @@
 """A deep-zoom page: a pyramid of tiles about a point and a viewer, in one HTML file that opens from disk.
 
-Level l holds tiles of 256 pixels, 2^l to the whole's width. The first levels are whole; deeper ones hold the tiles near
-the point alone, so that the number of tiles grows with the logarithm of the depth.
+Level l consists of tiles of 256 pixels, 2^l across the picture. The first levels are complete. Deeper ones have tiles
+near the point only, so the number of tiles grows with the logarithm of the depth.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from pathlib import Path
 
 from fractalkit.errors import UsageError
 from fractalkit.files import atomic_path
-from fractalkit.render.zoom import Zoomable, rgb
+from fractalkit.render.windows import Zoomable
+from fractalkit.render.zoom import rgb
 
 TILE = 256
 MAX_TILES = 6000
 
 
 def tiles(aspect: float, levels: int, whole: int, at: tuple[float, float], near: int = 1) -> list[tuple[int, int, int]]:
-    """(level, column, row) of every tile: all of the levels below ``whole``, then those within ``near`` of the point's.
+    """(level, column, row) of every tile: all tiles below level ``whole``, and those within ``near`` of the point's.
 
     >>> len(tiles(1.0, 3, 2, (0.5, 0.5), 1))
     14
@@ -40,25 +41,17 @@ def tiles(aspect: float, levels: int, whole: int, at: tuple[float, float], near:
 
 
 def save_viewer(
-    source: Zoomable,
-    path: Path,
-    *,
-    at: tuple[float, float],
-    depth: float,
-    whole: int = 4,
-    near: int = 2,
-    title: str = "",
-    note: str = "",
-    progress: Callable[[str, float], None] | None = None,
-) -> int:
-    """Write the page; returns the number of tiles.
+    source: Zoomable, path: Path, *, at: tuple[float, float], depth: float, whole: int = 4, near: int = 2,
+    title: str = "", note: str = "", progress: Callable[[str, float], None] | None = None,
+) -> int:  # fmt: skip
+    """Write the page, and return the number of tiles.
 
     Args:
-        at: the point that may be approached, in shares of the whole's width.
-        depth: magnification of the last level, about.
-        whole: levels that are there all over.
-        near: tiles on each side of the point's on deeper levels.
-        note: such as the command that made it.
+        at: the point to zoom into, in shares of the picture's width.
+        depth: approximate magnification of the last level.
+        whole: number of complete levels.
+        near: number of tiles on each side of the point's tile on deeper levels.
+        title, note: texts of the page.
 
     Raises:
         UsageError: more than :data:`MAX_TILES` tiles.
@@ -72,7 +65,7 @@ def save_viewer(
     data = {}
     for k, (level, column, row) in enumerate(wanted):
         n = 1 << level
-        # a tile may reach beyond the whole's lower edge: drawn to there, and no higher
+        # tiles end at the picture's lower edge
         high = min((row + 1) / n, source.aspect)
         height = max(1, round((high - row / n) * n * TILE))
         pixels = rgb(source.window(column / n, row / n, (column + 1) / n, high, TILE, height))

@@ -1,8 +1,8 @@
-"""A window of the invariant measure of an affine code, at any depth, in constant time: only the pieces that it shows.
+"""Windows of the invariant measure of an affine code at any depth, in constant time: only visible pieces are drawn.
 
-The measure is the sum over any complete set of words of p_w times its image under f_w. Words are grown until their
-pieces are small beside the window, and dropped where their pieces miss it; orbit points of the whole, mapped by the
-words that are left, then all fall in or near the window, however small it is.
+The measure is the sum of p_w times its image under f_w over any complete set of words w. Words are extended until their
+pieces are small compared with the window, and dropped if their pieces miss it. Orbit points of the whole attractor are
+then mapped by the remaining words, so that all of them are in or near the window, however small it is.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from fractalkit.codes.bounds import bounding_ball
 from fractalkit.errors import UsageError
 from fractalkit.orbit import sample
 from fractalkit.render.attractor import plane_window
-from fractalkit.render.flame_tone import Look, develop
+from fractalkit.render.flame_tone import Tone, develop
 
 # mypy: disable-error-code="no-untyped-def"
 
-_POINTS = 1 << 18  # of the whole measure, which every piece is a copy of
-_WORDS = 6000  # at most, of one window
-_FINE = 0.2  # pieces of this share of the window are small enough
+_POINTS = 1 << 18  # of the whole measure, which each piece is a copy of
+_WORDS = 6000  # largest number of words in a window
+_FINE = 0.2  # size of the pieces as a share of the window
 _DEPTH = 4000
 
 
 class IFSWindows:
-    """Pictures of windows of a planar code's measure, exposed by what each window holds.
+    """Windows of the measure of a planar code, each with an exposure of its own.
 
     Args:
         ifs: a contractive code of the plane.
@@ -74,9 +74,9 @@ class IFSWindows:
         ).colour_of(orbit.addresses).numpy()  # fmt: skip
 
     def focus(self) -> tuple[float, float]:
-        """A point of the attractor about which it resembles itself: the fixed point of two maps in turn.
+        """A point around which the attractor is self-similar: the fixed point of two maps in turn.
 
-        Of all pairs that whose piece is heavy and turns or shrinks slowly, so that there is much to see on the way.
+        Of all pairs, the one with a large weight and a weak contraction is chosen, so that the zoom passes much detail.
         """
         best, at = -1.0, self.centre
         for i in range(len(self.p)):
@@ -93,14 +93,14 @@ class IFSWindows:
     def words(
         self, x0: float, y0: float, x1: float, y1: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Maps (linear part and offset ``[N, 2, 3]``), masses ``[N]``, colours ``[N, 3]`` and what those leave ``[N]``.
+        """Maps ``[N, 2, 3]``, masses ``[N]``, colours ``[N, 3]`` and weights ``[N]`` of the colours below the words.
 
-        The maps are relative to the window's middle: x - middle = A y + t, so that no digits are lost at depth.
+        The maps are relative to the window's middle, x - middle = A y + t, which keeps their precision at any depth.
         """
         middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
         half = np.array([x1 - x0, y1 - y0]) / 2
         fine = _FINE * float(half.max()) * 2
-        # a word's map, mass, colour, and weight of what lies below it
+        # map, mass and colour of a word, and the weight of the colours below it
         todo = [(np.eye(2), np.zeros(2) - middle, 1.0, np.zeros(3), 1.0)]
         done = []
         s = self.speed
@@ -141,27 +141,40 @@ class IFSWindows:
             raise UsageError(f"window: {x0:g},{y0:g},{x1:g},{y1:g} is empty, or deeper than float64 can tell (1e-13)")
         left, right = self.corner[0] + self.side * x0, self.corner[0] + self.side * x1
         top, bottom = self.corner[1] + self.side * (1 - y0), self.corner[1] + self.side * (1 - y1)
-        maps, mass, tint, rest = self.words(left, bottom, right, top)
         s = self.oversample
         h, w = height, width
         n = int(self.quality * h * w)
-        look = Look(
-            size=(h, w), pixels_per_unit=float(np.sqrt(h * w)), quality=self.quality, oversample=s,
+        look = Tone(
+            size=(w, h), pixels_per_unit=float(np.sqrt(h * w)), quality=self.quality, oversample=s,
             estimator_radius=0.0, brightness=6.0, gamma=2.6, highlight_power=1.0,
         )  # fmt: skip
         hist = np.zeros((*look.cells, 4), np.float32)
+        self.collect((left, bottom, right, top), n, hist, gutter=look.gutter)
+        return (develop(hist, look) * 255 + 0.5).astype(np.uint8)
+
+    def collect(
+        self, box: tuple[float, float, float, float], n: int, hist: npt.NDArray[np.float32], *, gutter: int = 0
+    ) -> None:
+        """Add about n points of the window ``box`` (left, bottom, right, top, in the attractor's units) to ``hist``.
+
+        Args:
+            hist: ``[H, W, 4]``, sums of the colours and the number of points in each cell, row 0 at the top; ``gutter``
+                cells around the window belong to it.
+        """
+        left, bottom, right, top = box
+        maps, mass, tint, rest = self.words(left, bottom, right, top)
         if len(mass):
-            # each word its share of the samples; fractions by a fixed dither, so that no piece is lost on the whole
+            # distribute the samples over the words; rounding the cumulative sum keeps the total
             share = np.cumsum(mass / mass.sum()) * n
             counts = np.diff(np.floor(np.concatenate([[0.0], share]) + 0.5)).astype(np.int64)
-            scale = w * s / (right - left)
-            _scatter(maps, counts, tint, rest, self.points, self.blend, scale, h * s, w * s, look.gutter, hist)
-        return (develop(hist, look) * 255 + 0.5).astype(np.uint8)
+            rows, columns = hist.shape[0] - 2 * gutter, hist.shape[1] - 2 * gutter
+            scale = columns / (right - left)
+            _scatter(maps, counts, tint, rest, self.points, self.blend, scale, rows, columns, gutter, hist)
 
 
 @nb.njit(cache=True, nogil=True)
 def _scatter(maps, counts, tint, rest, points, blend, scale, rows, columns, gutter, hist):
-    """Points of the whole, mapped by each word in turn, into ``hist``; y up in the plane, down in the picture."""
+    """Add points mapped by each word to ``hist``; y points up in the plane and down in the picture."""
     start = np.int64(0)
     total = len(points)
     h, w = hist.shape[0], hist.shape[1]

@@ -1,4 +1,4 @@
-"""Every random choice of a run as a function of (seed, purpose, place), so that nothing need be remembered."""
+"""Random choices of a run as functions of (seed, purpose, place), so that a checkpoint needs no generator state."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def _order(seed: int, epoch: int, n: int) -> np.ndarray:
 
 
 def items_at(seed: int, n: int, first: int, count: int) -> np.ndarray:
-    """Which of ``n`` items stand at places first .. first + count - 1 of the endless stream: ``[count]`` int64.
+    """Indices of the items at places first .. first + count - 1 of an endless stream of ``n`` items: ``[count]`` int64.
 
-    The stream is one random order of all items after another; a batch may straddle two of them.
+    The stream is a sequence of random permutations of all items; a batch may span two of them.
 
     >>> sorted(items_at(0, 5, 5, 5).tolist())
     [0, 1, 2, 3, 4]
@@ -42,7 +42,7 @@ def items_at(seed: int, n: int, first: int, count: int) -> np.ndarray:
 
 
 def subset(seed: int, n: int, count: int) -> np.ndarray:
-    """``count`` of ``n`` items, in ascending order, always the same ones; all of them for 0: ``[count]`` int64."""
+    """A fixed choice of ``count`` of ``n`` items in ascending order, all of them for 0: ``[count]`` int64."""
     if count == 0 or count >= n:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed_of(seed, SUBSET)).permutation(n)[:count])

@@ -1,4 +1,4 @@
-"""The processes of a run, one or several; torchrun says which of them this one is."""
+"""The processes of a run, one or several, as torchrun sets them up."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fractalkit.errors import DataError, UsageError
-from fractalkit.train.meeting import meet
+from fractalkit.train.rendezvous import meet
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among all: ``rank`` of ``world``, on ``device``. With one process every method does nothing."""
+    """Process ``rank`` of ``world`` on ``device``. With one process, no method communicates."""
 
     device: torch.device
     rank: int = 0
@@ -27,14 +27,14 @@ class Ranks:
 
     @property
     def first(self) -> bool:
-        """Whether this one writes the files."""
+        """Whether this process writes the files."""
         return self.rank == 0
 
     def sum_(self, tensors: Iterable[Tensor]) -> None:
         """Replace each tensor by its sum over the processes.
 
-        They travel as one flat buffer that is laid out alike at every step. DistributedDataParallel would rearrange
-        its buckets after the first step of each start, and with them the rounding: a resumed run would drift.
+        They are reduced as one flat buffer with the same layout at every step. DistributedDataParallel rearranges its
+        buckets after the first step of each start, which changes the rounding, so that resumed runs would drift.
         """
         if self.world == 1:
             return
@@ -50,7 +50,7 @@ class Ranks:
             at += t.numel()
 
     def any(self, *flags: bool) -> tuple[bool, ...]:
-        """Each flag, true where it is so for any process."""
+        """Logical or of each flag over the processes."""
         if self.world == 1:
             return flags
         tensor = torch.tensor([float(f) for f in flags], device=self.device)
@@ -59,7 +59,7 @@ class Ranks:
         return tuple(bool(f) for f in tensor.tolist())
 
     def agree(self, text: str) -> bool:
-        """Whether all processes give the same text."""
+        """Whether all processes pass the same text."""
         if self.world == 1:
             return True
         number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big")
@@ -69,7 +69,7 @@ class Ranks:
         return bounds.tolist() == [number, -number]
 
     def share_(self, tensors: Iterable[Tensor]) -> None:
-        """Give every process the first one's tensors."""
+        """Copy the tensors of the first process to all others."""
         if self.world > 1:
             for t in tensors:
                 buffer = t.detach().contiguous().to(self.device)
@@ -80,11 +80,11 @@ class Ranks:
 
 @contextmanager
 def processes(device: torch.device) -> Iterator[Ranks]:
-    """The processes that torchrun started, talking over NCCL on CUDA and over Gloo elsewhere; without it, this one.
+    """Join the processes that torchrun started, over NCCL on CUDA and Gloo elsewhere; without torchrun, this one.
 
     Raises:
-        UsageError: torchrun's variables are there in part only.
-        DataError: the others do not come, or are gone before the end.
+        UsageError: some of torchrun's environment variables are missing.
+        DataError: other processes do not start, or end early.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -96,24 +96,24 @@ def processes(device: torch.device) -> Iterator[Ranks]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    # Its functions have the group of all processes as a default argument, bound when they are imported, which the first
-    # optimiser does. Imported after init_process_group they keep the group for ever: Gloo's threads then outlive
-    # destroy_process_group, and one that still lets go of a tensor while the interpreter ends aborts the process.
+    # The functions of this module have the default process group as a default argument, bound at import, and the first
+    # optimiser imports them. Imported after init_process_group they keep the group alive: Gloo's threads then outlive
+    # destroy_process_group, and a thread that releases a tensor during interpreter shutdown aborts the process.
     from torch.distributed.nn import functional  # noqa: F401
 
     try:
         shared, rank, world = next(iter(dist.rendezvous("env://")))
     except (RuntimeError, ValueError) as error:
         raise DataError(
-            f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: no meeting of the processes ({error}); see "
-            "whether the machines reach one another there"
+            f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}: the processes cannot connect ({error}); check "
+            "that the machines reach one another there"
         ) from error
     store = meet(shared, rank, world)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", store=store, rank=rank, world_size=world)
     try:
         yield Ranks(device, rank, world)
         with _all_there():
-            dist.barrier()  # one that leaves while another still talks takes that one down
+            dist.barrier()  # a process that leaves early takes down those still communicating
     finally:
         dist.destroy_process_group()
 
@@ -124,7 +124,7 @@ def _all_there() -> Iterator[None]:
         yield
     except torch.OutOfMemoryError:
         raise
-    except RuntimeError as error:  # NCCL's and Gloo's; the latter begins with a place in its source
+    except RuntimeError as error:  # of NCCL or Gloo; the latter begins with a source location
         why = re.sub(r"^\[[^\]]*\]\s*", "", str(error)).split(". ")[0].splitlines()[0]
         raise DataError(
             f"another process of this run is gone ({why}); the last checkpoint stands, and --resume goes on from it"

@@ -1,0 +1,205 @@
+"""Refine the maps of a collage through its attractor, on which each point is the image of another one.
+
+A round draws points of the attractor, finds for each the nearest point of the cloud and for each point of the cloud the
+nearest of the attractor, and solves for every map with its sources as they are: Gauss-Newton on the distance of the
+two, without the dependence of the sources on the maps, which the contraction makes small.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+from scipy.spatial import cKDTree
+
+from fractalkit.codes.graph import interval_max
+from fractalkit.fit.matching import NOISE, accumulate, limit_norm, solve_map
+
+# mypy: disable-error-code="no-untyped-def"
+
+
+WEIGH = 0.3  # exponent of the new weights in a round of refinement
+SHARE = 8  # points of a pool for each that is drawn from it
+
+
+@dataclass(frozen=True)
+class PointPool:
+    """Points of an attractor ``[N, 3]``, the points that they are images of, and the ranges they belong to, in order.
+
+    Points that share a source coincide, if they are of the same range; a pool several times as large as what is drawn
+    from it avoids that.
+    """
+
+    points: np.ndarray
+    sources: np.ndarray
+    owner: np.ndarray
+
+    def thin(self, rng: np.random.Generator, factor: int = SHARE) -> PointPool:
+        """One point, at random, of every ``factor`` points in order."""
+        first = np.arange(0, len(self.points) - factor + 1, factor)
+        chosen = first + rng.integers(factor, size=len(first))
+        return PointPool(self.points[chosen], self.sources[chosen], self.owner[chosen])
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Ranges in order, each a copy of an interval of ranges.
+
+    Attributes:
+        maps: ``[R, 3, 4]``.
+        domains: ``[R, 2]``, half-open.
+        weights: ``[R]``, sum one.
+    """
+
+    maps: np.ndarray
+    domains: np.ndarray
+    weights: np.ndarray
+
+    def counts(self, points: int) -> np.ndarray:
+        """Points of each range, at least one, about ``points`` in all: ``[R]``."""
+        ends = np.round(np.cumsum(self.weights) * points).astype(np.int64)
+        return np.maximum(np.diff(ends, prepend=0), 1)
+
+    def sources(self, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A source for each point, drawn from the points of its domain: ``[N]``."""
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        low, high = ends[self.domains[:, 0]], ends[self.domains[:, 1]]
+        u = rng.random(ends[-1])
+        return np.repeat(low, counts) + np.minimum(
+            (u * np.repeat(high - low, counts)).astype(np.int64), np.repeat(high - low, counts) - 1
+        )
+
+    def pool(
+        self, points: int, rng: np.random.Generator, *, sweeps: int = 24, start: np.ndarray | None = None
+    ) -> PointPool:
+        """Points of the attractor, each the image of another one, from ``start`` or the offsets of the maps."""
+        counts = self.counts(points)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        x = self.maps[owner, :, 3] if start is None or len(start) != len(owner) else start
+        source = x
+        for _ in range(sweeps):
+            source = x[self.sources(counts, rng)]
+            x = apply(self.maps, owner, source)
+        return PointPool(x, source, owner)
+
+    def sample(self, points: int, rng: np.random.Generator) -> PointPool:
+        """About so many points of the attractor, of which hardly any two share their last sources."""
+        return self.pool(SHARE * points, rng).thin(rng)
+
+    def collage_bound(self, points: np.ndarray, ends: np.ndarray) -> float:
+        """Bound the Hausdorff distance of the attractor from points ``[N, 3]`` by the collage theorem.
+
+        Range r has the points ends[r] to ends[r + 1], ``ends [R + 1]``. With e_r their distance from the copy of its
+        domain's points, the attractor's distances h_r satisfy h_r <= e_r + |A_r| max h_s, s in the domain of r.
+        """
+        gap = np.sqrt(gaps(self.maps, self.domains, ends, points))
+        norms = np.linalg.norm(self.maps[:, :, :3], ord=2, axis=(1, 2))
+        # from above, where every pass keeps a bound a bound
+        bound = np.full(len(gap), gap.max() / max(1.0 - norms.max(), 1e-9))
+        for _ in range(200):
+            bound = np.minimum(bound, gap + norms * interval_max(bound, self.domains))
+        return float(bound.max())
+
+
+@nb.njit(cache=True, fastmath=True)
+def gaps(maps, domains, ends, x):
+    """Squared Hausdorff distance of ranges from copies of their domains, ``[R]``; range r is x[ends[r]:ends[r + 1]]."""
+    out = np.zeros(len(maps))
+    for k in range(len(maps)):
+        low, high = ends[domains[k, 0]], ends[domains[k, 1]]
+        first, last = ends[k], ends[k + 1]
+        back = np.full(last - first, np.inf)
+        m = maps[k]
+        worst = 0.0
+        for i in range(low, high):
+            a = m[0, 0] * x[i, 0] + m[0, 1] * x[i, 1] + m[0, 2] * x[i, 2] + m[0, 3]
+            b = m[1, 0] * x[i, 0] + m[1, 1] * x[i, 1] + m[1, 2] * x[i, 2] + m[1, 3]
+            c = m[2, 0] * x[i, 0] + m[2, 1] * x[i, 1] + m[2, 2] * x[i, 2] + m[2, 3]
+            least = np.inf
+            for j in range(first, last):
+                d = (x[j, 0] - a) ** 2 + (x[j, 1] - b) ** 2 + (x[j, 2] - c) ** 2
+                least = min(least, d)
+                back[j - first] = min(back[j - first], d)
+            worst = max(worst, least)
+        for j in range(last - first):
+            worst = max(worst, back[j])
+        out[k] = worst
+    return out
+
+
+@nb.njit(cache=True)
+def apply(maps, owner, x):
+    """The image of each point of x ``[N, 3]`` under its owner's map."""
+    y = np.empty_like(x)
+    for i in range(len(x)):
+        m = maps[owner[i]]
+        for r in range(3):
+            y[i, r] = m[r, 0] * x[i, 0] + m[r, 1] * x[i, 1] + m[r, 2] * x[i, 2] + m[r, 3]
+    return y
+
+
+@nb.njit(cache=True)
+def solve_all(maps, owner, source, mean, x, metric, spacing, to, to_d, back, back_d, damping, cap, out):
+    """One round: pairs of attractor and cloud -> new maps, written to out ``[R, 3, 4]``.
+
+    Args:
+        owner, source: ``[N]`` and ``[N, 3]`` of the attractor's points, in the order of ranges.
+        mean: ``[R, 3]``, the centre of each range's sources, about which the equations are set up.
+        x, metric: the cloud, ``[M, 3]`` and ``[M, 3, 3]``.
+        to, to_d: nearest point of the cloud, for each of the attractor's, and distance.
+        back, back_d: nearest point of the attractor, for each of the cloud's, and distance.
+    """
+    n = len(maps)
+    normal, right, pairs = np.zeros((n, 12, 12)), np.zeros((n, 12)), np.zeros(n)
+    q = np.empty(3)
+    for i in range(len(owner)):
+        k = owner[i]
+        for c in range(3):
+            q[c] = source[i, c] - mean[k, c]
+        accumulate(normal[k], right[k], q, x[to[i]], metric[to[i]], to_d[i] ** 2, spacing, 1.0)
+        pairs[k] += 1.0
+    each = len(owner) / len(x)
+    for j in range(len(x)):
+        i = back[j]
+        k = owner[i]
+        for c in range(3):
+            q[c] = source[i, c] - mean[k, c]
+        accumulate(normal[k], right[k], q, x[j], metric[j], back_d[j] ** 2, spacing, each)
+        pairs[k] += each
+    zero = np.zeros(3)
+    for k in range(n):
+        m = maps[k].copy()
+        for r in range(3):
+            m[r, 3] += m[r, 0] * mean[k, 0] + m[r, 1] * mean[k, 1] + m[r, 2] * mean[k, 2]
+        solve_map(normal[k], right[k], m, damping, pairs[k] * (NOISE * spacing) ** 2)
+        limit_norm(m, zero, cap)
+        for r in range(3):
+            m[r, 3] -= m[r, 0] * mean[k, 0] + m[r, 1] * mean[k, 1] + m[r, 2] * mean[k, 2]
+        out[k] = m
+
+
+class GraphRefiner:
+    """Rounds of refinement of a graph towards a cloud ``[M, 3]`` with its metric and spacing."""
+
+    def __init__(self, x: np.ndarray, metric: np.ndarray, spacing: float, *, cap: float) -> None:
+        self.x, self.metric, self.spacing, self.cap = x, metric, spacing, cap
+        self.tree = cKDTree(x)
+
+    def round(self, graph: Graph, sample: PointPool, *, damping: float) -> tuple[Graph, float]:
+        """The graph after one more round, from a sample of its attractor, and that sample's Chamfer distance."""
+        z, owner = sample.points, sample.owner
+        to_d, to = self.tree.query(z)
+        back_d, back = cKDTree(z).query(self.x)
+        counts = np.maximum(np.bincount(owner, minlength=len(graph.maps)), 1)
+        total = np.stack([np.bincount(owner, sample.sources[:, c], minlength=len(counts)) for c in range(3)], axis=1)
+        mean = total / counts[:, None]
+        maps = np.empty_like(graph.maps)
+        solve_all(
+            graph.maps, owner, sample.sources, mean, self.x, self.metric, self.spacing, to, to_d, back, back_d, damping,
+            self.cap, maps,
+        )  # fmt: skip
+        # by the points of the cloud that a range is nearest to; what strays from the cloud dies out
+        share = (np.bincount(owner[back], minlength=len(maps)) + 1.0) / (len(self.x) + len(maps))
+        weights = graph.weights ** (1 - WEIGH) * share**WEIGH
+        return Graph(maps, graph.domains, weights / weights.sum()), float(to_d.mean() + back_d.mean()) / 2

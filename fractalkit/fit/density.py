@@ -1,0 +1,201 @@
+"""Fit a code by the density of its attractor on grids, coarse ones first.
+
+Chamfer distances ask only whether a point is near; two codes with one support and different measures are the same to
+them, and a map that lies within the support has no gradient. On a grid the masses q of the attractor and those of the
+cloud, m, are compared by the Hellinger distance Σ (√q - √m)², whose residuals have the same variance in every cell of a
+sample (Freeman and Tukey, 1950). Levenberg-Marquardt steps lower it by all maps and weights together, through the orbit
+at several depths. A coarse grid sees far, and a fine one brings accuracy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fractalkit.fit.density_kernels import jacobian, spread, walk
+from fractalkit.fit.search import clip_maps
+from fractalkit.fit.target import Target
+
+DEPTH = 8  # letters of the address of a point of the attractor
+BURN = 40  # letters before them, which bring a point to the attractor
+JDEPTH = 6  # letters that a step changes, and that are spread evenly
+SIDES = {2: (16, 32, 64), 3: (10, 16, 22)}
+_BORDER = 1.5  # cells around the cloud
+
+
+@dataclass(frozen=True)
+class Level:
+    """One grid: cells along each axis, the affine map from points to cells ``[3, 4]``, and the cloud's masses."""
+
+    side: int
+    frame: np.ndarray
+    mass: np.ndarray
+    floor: float  # Hellinger distance of the cloud from the measure that it is a sample of, about
+
+    def cells(self, points: np.ndarray, dim: int) -> np.ndarray:
+        """Index ``[N]`` of the cell that each point ``[N, 3]`` is nearest to."""
+        at = np.rint(points[:, :dim] @ self.frame[:dim, :dim].T + self.frame[:dim, 3]).astype(np.int64)
+        return np.ravel_multi_index(tuple(np.clip(at, 0, self.side - 1).T), (self.side,) * dim)
+
+
+class Density:
+    """Grids over a target and steps of refinement towards its masses; for two and three dimensions."""
+
+    def __init__(self, target: Target, *, cap: float, isotropy: float = 0.0, orbits: int = 6000, seed: int = 0) -> None:
+        self.target, self.cap, self.isotropy = target, cap, isotropy
+        self.dim = target.dim
+        rng = np.random.default_rng(seed)
+        self.points = target.lookup.points
+        self.order = rng.permutation(len(self.points))
+        self.centre = self.points.mean(axis=0, keepdims=True)
+        self.shifts = rng.random(DEPTH + BURN)
+        # the additive recurrence of the generalised golden ratio for the letters that matter most
+        ratio = 2.0
+        for _ in range(60):
+            ratio = (1 + ratio) ** (1 / (JDEPTH + 1))
+        self.jumps = np.concatenate([ratio ** -np.arange(1.0, JDEPTH + 1), rng.random(DEPTH + BURN - JDEPTH)])
+        self.orbits = orbits
+        self.levels = [self._level(side) for side in SIDES[self.dim]]
+
+    def _level(self, side: int) -> Level:
+        z = self.points[:, : self.dim]
+        axes = np.linalg.eigh(np.cov(z.T))[1].T
+        along = z @ axes.T
+        low, high = along.min(axis=0), along.max(axis=0)
+        scale = (side - 1 - 2 * _BORDER) / (high - low)
+        frame = np.zeros((3, 4))
+        frame[: self.dim, : self.dim] = axes * scale[:, None]
+        frame[: self.dim, 3] = _BORDER - low * scale
+        halves = []
+        for part in (self.order[::2], self.order[1::2]):
+            mass = np.zeros(side**self.dim)
+            spread(self.points[part], 1.0 / len(part), frame, self.dim, side, mass)
+            halves.append(mass)
+        mass = (halves[0] + halves[1]) / 2
+        floor = float(((np.sqrt(halves[0]) - np.sqrt(halves[1])) ** 2).sum()) / 4
+        return Level(side, frame, mass, floor)
+
+    def orbit(
+        self, maps: np.ndarray, weights: np.ndarray, count: int | None = None, depth: int = DEPTH
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Addresses ``[M, L]`` and orbits ``[M, L + 1, 3]``.
+
+        Short orbits start from points of the cloud, which stand for those of the attractor. Full ones start from its
+        centre, so that a map close to the identity cannot pass the cloud off as its attractor.
+        """
+        full = depth == DEPTH
+        start = self.centre if full else self.points[self.order]
+        count = count or self.orbits
+        address = np.empty((count, depth), np.int64)
+        z = np.empty((count, depth + 1, 3))
+        cumulative = np.cumsum(weights / weights.sum())
+        walk(maps, cumulative, start, self.shifts, self.jumps[: DEPTH + BURN if full else depth], address, z)
+        return address, z
+
+    def expected(self, level: int, orbits: int) -> float:
+        """Hellinger distance, at a level, that so many orbits of the true code would have."""
+        return self.levels[level].floor * (1 + len(self.points) / orbits)
+
+    def masses(self, z: np.ndarray, level: Level) -> np.ndarray:
+        """Masses of the cells, one in all, for orbits z."""
+        q = np.zeros_like(level.mass)
+        spread(z[:, 0], 1.0 / len(z), level.frame, self.dim, level.side, q)
+        return q
+
+    def misfit(self, maps: np.ndarray, weights: np.ndarray) -> float:
+        """Root of the Hellinger distance at the finest level over that of a sample of the truth, about 1 for it."""
+        n = len(self.points)
+        return float(np.sqrt(self.distance(maps, weights, -1, n) / self.expected(-1, n)))
+
+    def weigh(self, maps: np.ndarray) -> np.ndarray:
+        """The most likely weights ``[K]``, at least 1/1000, of maps ``[K, 3, 4]`` of the cloud into itself."""
+        level = self.levels[-1]
+        psi = np.zeros((len(maps), len(level.mass)))
+        some = self.points[self.order[:4000]]
+        for m, row in zip(maps, psi, strict=True):
+            spread(some @ m[:, :3].T + m[:, 3], 1 / len(some), level.frame, self.dim, level.side, row)
+        weights = np.maximum(likely_weights(psi, level.mass), 1e-3)
+        return weights / weights.sum()
+
+    def distance(self, maps: np.ndarray, weights: np.ndarray, level: int = -1, count: int | None = None) -> float:
+        """Hellinger distance, of squares, at a level."""
+        grid = self.levels[level]
+        q = self.masses(self.orbit(maps, weights, count)[1], grid)
+        return float(((np.sqrt(q) - np.sqrt(grid.mass)) ** 2).sum())
+
+    def refine(
+        self,
+        maps: np.ndarray,
+        weights: np.ndarray,
+        *,
+        levels: tuple[int, ...],
+        steps: int,
+        orbits: int | None = None,
+        depth: int = DEPTH,
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Refine maps ``[K, 3, 4]`` and weights ``[K]`` level by level; also the distance at the last one."""
+        maps, weights, f = maps.copy(), weights / weights.sum(), np.inf
+        for i in levels:
+            maps, weights, f = self._descend(maps, weights, self.levels[i], steps, orbits or self.orbits, depth)
+        return maps, weights, f
+
+    def _descend(
+        self, maps: np.ndarray, weights: np.ndarray, level: Level, steps: int, orbits: int, depth: int
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        k, d = len(maps), self.dim
+        size = d * (d + 1) + 1
+        root = np.sqrt(level.mass)
+        least = 0.25 / orbits  # of a cell's mass, so that its root has a bounded slope
+        address, z = self.orbit(maps, weights, orbits, depth)
+        q = self.masses(z, level)
+        f = float(((np.sqrt(q) - root) ** 2).sum())
+        letters = min(JDEPTH, depth)
+        damping = 0.03
+        fresh, small = True, 0
+        for _ in range(steps):
+            if fresh:
+                slopes = np.zeros((k, size, len(q)))
+                jacobian(maps, d, address, z, letters, level.frame, level.side, slopes)
+                slopes[:, -1] -= letters * weights[:, None] * q
+                j = slopes.reshape(k * size, -1)
+                j /= 2 * np.sqrt(q + least)
+                right = j @ (root - np.sqrt(q))
+                single = j.astype(np.float32)
+                normal = (single @ single.T).astype(np.float64)
+                scale = np.diag(normal)
+            a = normal.copy()
+            a[np.diag_indices_from(a)] += damping * scale + 1e-6 * scale.mean() + 1e-12
+            move = np.linalg.solve(a, right).reshape(k, size)
+            new = maps.copy()
+            new[:, :d, :d] += move[:, :-1].reshape(k, d, d + 1)[:, :, :d]
+            new[:, :d, 3] += move[:, :-1].reshape(k, d, d + 1)[:, :, d]
+            clip_maps(new, d, self.cap, self.isotropy)
+            w = np.maximum(weights * np.exp(np.clip(move[:, -1], -1.0, 1.0)), 1e-4)
+            w /= w.sum()
+            trial, y = self.orbit(new, w, orbits, depth)
+            p = self.masses(y, level)
+            g = float(((np.sqrt(p) - root) ** 2).sum())
+            fresh = g < f
+            if fresh:
+                better = f - g
+                maps, weights, address, z, q, f = new, w, trial, y, p, g
+                damping = max(damping / 4, 1e-4)
+                small = small + 1 if better < 2e-3 * f else 0
+                if small == 2:
+                    break
+            else:
+                damping *= 5
+                if damping > 1e3:
+                    break
+        return maps, weights, f
+
+
+def likely_weights(psi: np.ndarray, mass: np.ndarray, steps: int = 30) -> np.ndarray:
+    """Weights ``[K]`` of masses ``psi [K, cells]`` whose mixture makes ``mass [cells]`` most likely, by EM."""
+    w = np.full(len(psi), 1 / len(psi))
+    for _ in range(steps):
+        w = w * (psi @ (mass / np.maximum(w @ psi, 1e-9)))
+        w = np.maximum(w, 1e-6)
+        w /= w.sum()
+    return w

@@ -1,0 +1,1 @@
+"""Pixels: averages over areas, bases of cosines, colour spaces, sizes and windows."""

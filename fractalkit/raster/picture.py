@@ -1,0 +1,190 @@
+"""One type for pictures: an array that saves and shows itself."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fractalkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+CHANNELS = (1, 3, 4)
+_TOP = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
+
+
+class Picture(np.ndarray):
+    """A picture ``[H, W]``, ``[H, W, 3]`` or ``[H, W, 4]``: row 0 at the top, grey, RGB or RGBA, sRGB.
+
+    It is a NumPy array of uint8, uint16, or float32 in [0, 1], and goes wherever an array goes. A notebook shows it.
+
+    Args:
+        samples: the array; float64 becomes float32.
+        text: texts that :meth:`save` writes into PNG files, such as the code and the command.
+
+    Raises:
+        UsageError: another shape or type.
+
+    >>> grey = Picture(np.zeros((4, 6), np.uint8))
+    >>> grey.width, grey.height, grey.tensor().shape
+    (6, 4, torch.Size([1, 4, 6]))
+    """
+
+    text: dict[str, str]
+
+    def __new__(cls, samples: npt.ArrayLike, text: Mapping[str, str] | None = None) -> Picture:
+        a = np.asarray(samples)
+        if a.dtype == np.float64:
+            a = a.astype(np.float32)
+        if a.dtype not in (np.uint8, np.uint16, np.float32):
+            raise UsageError(f"picture: expected uint8, uint16 or float32 in [0, 1], got {a.dtype}")
+        if a.ndim == 3 and a.shape[2] == 1:
+            a = a[..., 0]
+        if a.ndim not in (2, 3) or (a.ndim == 3 and a.shape[2] not in CHANNELS) or 0 in a.shape:
+            raise UsageError(f"picture: expected [H, W], [H, W, 3] or [H, W, 4], got {list(a.shape)}")
+        out = a.view(cls)
+        out.text = dict(text or {})
+        return out
+
+    def __array_finalize__(self, parent: Any) -> None:
+        self.text = getattr(parent, "text", {})
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """What is computed from a picture is a plain array or number; a part of a picture is a picture."""
+        plain = np.asarray(array)
+        return plain[()] if return_scalar or plain.ndim == 0 else plain
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return self.shape[1]
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return self.shape[0]
+
+    def numpy(self) -> npt.NDArray[Any]:
+        """The plain array; memory is shared."""
+        return self.view(np.ndarray)
+
+    def tensor(self) -> Tensor:
+        """A float32 tensor ``[C, H, W]`` in [0, 1]."""
+        import torch
+
+        a = self.numpy()
+        a = a[..., None] if a.ndim == 2 else a
+        values = a.astype(np.float32) / np.float32(_TOP.get(a.dtype, 1))
+        return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+
+    def eight_bit(self) -> npt.NDArray[np.uint8]:
+        """The samples as bytes, rounded."""
+        a = self.numpy()
+        if a.dtype == np.uint16:
+            return (a // 257).astype(np.uint8)
+        if a.dtype == np.float32:
+            return np.rint(np.nan_to_num(a).clip(0, 1) * 255).astype(np.uint8)
+        return a
+
+    def whole_numbers(self) -> npt.NDArray[Any]:
+        """The samples as they are in 8 or 16 bits; floating point as bytes."""
+        return self.numpy() if self.dtype == np.uint16 else self.eight_bit()
+
+    @property
+    def pil(self) -> Image:
+        """The picture as Pillow has it, with 8 bits a sample."""
+        from PIL import Image
+
+        return Image.fromarray(np.ascontiguousarray(self.eight_bit()))
+
+    def save(self, path: str | Path) -> None:
+        """Write a picture in the format of the suffix: png (with its texts), jpg, webp, avif, tif, bmp, jp2, ppm, gif.
+
+        Raises:
+            UsageError: another suffix.
+            DataError: the file cannot be written.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".png" and self.dtype != np.uint16:
+            from fractalkit.raster.png import save_png
+
+            save_png(path, self.eight_bit(), self.text)
+            return
+        from fractalkit.data.pictures import write_picture
+
+        write_picture(path, self.whole_numbers())
+
+    def _repr_png_(self) -> bytes | None:
+        if self.ndim not in (2, 3) or (self.ndim == 3 and self.shape[2] not in CHANNELS) or 0 in self.shape:
+            return None  # a row, or a part of another shape
+        buffer = io.BytesIO()
+        self.pil.save(buffer, "PNG")
+        return buffer.getvalue()
+
+
+def as_picture(source: Any) -> Picture:
+    """A picture from whatever holds one.
+
+    Args:
+        source: a path, a Pillow image, an array ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``, or a tensor of these shapes
+            or ``[1, C, H, W]``; integers of 8 or 16 bits, or floating point in [0, 1]. Where both orders of a shape are
+            possible, arrays are read as ``[H, W, C]`` and tensors as ``[C, H, W]``.
+
+    Raises:
+        DataError: a file that cannot be read as a picture.
+        UsageError: another type or shape.
+    """
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, str | Path):
+        from fractalkit.data.pictures import read_picture
+
+        return Picture(read_picture(Path(source)).samples)
+    if hasattr(source, "getbands"):  # a Pillow image; Pillow need not be imported to know one
+        if source.mode not in ("L", "RGB", "RGBA", "I;16"):
+            source = source.convert("RGBA" if source.has_transparency_data else "RGB")
+        return Picture(np.asarray(source))
+    first = hasattr(source, "detach")  # a tensor
+    if first:
+        source = source.detach().cpu()
+        if source.is_floating_point():
+            source = source.float()
+        a = source.numpy()
+        if a.ndim == 4 and len(a) == 1:
+            a = a[0]
+    elif isinstance(source, np.ndarray):
+        a = source
+    else:
+        raise UsageError(f"picture: expected a path, a Pillow image, an array or a tensor, got {type(source).__name__}")
+    if a.ndim == 3 and (a.shape[0] in CHANNELS and (first or a.shape[2] not in CHANNELS)):
+        a = a.transpose(1, 2, 0)
+    if a.dtype == np.float16:
+        a = a.astype(np.float32)
+    return Picture(np.ascontiguousarray(a))
+
+
+def sheet(pictures: Any) -> Picture:
+    """Pictures side by side, row by row, on a grid as square as possible.
+
+    Args:
+        pictures: several of one size: a tensor ``[B, C, H, W]``, or a sequence of what :func:`as_picture` takes.
+
+    Raises:
+        UsageError: none, or of different sizes.
+    """
+    each = [as_picture(p) for p in pictures]
+    if not each or len({(p.shape, p.dtype) for p in each}) > 1:
+        raise UsageError("sheet: expected one picture or more, all of one size and type")
+    columns = math.ceil(math.sqrt(len(each)))
+    blank = Picture(np.zeros_like(each[0].numpy()))
+    rows = [each[k : k + columns] for k in range(0, len(each), columns)]
+    rows[-1] += [blank] * (columns - len(rows[-1]))
+    return Picture(np.concatenate([np.concatenate([p.numpy() for p in row], axis=1) for row in rows]))
