@@ -1,1 +1,1 @@
-"""Recipes: what to cook with FractalKit, and the benchmarks that its figures come from."""
+"""Notebooks, scripts that make the package's weights, and benchmarks."""

@@ -7,12 +7,12 @@
 # ---
 
 # %% [markdown]
-# # Codes are points
+# # The vector space of codes
 #
-# A neural collage turns a picture into whole numbers in one forward pass, the parameters of a few contractive maps. All
-# pictures of one size have the same number of them, so a code is a point of a vector space, with distances, neighbours
-# and straight lines. This notebook makes an album of fractal flames, four relatives in each family, each moved and
-# turned by chance, encodes them, and looks at where they lie.
+# A neural collage turns a picture into integers in one forward pass: the parameters of a few contractive maps. All
+# pictures of the same size have the same number of parameters, so a code is a point in a vector space, with distances,
+# neighbours and straight lines. This notebook makes an album of fractal flames in families of four mutants, each
+# shifted and rotated at random, encodes them, and looks at where the codes lie.
 #
 # The network was trained on aerial photographs. It has never seen a flame.
 
@@ -29,7 +29,7 @@ from fractalkit.render.colours_from import colour_table, names
 from fractalkit.render.flame import render_flame, to_8_bit
 from fractalkit.render.flame_sheet import worth_seeing
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 SIDE, FAMILIES, RELATIVES = (64, 2, 2) if SMALL else (256, 12, 4)
 
 
@@ -56,14 +56,14 @@ print(f"{len(album)} pictures of {SIDE} x {SIDE}; {np.mean(sizes):.0f} bytes a c
 # %% [markdown]
 # ## Neighbours
 #
-# Cosines are orthonormal, so that distances between whole codes are those between pictures. That is not what one wants
-# of neighbours: a flame moved by a pixel is far away. But the numbers of a code say at once how much of each frequency
-# a range has. Their magnitudes, summed over the ranges, do not care where things are.
+# Cosines are orthonormal, so distances between whole codes are distances between pictures. For nearest neighbours this
+# is not useful: a flame shifted by one pixel is far away. But the parameters also show how much of each frequency a
+# range contains. Their magnitudes, summed over the ranges, do not depend on position.
 
 
 # %%
 def texture(code):
-    """How much each of the 64 cosines of luma and chroma is used, and the means: ``[384]``, of unit length."""
+    """Return the use of each of the 64 cosines in luma and chroma, and their means: ``[384]``, of unit length."""
     parts = []
     for p in code.planes:
         v = np.abs(p.reshape(-1, 64).astype(float))
@@ -76,7 +76,7 @@ def texture(code):
 
 
 def found(points):
-    """Share of pictures whose nearest neighbour is of their own family."""
+    """Return distances, and the share of pictures whose nearest neighbour is in the same family."""
     d = np.linalg.norm(points[:, None] - points[None], axis=2)
     np.fill_diagonal(d, np.inf)
     return d, float(np.mean(family[d.argmin(1)] == family))
@@ -109,13 +109,13 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# Green frames are of the family of the picture that was asked for, in red.
+# Green frames mark members of the same family as the query, which has a red frame.
 #
 # ## A straight line
 #
-# Between two codes lie codes. Each is a file of its own, and each draws at any size. What one sees is close to a cross
-# fade, and has to be: where contrasts are small the fixed point is nearly linear in the parameters. The bytes say where
-# on the way there is most to be said.
+# Between two codes lie other codes. Each is a valid file, and can be drawn at any size. The result is close to a
+# cross-fade, and has to be: where contrasts are small, the fixed point is nearly linear in the parameters. The number
+# of bytes shows which code on the way contains the most information.
 
 # %%
 a, b = codes[0], codes[RELATIVES]

@@ -7,19 +7,20 @@
 # ---
 
 # %% [markdown]
-# # Digits without pixels
+# # Sampling digits at any resolution
 #
-# A generative model of pictures makes pixels, as many as it has learned from. This one makes *maps*. It draws random
-# numbers, turns them into the code of a collage, and the picture is the code's fixed point, which has no pixels: one
-# decodes it at 28 or at 1120, whichever one needs. The model is the Collage-VDVAE of Poli, Xu et al. (2022): the very
-# deep variational autoencoder of Child (2021) whose last layer is a Neural Collage.
+# Generative models of pictures usually produce pixels, as many as in their training pictures. This one produces *maps*.
+# It turns random numbers into the code of a collage, and the picture is the fixed point of that code, which has no
+# fixed resolution: it can be decoded at 28 pixels or at 1120. The model is the Collage-VDVAE of Poli, Xu et al. (2022):
+# the very deep variational autoencoder of Child (2021) with a Neural Collage as its last layer.
 #
-# picture → *encoder* → what it looks like at 7 x 7 and at 1 x 1
+# picture → *encoder* → features at 7 x 7 and at 1 x 1
 #
 # random $z_1$ → $z_2$ → ... → features at 7 x 7 → **collage code** → fixed point of 16 channels → a small network at
 # each point → the probability of ink
 #
-# First a small one is trained on printed digits, drawn here. Then comes the package's, which has learned handwriting.
+# First, a small model is trained on printed digits that are drawn here. Then the model of the package, which was
+# trained on handwritten digits, is loaded.
 
 # %%
 import copy
@@ -38,15 +39,15 @@ from matplotlib.textpath import TextPath
 from PIL import Image, ImageDraw
 
 from fractalkit.maps.collage import decode
+from fractalkit.models import mean_picture as view
 from fractalkit.models.vdvae import VDVAE, Between, VDVAEConfig
-from fractalkit.render import collage as view
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
 
 
 def printed(n, seed=0, side=28, fine=8):
-    """Digits of three typefaces, tilted and stretched a little, binary, [n, 1, 28, 28]."""
+    """Draw digits of three typefaces, slightly rotated and stretched, binary, [n, 1, 28, 28]."""
     rng = np.random.default_rng(seed)
     out = np.zeros((n, 1, side, side), np.float32)
     for i in range(n):
@@ -62,20 +63,20 @@ def printed(n, seed=0, side=28, fine=8):
             part = Image.new("1", ink.shape)
             at = (line - (low + high) / 2) @ a.T + side / 2
             ImageDraw.Draw(part).polygon([tuple(p) for p in fine * at], fill=1)
-            ink ^= np.array(part)  # an outline within another is a hole
+            ink ^= np.array(part)  # an outline inside another is a hole
         share = ink.reshape(side, fine, side, fine).mean((1, 3))
         out[i, 0] = share > rng.random((side, side))
     return torch.from_numpy(out)
 
 
 def sheet(pictures, columns):
-    """Pictures [N, 1, s, s] side by side, [rows s, columns s]."""
+    """Arrange pictures [N, 1, s, s] on a sheet, [rows s, columns s]."""
     n, _, s, _ = pictures.shape
     return pictures.reshape(n // columns, columns, s, s).permute(0, 2, 1, 3).reshape(-1, columns * s).numpy()
 
 
 def show(*panels, height=2.3, dpi=90):
-    """Grey pictures in a row, each with its title."""
+    """Show grey pictures in a row with titles."""
     widths = [height * a.shape[1] / a.shape[0] for _, a in panels]
     fig, axes = plt.subplots(
         1, len(panels), figsize=(sum(widths), height + 0.25), dpi=dpi, width_ratios=widths, squeeze=False
@@ -89,7 +90,7 @@ def show(*panels, height=2.3, dpi=90):
 
 
 def seeded(*seeds):
-    """One generator for each picture, so that a picture depends on its own seed alone."""
+    """Return one generator per picture, so that a picture depends on its own seed only."""
     return [torch.Generator().manual_seed(s) for s in seeds]
 
 
@@ -97,25 +98,25 @@ digits, held_out = printed(64 if SMALL else 5000), printed(16 if SMALL else 200,
 show(("printed digits", sheet(digits[:60], 20)), height=2.1)
 
 # %% [markdown]
-# ## What it is scored by
+# ## The score
 #
-# How likely is a picture $x$? The model is a story of how it came about: first the $z$, one after the other, each with
-# a prior $p(z_l \mid z_{<l})$, then the ink of each pixel. To sum over all stories is out of reach. The encoder
-# proposes one that fits, $q(z \mid x)$, and
+# How likely is a picture $x$? The model describes how it was generated: first the $z$, one after the other, each with a
+# prior $p(z_l \mid z_{<l})$, then the ink of each pixel. The sum over all possible $z$ is intractable. The encoder
+# proposes a suitable distribution, $q(z \mid x)$, and
 #
 # $$-\log p(x)\;\le\;\underbrace{-\log p(x \mid z)}_{\text{distortion}}\;+\;
 # \underbrace{\textstyle\sum_l \mathrm{KL}\big(q(z_l \mid x, z_{<l})\,\|\,p(z_l \mid z_{<l})\big)}_{\text{rate}}.$$
 #
-# It is a count of nats, 1.44 bits each: so many to say which $z$, so many to say which pixels differ from what $z$
-# leads one to expect. The right side is minus the *evidence lower bound*, ELBO, and is what training minimises. The
-# fixed point is decoded at 56 x 56, a pixel of the picture being the mean of four of its points. To that comes a small
-# penalty on variation *between* the points, which no pixel would show; without it the fixed point fills up with grain
-# ([the ablation](collage_vdvae_ablation.ipynb) has it in numbers).
+# The unit is the nat, 1.44 bits: the rate is the cost of describing $z$, the distortion the cost of the pixels given
+# $z$. The right side is the negative *evidence lower bound* (ELBO), which training minimises. The fixed point is
+# decoded at 56 x 56, and a pixel of the picture is the mean of four of its points. A small penalty is added on
+# variation *between* the points, which no pixel would show; without it, the fixed point contains grain ([the
+# ablation](collage_vdvae_ablation.ipynb) has figures).
 #
-# ## A small one
+# ## A small model
 #
-# A ninth of the weights of the package's. The loop is plain here; `fractalkit train vdvae_mnist` is the real one, with
-# a moving average, checkpoints and validation.
+# It has a ninth of the weights of the package's model. The training loop here is minimal;
+# `fractalkit train vdvae_mnist` is the full one, with a moving average, checkpoints and validation.
 
 # %%
 STEPS = 4 if SMALL else 900
@@ -155,10 +156,10 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The grey line is what 784 pixels cost of which nothing is known. The rate counts for nothing at first and for all from
-# a third of the way on, so the model learns to use its $z$ before it learns to save them.
+# The grey line is the cost of 784 pixels without a model. The rate has a weight of zero at first, which rises to one
+# over the first third of training, so the model first learns to use its $z$ and then to use it economically.
 #
-# The same eight seeds while it learns, drawn at 140 pixels, five times what it sees:
+# The same eight seeds during training, drawn at 140 pixels, five times the size of the training pictures:
 
 # %%
 side = 56 if SMALL else 140
@@ -168,32 +169,30 @@ show(("new digits", sheet(held_out[:8], 8)), height=1.0)
 show(("what the model makes of each", sheet(again, 8)), height=1.0)
 
 # %% [markdown]
-# Two minutes make it a printer's apprentice: it knows strokes, corners and holes, and about half of what it draws of
-# its own are digits. What it is shown it redraws well, and smoothly.
+# After two minutes of training, the model draws strokes, corners and holes, and about half of its samples are digits.
+# It reconstructs given pictures well and smoothly.
 #
 # ## Handwriting
 #
-# `vdvae_mnist` comes with the package: nine times the weights, forty times the steps, the 50,000 digits of MNIST.
+# `vdvae_mnist` comes with the package. It has nine times the weights, was trained for forty times the steps on the
+# 50,000 training digits of MNIST, and fine-tuned. Its card says how.
 
 # %%
 model = VDVAE.from_pretrained("vdvae_mnist")
-print(
-    f"{sum(p.numel() for p in model.parameters()):,} weights, {model.about['steps']:,} steps of {model.about['batch']}"
-)
-print(f"on MNIST's test pictures {model.about['test_nats']} nats")
+print(f"{sum(p.numel() for p in model.parameters()):,} weights, made by `{model.about['command']}`")
 many = seeded(*range(4 if SMALL else 40))
 show(("seeds 0 to 39", sheet(model.draw(model.sample(many), side, side), 2 if SMALL else 10)), height=4.0)
 
 # %% [markdown]
 # ## Where the nats are
 #
-# Of anything binary, 28 x 28, the model says how surprised it is. Four kinds: pictures of its own, its pixels thrown
-# like coins; these upside down; the printed digits; and coins alone. And it says at which layer: each bar is the rate
-# of one $z$, the first two at 1 x 1, eight more at 7 x 7.
+# The model assigns a cost to any binary picture of 28 x 28. Here are four kinds: its own samples, with pixels drawn at
+# random from their probabilities; the same upside down; the printed digits; and pure random noise. The bars show the
+# rate of each layer: the first two $z$ are at 1 x 1, the other eight at 7 x 7.
 
 # %%
 own = model.draw(model.sample(seeded(*range(100, 104 if SMALL else 164))), 56, 56)
-own = torch.nn.functional.avg_pool2d(own, 2)  # as the likelihood has it, the mean of four points a pixel
+own = torch.nn.functional.avg_pool2d(own, 2)  # as in the likelihood: a pixel is the mean of four points
 coin = torch.rand(own.shape, generator=seeded(0)[0])
 kinds = {
     "its own": (coin < own).float(),
@@ -217,24 +216,25 @@ bound = float(model.importance_bound(few, seeded(1)[0], 4 if SMALL else 100).mea
 print(f"{len(few)} of its own: {one:.1f} nats by one story each, {bound:.1f} by a hundred")
 
 # %% [markdown]
-# Its own cost nine nats more than MNIST's test pictures: they are softer than what it has learned from, and coins
-# thrown for grey pixels are hard to guess. Print costs another fourteen, handwriting upside down twenty-one, in rate as
-# well as in distortion: it takes unusual $z$, and the ink is still not where they say. Coins alone cost nearly five
-# times the 543 nats of saying each pixel plainly, for a model that is sure of paper pays dearly for every speck. What
-# there is to say is said at 7 x 7, and there in small portions. With a hundred stories to a picture the bound comes
-# down by four nats: at least that much of the score is due to the encoder, not to the pictures.
+# Its own samples cost nine nats more than the test pictures of MNIST: they are softer than the training pictures, and
+# random pixels with intermediate probabilities are hard to predict. Printed digits cost another fourteen nats and
+# handwriting upside down twenty-one, in rate as well as in distortion: they need unusual $z$, and the ink is still not
+# where these predict it. Random noise costs nearly five times the 543 nats of coding each pixel separately, because a
+# model that is certain of the background pays a high price for every wrong pixel. Most of the information is at 7 x 7,
+# in small amounts per layer. With a hundred samples of $z$ per picture the bound falls by four nats: at least this much
+# of the score is due to the encoder, not to the pictures.
 #
-# ## 28 pixels are 1120
+# ## From 28 to 1120 pixels
 #
-# One sample, drawn at 28 and at 1120, forty times as many a side. Nothing is interpolated: both are the fixed point of
-# one code. Its numbers:
+# One sample, drawn at 28 and at 1120 pixels, forty times the side length. Nothing is interpolated: both are the fixed
+# point of one code.
 
 # %%
 h = model.sample(seeded(2))
 code = model.head.code(h)
 numbers = sum(getattr(code, k).numel() for k in ("contrast", "brightness", "mixing"))
 large = 280 if SMALL else 1120
-picture = view.Picture.of(model, h)
+picture = view.MeanPicture.of(model, h, detail=1.0)
 small, big = view.draw(picture, 28, 28)[0], view.draw(picture, large, large)[0]
 k = large // 28
 print(f"{numbers:,} numbers; contrasts up to {float(code.lipschitz()):.2f}")
@@ -243,28 +243,28 @@ print(f"{large} pixels, averaged to 28, differ from the 28 by {error:.4f} on ave
 show(("28 pixels", small), (f"{large} pixels", big), height=4.2, dpi=80)
 
 # %% [markdown]
-# ## Any window
+# ## Windows
 #
-# A window at full detail costs what its own pixels cost, whatever the size of the whole. Here it has 480 pixels and
-# stays on one place of the stroke, while the whole grows to 28,000 pixels a side, a thousand times the 28.
+# A window at full detail costs only its own pixels, whatever the size of the whole picture. Here it has 480 pixels and
+# stays at one place of the stroke, while the whole picture grows to 28,000 pixels per side, a thousand times 28.
 
 # %%
 n = 96 if SMALL else 480
 panels = []
 for size in (1_120, 5_600, 28_000):
     top, left = round(0.6 * size) - n // 2, round(0.34 * size) - n // 2
-    a = view.draw(picture, size, size, window=(top, left, top + n, left + n))[0]
+    a = view.draw(picture, size, size, window=(left, top, left + n, top + n))[0]
     panels.append((f"{size:,} a side", a))
 show(*panels, height=3.0, dpi=75)
 
 # %% [markdown]
-# A clean edge, and softer the nearer one comes. What is drawn is the probability of ink; where the pen turned at 28
-# pixels the model does not know, and it says so.
+# The edge is clean, and becomes softer with magnification. The picture shows the probability of ink; at 28 pixels, the
+# model cannot know exactly where the pen turned, and the soft edge shows this uncertainty.
 #
 # ## The copies
 #
-# The collage itself, before the small network reads it, is sixteen pictures, and in some of them the copies can be
-# seen with the naked eye: rows of small blots, seven across.
+# The collage itself, before the small network, consists of sixteen fields. In some of them the copies are visible: rows
+# of small spots, seven across.
 
 # %%
 points = 98 if SMALL else 392
@@ -278,7 +278,7 @@ fig.subplots_adjust(0, 0, 1, 1, 0.02, 0.02)
 plt.show()
 
 # %% [markdown]
-# The strongest contrast of all belongs to one range of one channel. Into that range, and into the range of that range:
+# The largest contrast belongs to one range of one channel. Zoom into that range, and into the same range within it:
 
 # %%
 contrast = code.contrast[0, ..., 0].detach()
@@ -289,11 +289,11 @@ fig, axes = plt.subplots(1, 3, figsize=(9, 3.2), dpi=80)
 for ax, title in zip(axes, ("the channel", "its range, 7 times larger", "49 times"), strict=True):
     y, x = place * points
     with torch.no_grad():
-        f = decode(code, points * ranges, points * ranges, window=(y, x, y + points, x + points))[0, channel]
+        f = decode(code, points * ranges, points * ranges, window=(x, y, x + points, y + points))[0, channel]
     ax.imshow(f, cmap="magma")
     ax.set_title(title, fontsize=9)
     ax.axis("off")
-    # alternate ranges are mirrored: where the range lies within itself
+    # alternate ranges are mirrored: find the position of the range within itself
     inner = [v if at % 2 == 0 else 6 - v for v, at in zip((i, j), place, strict=True)]
     if ranges < 49:
         ax.add_patch(
@@ -304,15 +304,15 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# The contrast is negative, so the range is the channel's negative, and the range of the range, after two signs, the
-# channel again, tinted by where it lies. It pales, which the colours do not show, for each panel has its own scale. No
-# one drew it: it follows from one number, and goes on for ever.
+# The contrast is negative, so the range is a negative of the channel. The range within the range, after two negative
+# signs, is the channel again, tinted by its position. It also loses contrast, which the colours do not show because
+# each panel has its own scale. Nobody drew this pattern: it follows from one number and continues to all depths.
 #
 # ## Between two digits
 #
-# A sample is its noise. Turn the noise of every layer from one seed's to another's, $\cos\alpha\,\epsilon_a +
-# \sin\alpha\,\epsilon_b$, which is standard normal at every angle, and each picture on the way is a sample as likely as
-# any.
+# A sample is determined by its noise. Move the noise of every layer from that of one seed to that of another,
+# $\cos\alpha\,\epsilon_a + \sin\alpha\,\epsilon_b$. This is standard normal at every angle, so each picture on the way
+# is as likely a sample as any other.
 
 # %%
 a, b = (0, 3)
@@ -321,11 +321,11 @@ way = torch.cat([model.sample([Between(*seeded(a, b), angle)]) for angle in angl
 show((f"from seed {a} to seed {b}", sheet(model.draw(way, side, side), len(angles))), height=1.2)
 
 # %% [markdown]
-# ## One to keep
+# ## A final picture
 #
-# A walk through six seeds and back, to be read as the ox ploughs: left to right, right to left. The network's last
-# number at each point is the logarithm of the odds of ink. Taken as height and lit from the upper left, sure ink is a
-# ridge, sure paper the sea, and in between lies all that the model can imagine.
+# A path through six seeds and back; the rows run alternately from left to right and from right to left. The last output
+# of the network at each point is the log-odds of ink. It is drawn as a height map with light from the upper left:
+# certain ink forms ridges, certain background is the sea, and uncertain areas lie in between.
 
 # %%
 seeds, columns, lines = (0, 3, 22, 35, 2, 29), 7, 5

@@ -9,20 +9,19 @@
 # %% [markdown]
 # # What makes a digit smooth at 1440 pixels
 #
-# A collage decoder is trained on pictures of 28 x 28 and drawn at any size. Nothing in the likelihood says what the
-# fixed point should do *between* the pixels that training looks at, and a model is free to fill that space with grain,
-# with seams at the borders of its ranges, or with beauty. This notebook trains the same small trunk four times and
-# changes one thing at a time:
+# A collage decoder is trained on pictures of 28 x 28 pixels and drawn at any size. Nothing in the likelihood determines
+# the fixed point *between* the pixels used in training, so a model is free to fill that space with grain, or with seams
+# at the borders of its ranges. This notebook trains the same small trunk four times and changes one thing at a time:
 #
 # | | fields over the ranges | a training pixel is | penalty on hidden variation |
 # |---|---|---|---|
-# | paper | one number a range | one point | none |
-# | areas | one number a range | the mean of 2 x 2 points | none |
+# | paper | one number per range | one point | none |
+# | areas | one number per range | the mean of 2 x 2 points | none |
 # | splines | quadratic splines, mirrored | the mean of 2 x 2 points | none |
 # | all | quadratic splines, mirrored | the mean of 2 x 2 points | 0.03 |
 #
-# With `FRACTALKIT_DATA` naming a folder with MNIST the statically binarised digits are used; without it, strokes that
-# the notebook draws itself, which show the same.
+# If `FRACTALKIT_DATA` names a folder with MNIST, the statically binarised digits are used. Otherwise the notebook draws
+# random strokes, which show the same effects.
 
 # %%
 import math
@@ -36,7 +35,7 @@ from scipy.ndimage import label
 
 from fractalkit.models.vdvae import VDVAE, VDVAEConfig
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 STEPS = 3 if SMALL else 500
 torch.set_num_threads(1)
 
@@ -68,7 +67,7 @@ print(len(train), "pictures to train on,", len(valid), "to look at")
 # %% [markdown]
 # ## Four models
 #
-# An eighth of the weights of `vdvae_mnist`, the same seed, the same pictures in the same order.
+# Each has an eighth of the weights of `vdvae_mnist`, the same seed, and the same pictures in the same order.
 
 # %%
 SMALL_TRUNK = {"width": 64, "encoder": "7x2,7d7,1x1", "decoder": "1x1,7m1,7x4", "warm": 200}
@@ -81,7 +80,7 @@ VARIANTS = {
 
 
 def fit(options):
-    """A model after STEPS steps of 64 pictures."""
+    """Train a model for STEPS steps of 64 pictures."""
     torch.manual_seed(0)
     model = VDVAE(VDVAEConfig(**SMALL_TRUNK, **options)).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(model.parameters(), lr=2e-3, betas=(0.9, 0.95), weight_decay=0.01)
@@ -102,7 +101,7 @@ def fit(options):
 models = {name: fit(options) for name, options in VARIANTS.items()}
 
 # %% [markdown]
-# ## What they draw
+# ## Samples
 #
 # Samples of three seeds at 28 and at 560 pixels.
 
@@ -112,7 +111,7 @@ LARGE = 140 if SMALL else 560
 
 
 def draw(model, seed, side):
-    """The mean picture of a sample."""
+    """Draw the mean picture of a sample."""
     h = model.sample([torch.Generator().manual_seed(seed)])
     return model.draw(h, side, side)[0, 0].numpy()
 
@@ -128,23 +127,24 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## Measured
+# ## Measurements
 #
-# - **-ELBO** on the pictures to look at, in nats.
-# - **parts**: connected parts of the thresholded picture at 560 pixels, over those at 28 (median). Grain is many parts.
-# - **seams**: the mean step between neighbouring pixels across the borders of the ranges, over that elsewhere.
-# - **hidden**: total variation at 560 pixels over that of its own means at 28. One is all that clean edges need; more
-#   is variation that no training pixel ever saw.
+# - **-ELBO** on the held-out pictures, in nats.
+# - **parts**: connected components of the thresholded picture at 560 pixels, relative to those at 28 (median). Grain
+#   has many components.
+# - **seams**: the mean step between neighbouring pixels across the borders of the ranges, relative to steps elsewhere.
+# - **hidden**: total variation at 560 pixels, relative to that of its own means at 28. Clean edges need a value of one;
+#   anything above is variation that no training pixel has seen.
 
 
 # %%
 def parts(a):
-    """Connected parts, eight neighbours."""
+    """Count connected components, with eight neighbours."""
     return max(1, label(a >= 0.5, structure=np.ones((3, 3)))[1])
 
 
 def variation(a, pixel):
-    """Total variation in units of 28-pixel lengths."""
+    """Return the total variation, with lengths in units of training pixels."""
     return (np.abs(np.diff(a, axis=0)).sum() + np.abs(np.diff(a, axis=1)).sum()) / pixel
 
 
@@ -168,12 +168,13 @@ for name, model in models.items():
     )
 
 # %% [markdown]
-# With one number a range, the picture at 560 pixels has seventy times the parts of the one at 28, and its ranges show:
-# steps across their borders are six times those elsewhere. To make a pixel answer for four of its points in place of
-# one does not help, since the grain is finer than that. Splines do away with the seams by construction and with most of
-# the grain, and their likelihood is four nats better as well: what the plain code spends on grain is of no use to it.
-# The penalty takes away what variation is left between the pixels, at no cost in likelihood. The model in the package
-# is made like the last one, with eight times the weights and eighty times the steps.
+# With one number per range, the picture at 560 pixels has seventy times as many components as the one at 28, and its
+# ranges are visible: steps across their borders are six times as large as elsewhere. Using the mean of four points
+# instead of one point per pixel does not help, because the grain is finer than that. Splines remove the seams by
+# construction and most of the grain, and their likelihood is four nats better as well, so the capacity that the plain
+# code spends on grain does not help it. The penalty removes the remaining variation between the pixels, without loss of
+# likelihood. The model in the package is built like the last one, with eight times the weights and eighty times the
+# steps.
 
 # %%
 fig, ax = plt.subplots(figsize=(6.5, 3.2), dpi=80)

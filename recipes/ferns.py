@@ -9,9 +9,9 @@
 # %% [markdown]
 # # Ferns
 #
-# A fern is made of ferns: each frond is a smaller fern, bent to its side. Barnsley wrote that down as four affine maps
-# in 1988, and the fern is the one shape that these four leave as it is. Two dozen numbers are all of it. This notebook
-# looks at the maps, walks from one fern to another through their numbers, and finds the numbers back from points.
+# A fern is made of ferns: each frond is a smaller fern, bent to one side. In 1988, Barnsley described this with four
+# affine maps; the fern is the only shape that these four maps leave unchanged. The code has about two dozen numbers.
+# This notebook looks at the maps, interpolates between the codes of two ferns, and recovers a code from points.
 
 # %%
 import os
@@ -28,14 +28,14 @@ from fractalkit.orbit import sample
 from fractalkit.render import draw_ifs
 from fractalkit.render.attractor import piece_colours, plane_window
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 HEIGHT = 120 if SMALL else 560
 NAMES = ("barnsley-fern", "culcita-fern", "cyclosorus-fern", "fishbone-fern")
 ferns = {name: preset(name) for name in NAMES}
 
 
 def show(pictures, titles, height=5.2, dark=True):
-    """Pictures of one height in a row."""
+    """Show pictures of the same height in a row."""
     width = height * sum(p.shape[1] / p.shape[0] for p in pictures)
     shares = [p.shape[1] for p in pictures]
     fig, axes = plt.subplots(
@@ -54,7 +54,7 @@ def show(pictures, titles, height=5.2, dark=True):
     plt.show()
 
 
-show([draw_ifs(f, size=(HEIGHT, HEIGHT // 2), points=1_500_000) for f in ferns.values()], NAMES)
+show([draw_ifs(f, size=(HEIGHT // 2, HEIGHT), points=1_500_000) for f in ferns.values()], NAMES)
 for name, f in ferns.items():
     print(f"{name:16s} {len(f)} maps, {f.matrices.numel() + f.offsets.numel()} numbers and 4 weights, "
           f"largest norm {f.lipschitz():.3f}, affinity dimension {affinity_dimension(f):.2f}")  # fmt: skip
@@ -62,17 +62,18 @@ for name, f in ferns.items():
 # %% [markdown]
 # ## The maps
 #
-# What each map makes of the whole fern, in a colour of its own. The stem is a fern pressed flat. The large map takes
-# the fern to itself without its lowest fronds and stem; the other two make the lowest fronds. A point is coloured by
-# its *address*: the map that came last colours it in the first picture, the last but one in the second, and so on. The
-# frames are the images of one frame about the whole.
+# Each map takes the whole fern to one piece of it, shown in a separate colour. The stem is a fern flattened to a line.
+# The large map takes the fern to the fern without its stem and lowest fronds; the other two produce the lowest fronds.
+# A point is coloured by its *address*, the sequence of maps that led to it: the last map sets the colour in the second
+# picture, the second to last in the third, and so on. The frames in the first picture are the images of one frame
+# around the whole fern.
 
 # %%
 fern = ferns["barnsley-fern"]
 colours = piece_colours(fern)
 orbit = sample(fern, 20_000 if SMALL else 150_000, seed=1, depth=4)
 points, addresses = orbit.points.numpy(), orbit.addresses.numpy().astype(int)
-low, high = (v.numpy() for v in plane_window(fern, (100, 50), margin=0.0))
+low, high = (v.numpy() for v in plane_window(fern, (50, 100), margin=0.0))
 box = np.array([[-2.2, 0], [2.7, 0], [2.7, 10], [-2.2, 10], [-2.2, 0]])
 fig, axes = plt.subplots(1, 4, figsize=(10.4, 5.4), dpi=72)
 for k, ax in enumerate(axes):
@@ -94,15 +95,15 @@ plt.show()
 # %% [markdown]
 # ## From one fern to another
 #
-# Two codes of four maps each are two points of one space, and `interpolate` walks between them: offsets and weights go
-# straight, the linear parts by rotation and stretch, so that fronds turn and do not collapse. All codes on the way
-# contract, so all of them are ferns of a sort. First both are brought to the same height by `conjugate`, which moves
-# the attractor and changes nothing else.
+# Two codes with four maps each are two points in the same space, and `interpolate` moves between them. Offsets and
+# weights are interpolated linearly, the linear parts by rotation and stretch, so that fronds turn and do not collapse.
+# All codes in between are contractive, so each has a fern-like attractor. First, `conjugate` scales both ferns to the
+# same height; it transforms the attractor and changes nothing else.
 
 
 # %%
 def upright(code):
-    """The same fern, one unit high, standing on the origin."""
+    """Scale the fern to height one and move its base to the origin."""
     y = sample(code, 50_000).points.double()[:, 1]
     scale = 1 / float(y.max() - y.min())
     return conjugate(code, scale * torch.eye(2).double(), torch.tensor([0.0, -scale * float(y.min())]).double())
@@ -112,15 +113,15 @@ a, b = upright(ferns["barnsley-fern"]), upright(ferns["cyclosorus-fern"])
 steps = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 way = [interpolate(a, b, t) for t in steps]
 h = HEIGHT * 4 // 5
-show([draw_ifs(f, size=(h, h * 2 // 5), points=1_000_000) for f in way], [f"{t:g}" for t in steps], height=4.6)
+show([draw_ifs(f, size=(h * 2 // 5, h), points=1_000_000) for f in way], [f"{t:g}" for t in steps], height=4.6)
 print("largest norms on the way:", "  ".join(f"{f.lipschitz():.3f}" for f in way))
 
 # %% [markdown]
-# ## The way back
+# ## The inverse problem
 #
-# Now forget the code and keep points only. `fit_cloud` gets the points of a fern and the number of maps. How good can a
-# fit be? Two samples of one and the same fern are not equal either. Their distance is the *sampling floor*; a fit that
-# reaches it is as good as the data can tell.
+# Now discard the code and keep only points. `fit_cloud` gets the points of a fern and the number of maps. How good can
+# a fit be? Even two samples of the same fern differ. Their distance is the *sampling floor*; a fit that reaches it
+# cannot be told from the data at this number of points.
 
 # %%
 cloud = sample(ferns["barnsley-fern"], 500 if SMALL else 3000, seed=3).points
@@ -157,10 +158,10 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## One to keep
+# ## A final picture
 #
-# A bed of ferns: codes between all four, each moved to its place and leaning a little by `conjugate`, and drawn
-# together. Behind stand the small and dark ones.
+# A bed of ferns: codes interpolated between all four, each moved and tilted with `conjugate`, and drawn together. The
+# ferns in the background are smaller and darker.
 
 # %%
 rng = np.random.default_rng(12)

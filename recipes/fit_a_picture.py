@@ -7,12 +7,12 @@
 # ---
 
 # %% [markdown]
-# # Fit a picture by descent
+# # Fit a picture by gradient descent
 #
-# A code is a few numbers, its attractor a picture. Turn one of the numbers a little, and the picture changes a little,
-# at all depths at once. So there is a gradient, and where there is a gradient one can descend: from any code to one
-# whose attractor looks like a picture we choose. The difficulty is that the picture is a fixed point, the end of
-# infinitely many steps. This notebook takes gradients through it, three ways, and then makes a maple leaf of six small
+# A code is a few numbers; its attractor is a picture. If one of the numbers changes slightly, the picture changes
+# slightly, at all scales at once. So there is a gradient, and gradient descent can lead from any code to one whose
+# attractor resembles a given picture. The difficulty is that the picture is a fixed point, the limit of infinitely many
+# steps. This notebook differentiates through the fixed point in three ways, and then makes a maple leaf of six small
 # maple leaves.
 
 # %%
@@ -37,14 +37,14 @@ from fractalkit.render.attractor import piece_colours
 from fractalkit.render.film import save_film
 from fractalkit.render.tonemap import tone_map
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 LOW, HIGH = torch.zeros(2), torch.ones(2)  # the window of all pictures
 
 
 def show(*panels, inches=2.5, dark=True, **how):
-    """Pictures in a row, each with its title."""
+    """Show pictures in a row with titles."""
     fig, axes = plt.subplots(1, len(panels), figsize=(inches * len(panels), inches + 0.3), dpi=72, squeeze=False)
     fig.set_facecolor("#0b0d10" if dark else "w")
     for ax, (title, a) in zip(axes[0], panels, strict=True):
@@ -56,7 +56,7 @@ def show(*panels, inches=2.5, dark=True, **how):
 
 
 def draw(code, side=200, points=400_000, **how):
-    """The attractor in the unit square and a little about it, by the chaos game: [side, side, 3]."""
+    """Draw the attractor in the unit square and a small margin by the chaos game: [side, side, 3]."""
     window = (LOW - 0.03, HIGH + 0.03)
     n, by_map = points // 50 if SMALL else points, code.colours is not None
     cells = histogram(code, n, shape=(2 * side, 2 * side), bounds=window, seed=0, colours=by_map)
@@ -65,9 +65,9 @@ def draw(code, side=200, points=400_000, **how):
 
 
 # %% [markdown]
-# ## The picture to fit
+# ## The target picture
 #
-# A maple leaf, drawn by its outline: half of the points, and their mirror images.
+# A maple leaf, given by its outline: half of the points, and their mirror images.
 
 # %%
 HALF = [(0, 1), (0.08, 0.82), (0.17, 0.86), (0.13, 0.60), (0.30, 0.74), (0.36, 0.68), (0.55, 0.72), (0.50, 0.60),
@@ -76,7 +76,7 @@ outline = np.array(HALF + [(-x, y) for x, y in HALF[::-1]]) * [0.75, 0.92] + [0.
 
 
 def leaf(n):
-    """The leaf's share of each of n x n cells, row 0 lowest, as a measure of sum one."""
+    """Return the share of the leaf in each of n x n cells, row 0 at the bottom, as a measure with sum one."""
     at = (np.arange(4 * n) + 0.5) / (4 * n)
     points = np.stack(np.meshgrid(at, at), -1).reshape(-1, 2)
     inside = Outline(outline).contains_points(points).reshape(n, 4, n, 4).mean((1, 3))
@@ -86,17 +86,17 @@ def leaf(n):
 # %% [markdown]
 # ## The picture of a code, without noise
 #
-# The chaos game gives a random picture, and random pictures have no gradient. `MeasureMap` knows better: it takes a
-# whole picture of masses, moves the mass of every cell by every map, and shares it among the four cells about the place
-# where it lands. That map contracts, its fixed point is the picture of the code, and each step is differentiable.
+# The chaos game gives a random picture, and random pictures have no useful gradient. `MeasureMap` avoids randomness: it
+# takes the mass of every cell of a picture, moves it by every map, and distributes it over the four cells around the
+# place where it lands. This map contracts, its fixed point is the picture of the code, and each step is differentiable.
 #
-# The start: five copies of the unit square, half as large, turned outwards like the lobes of the leaf, and a sixth for
+# The start: five copies of the unit square at half size, rotated outwards like the lobes of the leaf, and a sixth for
 # the stalk.
 
 
 # %%
 def turned(places, sizes, degrees):
-    """Copies of the unit square about its middle, scaled, turned, and moved to places."""
+    """Return maps that scale and rotate the unit square around its centre and move it."""
     angle, size = torch.deg2rad(torch.tensor(degrees)), torch.tensor(sizes)
     c, s = angle.cos() * size, angle.sin() * size
     a = torch.stack([torch.stack([c, -s], 1), torch.stack([s, c], 1)], 1)
@@ -115,13 +115,14 @@ show(*panels, ("start, by the chaos game", draw(first)), inches=2.8)
 # %% [markdown]
 # ## Through the fixed point
 #
-# The fixed point $\mu = T(\mu, c)$ has the derivative $d\mu/dc = (I - J)^{-1}\,\partial T/\partial c$ with
-# $J = \partial T/\partial\mu$, by the implicit function theorem. Below is what happens to the picture when the left
-# lobe moves to the right: red gains, blue loses. All the small copies of that lobe move with it.
+# By the implicit function theorem, the fixed point $\mu = T(\mu, c)$ has the derivative
+# $d\mu/dc = (I - J)^{-1}\,\partial T/\partial c$ with $J = \partial T/\partial\mu$. Below is the change of the picture
+# when the left lobe moves to the right: red gains mass, blue loses it. All the small copies of that lobe move with it.
 #
-# The gradient of a loss needs $J$ transposed only, and that is again a contraction to iterate: `solve` does so with
-# `adjoint=Implicit()`, in the memory of a single step. Or one differentiates the last $n$ steps alone, and forgets what
-# was before. The error of that shrinks as the map contracts: eight steps give three digits.
+# The gradient of a loss needs only $J$ transposed, and again this is a contraction that can be iterated: `solve` does
+# so with `adjoint=Implicit()`, in the memory of a single step. Alternatively, one differentiates only the last $n$
+# steps and ignores the earlier ones. The error of this truncation shrinks at the rate at which the map contracts: eight
+# steps give three digits.
 
 # %%
 offsets.requires_grad_()
@@ -131,7 +132,7 @@ nudge[1, 0] = step
 
 
 def rendered(t):
-    """The fixed point for offsets t, to rounding."""
+    """Compute the fixed point for offsets t, up to rounding."""
     return solve(MeasureMap(AffineIFS(matrices, t), (side, side), LOW, HIGH), tol=1e-12, max_steps=2000).value
 
 
@@ -152,24 +153,24 @@ largest = float(slope.abs().max())
 show(("one number's derivative", slope.flip(0)), inches=3.4, dark=False, cmap="RdBu_r", vmin=-largest, vmax=largest)
 
 # %% [markdown]
-# ## Descent
+# ## Gradient descent
 #
-# Twelve lines. The loss is the sum of absolute differences of the two pictures, averaged over blurs, so that a lobe
-# that is beside its place feels where to go. Coarse grids come first. Each round begins with the picture of the round
-# before, which is nearly right, and goes eight steps on, which the gradient goes back. Afterwards any map that shrinks
-# too little is held at 0.92.
+# Twelve lines are enough. The loss is the sum of absolute differences of the two pictures, averaged over several blurs,
+# so that a misplaced lobe gets a gradient towards its target. Coarse grids come first. Each round starts from the
+# picture of the previous round, which is nearly right, takes eight steps, and differentiates through these eight.
+# Afterwards, a map whose norm exceeds 0.92 is scaled back to 0.92.
 
 
 # %%
 def loss(x, y):
-    """Half the sum of absolute differences, averaged over four blurs: 0 alike, 1 apart."""
+    """Return half the sum of absolute differences, averaged over four blurs: 0 is equal, 1 disjoint."""
     d = (x - y)[None, None]
     blurred = [d] + [torch.nn.functional.avg_pool2d(d, 2 * r + 1, 1, r) for r in (1, 2, 4)]
     return sum(b.abs().sum() for b in blurred) / 8
 
 
 def descend(code, grids, rounds, rate=0.012):
-    """Yields (loss, code) after each round."""
+    """Yield (loss, code) after each round."""
     a, t, p = (v.detach().clone().requires_grad_() for v in (code.matrices, code.offsets, code.probabilities.log()))
     for level, n in enumerate(grids):
         y, size = leaf(n), rate / (level + 1)
@@ -210,15 +211,16 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## The film of it
+# ## The descent as a film
 #
-# Most happens early: after two dozen rounds the lobes are leaves. First some rounds, each map's piece in a colour of
-# its own, then all of it in motion. The loss above jumps where a finer grid begins, since that one sees more.
+# Most of the change happens early: after two dozen rounds the lobes are leaves. First some rounds, with the piece of
+# each map in a separate colour, then all of them as an animation. The loss above jumps where a finer grid begins,
+# because a finer grid resolves more detail.
 
 
 # %%
 def tinted(code, colours):
-    """The same code with one colour for each map, the last map's alone."""
+    """Return the code with one colour per map; the last map alone decides the colour of a point."""
     return AffineIFS(code.matrices, code.offsets, code.probabilities, torch.as_tensor(colours), colour_speed=1.0)
 
 
@@ -235,10 +237,10 @@ with tempfile.TemporaryDirectory() as folder:
 display(Image(data=film, format="gif"))
 
 # %% [markdown]
-# ## The package's own
+# ## The function in the package
 #
-# `fit_image` does the same, and begins where it likes. It may go on from our code. Or it begins with a code that
-# `fit_cloud` finds for points strewn over the leaf, and that one was told nothing of lobes.
+# `fit_image` does the same from any start. It can continue from our code. It can also start from a code that
+# `fit_cloud` finds for points sampled from the leaf, without any knowledge of lobes.
 
 # %%
 fine, pictured = 32 if SMALL else 80, leaf(128)
@@ -256,21 +258,21 @@ for name, code in {"start": first, **found}.items():
 show(*((name, draw(tinted(c, piece_colours(c)), 220, 1_000_000)) for name, c in found.items()), inches=2.6)
 
 # %% [markdown]
-# Both descents end at about the same distance, and at very different leaves. The leaf that began as lobes is made of
-# leaves. The other is nearly as good by the measure, and a cloud: its maps shrink little and lie over each other, which
-# a measure in cells does not mind. What is not in the loss has to be in the start.
+# Both descents end at about the same distance, with very different leaves. The leaf that started as lobes is made of
+# leaves. The other is nearly as good by the loss, but looks like a cloud: its maps contract little and overlap, which a
+# loss on cells does not penalise. What the loss does not measure has to come from the start.
 #
 # ## Colours
 #
-# A point of the attractor has the colour $\sum_j s\,(1-s)^{j-1}\,C_{a_j}$, where $a_1, a_2, \dots$ are the maps that
-# led to it, the last one first, and $C_k$ is the colour of map $k$. That is linear in the $C_k$. So the colours nearest
-# to those of a painted leaf are a least-squares problem in $3 K$ unknowns: take many points of the attractor with their
-# addresses, look up the painted colour where each lies, and solve.
+# The colour of a point of the attractor is $\sum_j s\,(1-s)^{j-1}\,C_{a_j}$, where $a_1, a_2, \dots$ are the maps that
+# led to it, the last one first, and $C_k$ is the colour of map $k$. This is linear in the $C_k$. So the colours that
+# best match a painted leaf are a least-squares problem in $3 K$ unknowns: sample points of the attractor with their
+# addresses, look up the painted colour at each point, and solve.
 
 
 # %%
 def painted(points):
-    """The colours of an autumn leaf that turns from one side to the other, [N, 3]."""
+    """Return the colours of an autumn leaf that change from one side to the other, [N, 3]."""
     t = points @ [0.9, 0.25] + 0.03 * np.sin(points @ [21.0, 13.0])
     stops = [(0.20, 0.42, 0.16), (0.55, 0.60, 0.15), (0.95, 0.72, 0.15), (0.92, 0.38, 0.08), (0.75, 0.08, 0.12)]
     return np.stack([np.interp(t, np.linspace(0.25, 0.9, 5), np.array(stops)[:, c]) for c in range(3)], 1)
@@ -292,9 +294,9 @@ paint = np.where(Outline(outline).contains_points(grid)[:, None], painted(grid),
 show(("painted", paint[::-1]), ("coloured by its maps", draw(coloured, 260, 1_500_000)), inches=3.6)
 
 # %% [markdown]
-# ## One to keep
+# ## A final picture
 #
-# The leaf in full. It is sixty numbers, and every lobe of it is a maple leaf again.
+# The whole leaf. It has sixty numbers, and each of its lobes is again a maple leaf.
 
 # %%
 numbers = coloured.matrices.numel() + coloured.offsets.numel() + len(coloured) + coloured.colours.numel()

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # Data as a fixed point
 #
-# A map that brings any two points nearer to each other leaves exactly one point where it is. Start anywhere, apply the
-# map again and again, and you come to that point. So the map *is* the point: store the map, forget the point, and get
-# it back whenever you like. This notebook does so with a number, with a point of the plane, and with a photograph.
-# Everything else in FractalKit is the same idea.
+# A contraction is a map that brings any two points closer together. It has exactly one fixed point: start anywhere,
+# apply the map again and again, and the iterates converge to that point. The map therefore determines the point: store
+# the map, and compute the point when it is needed. This notebook does so with a number, with a point in the plane, and
+# with a photograph. FractalKit applies the same idea to clouds, pictures and samples of networks.
 
 # %%
 import os
@@ -27,13 +27,14 @@ from fractalkit.codes.collage import CollageCode
 from fractalkit.core import IteratedMap, collage_bound, solve
 from fractalkit.maps.collage import CollageMap, decode
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 
 # %% [markdown]
-# ## One number
+# ## A number
 #
-# The datum is 0.7. A map $x \mapsto a x + b$ with $|a| < 1$ holds it if $b = (1 - a)\,0.7$. The number $a$ is free: it
-# says how fast the start is forgotten, and with its sign whether one comes from one side or from both.
+# The datum is 0.7. A map $x \mapsto a x + b$ with $|a| < 1$ has it as its fixed point if $b = (1 - a)\,0.7$. The number
+# $a$ is free: its magnitude sets the rate of convergence, and its sign decides whether the iterates approach from one
+# side or alternate between both.
 
 # %%
 datum = 0.7
@@ -56,11 +57,11 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## A point of the plane
+# ## A point in the plane
 #
-# The same with complex numbers. Now $a$ turns as well, and all of the plane spirals into the datum. To FractalKit this
-# is an `IteratedMap`: a step, a metric, and a Lipschitz constant that is proven. `solve` needs no more. The collage
-# theorem tells how far any $x$ is from the fixed point, from one step of the map alone:
+# The same with complex numbers. Now $a$ rotates as well, and every start spirals into the datum. In FractalKit this is
+# an `IteratedMap`: a step, a metric, and a proven Lipschitz constant. `solve` needs nothing else. The collage theorem
+# bounds the distance of any $x$ from the fixed point, from one step of the map alone:
 # $|x - x^*| \le |x - T x| / (1 - |a|)$.
 
 
@@ -94,7 +95,7 @@ print(f"from {far[0].item()}: {float((far - point).abs()):.3f} away, at most {fl
 
 # %%
 starts = point + 1.6 * np.exp(2j * np.pi * np.arange(24) / 24)
-ways = np.array([point + (starts - point) * a**k for k in np.linspace(0, 60, 900)])  # steps, and what lies between
+ways = np.array([point + (starts - point) * a**k for k in np.linspace(0, 60, 900)])  # the steps, interpolated
 fig, ax = plt.subplots(figsize=(5.2, 5.2), dpi=64, facecolor="#0d1321")
 for k in range(ways.shape[1]):
     ax.plot(ways[:, k].real, ways[:, k].imag, color=plt.cm.twilight(k / 24), linewidth=1.1, alpha=0.9)
@@ -106,9 +107,10 @@ plt.show()
 # %% [markdown]
 # ## A picture
 #
-# A point of a space of 729 x 729 x 3 dimensions. The map is a *collage*: divide the picture into ranges; on each, put
-# the whole picture, shrunk, its contrast scaled by $s$, and add a brightness $o$. What $s$ and $o$ should be is a small
-# least-squares problem for each range: the collage ought to leave the photograph as nearly as possible where it is.
+# A picture of 729 x 729 pixels is a point in a space of 729 x 729 x 3 dimensions. The map is a *collage*: divide the
+# picture into ranges; fill each range with the whole picture, reduced, with its contrast scaled by $s$ and a brightness
+# $o$ added. The values of $s$ and $o$ solve a small least-squares problem per range: the collage of the photograph
+# should be as close as possible to the photograph.
 
 # %%
 side = 81 if SMALL else 729
@@ -125,7 +127,7 @@ photo = sized(side)
 
 
 def collage_of(x, g, contrasts=(-0.9, 0.9)):
-    """The code of g x g ranges whose collage is nearest to x, contrasts the same for all three colours."""
+    """Find the code of g x g ranges whose collage is closest to x, with the same contrasts for all three colours."""
     n = x.shape[-1] // g
     whole = torch.nn.functional.avg_pool2d(x, g)  # the domain, on n x n pixels
     ranges = x.reshape(1, 3, g, n, g, n).permute(0, 1, 2, 4, 3, 5)  # [1, 3, g, g, n, n]
@@ -137,7 +139,7 @@ def collage_of(x, g, contrasts=(-0.9, 0.9)):
 
 
 def show(*panels, width=2.6):
-    """Pictures in a row, each with its title."""
+    """Show pictures in a row with titles."""
     fig, axes = plt.subplots(1, len(panels), figsize=(width * len(panels), width + 0.3), dpi=66)
     for ax, (title, x) in zip(axes, panels, strict=True):
         ax.imshow(x[0].permute(1, 2, 0).clamp(0, 1), interpolation="lanczos")
@@ -161,9 +163,9 @@ show(
 # %% [markdown]
 # ## From any start
 #
-# What the map is applied to first does not matter. After one step there are 81 small copies of the start, after two
-# 6561 fainter ones of nine pixels a side, after three each is a pixel and hardly there, and what one sees is the one
-# picture that the map leaves alone.
+# The start of the iteration does not matter. After one step there are 81 small copies of the start, after two steps
+# 6561 fainter copies with a side of nine pixels. After three steps each copy is one pixel and almost invisible. What
+# remains is the one picture that the map leaves unchanged.
 
 # %%
 generator = torch.Generator().manual_seed(0)
@@ -182,12 +184,12 @@ fig.tight_layout()
 plt.show()
 
 # %% [markdown]
-# ## How far is it still?
+# ## How large is the error?
 #
-# In the largest difference of pixels, this map contracts by $\ell = \max |s|$, and so the error falls at least as
-# $\ell^n$. The collage theorem says more: after a step from $x$ to $T x$ the error is at most
-# $\ell / (1 - \ell)\,|x - T x|$. It knows nothing of the fixed point; it stops `solve` in time. Here it stands beside
-# the true error.
+# In the maximum norm, this map contracts by $\ell = \max |s|$, so the error falls at least as fast as $\ell^n$. The
+# collage theorem gives more: after a step from $x$ to $T x$ the error is at most $\ell / (1 - \ell)\,|x - T x|$. This
+# bound does not need the fixed point, and `solve` uses it to decide when to stop. Here it is compared with the true
+# error.
 
 # %%
 exact = decode(coarse, side, side)
@@ -195,7 +197,7 @@ true, bound = [], []
 
 
 def watch(step):
-    """Keep the error and what was proven of it."""
+    """Record the error and its bound."""
     true.append(float((step.x - exact).abs().max()))
     bound.append(float(step.error_bound[0]))
 
@@ -216,14 +218,14 @@ best = float((photo - exact).abs().mean())
 print(f"the photograph and the fixed point differ by {best:.3f} on average")
 
 # %% [markdown]
-# With 81 ranges the fixed point is a poor likeness, and yet it is exactly what its code says. The theorem has a second
-# use: it bounds the distance between the *photograph* and the fixed point by how far the map moves the photograph. So
-# it is enough to make the collage good, and that is how codes are found.
+# With 81 ranges the fixed point resembles the photograph only roughly, although it is exactly what its code describes.
+# The theorem has a second use: it bounds the distance between the *photograph* and the fixed point by how far the map
+# moves the photograph. So it is enough to make the collage good, and this is how codes are found.
 #
-# ## One to keep
+# ## A final picture
 #
 # More ranges, and contrasts that are large enough to see: a portrait made of 2025 portraits. It has no pixels of its
-# own. Decoded four times larger, with a window on an eye, it shows the copies, each made of 2025 in turn.
+# own. Decoded four times larger, in a window around an eye, it shows the copies, each of which is made of 2025 copies.
 
 # %%
 parts, scale = (9, 1) if SMALL else (45, 4)
@@ -233,7 +235,7 @@ whole = decode(fine, side, side)
 large = scale * side
 w = min(6, parts // 2) * large // parts
 y0, x0 = ((round(v * parts) * large // parts) for v in (0.43, 0.29))
-near = decode(fine, large, large, window=(y0, x0, y0 + w, x0 + w))
+near = decode(fine, large, large, window=(x0, y0, x0 + w, y0 + w))
 fig, axes = plt.subplots(1, 2, figsize=(11.4, 5.66), dpi=63, facecolor="#111111")
 for ax, picture in zip(axes, (whole, near), strict=True):
     ax.imshow(picture[0].permute(1, 2, 0).clamp(0, 1), interpolation="antialiased")

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # Flames: design, mutate, animate
 #
-# A fern is a handful of affine maps, chosen by chance, one after the other. A fractal flame is the same game with two
-# additions: after the affine map each point goes through a *variation*, a function that bends the plane, and the counts
-# become light by a logarithm. Scott Draves found both in 1992. This notebook starts from an affine code and ends with a
-# flame of our own, one decision at a time.
+# A fern is a set of affine maps, applied one after the other in random order. A fractal flame adds two things to this
+# chaos game: after the affine map, each point goes through a *variation*, a nonlinear function of the plane, and the
+# counts are turned into brightness by a logarithm. Scott Draves invented both in 1992. This notebook starts from an
+# affine code and ends with a flame, one decision at a time.
 
 # %%
 import io
@@ -24,27 +24,27 @@ import numpy as np
 import torch
 from IPython.display import Image, display
 
-from fractalkit.codes.flame import Flame, Xform
+from fractalkit.codes.flame import Flame, Xform, read_flames
 from fractalkit.codes.flame_blend import between
 from fractalkit.codes.flame_random import mutate
-from fractalkit.codes.flame_xml import read_flames, to_xml
-from fractalkit.maps import variations
+from fractalkit.codes.flame_xml import to_xml
+from fractalkit.maps import apply_variation
 from fractalkit.render.animate import Motion
 from fractalkit.render.colours_from import colour_table
 from fractalkit.render.flame import Exposure, render_flame, to_8_bit
 from fractalkit.render.flame_sheet import frame, worth_seeing
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 SIDE, QUALITY = (48, 4) if SMALL else (260, 120)
 
 
 def draw(flame, quality=QUALITY, plain=SMALL):
-    """The picture of a flame, [H, W, 3]; plain: without compiling it first."""
+    """Render a flame, [H, W, 3]; plain: without compiling it first."""
     return to_8_bit(render_flame(flame, quality=quality, seed=1, threads=1, batches=1, plain=plain))
 
 
 def show(pictures, titles, columns=None, inches=2.0):
-    """Pictures in rows, each with a title."""
+    """Show pictures in rows with titles."""
     columns = columns or len(pictures)
     rows = -(-len(pictures) // columns)
     fig, axes = plt.subplots(rows, columns, figsize=(inches * columns, (inches + 0.25) * rows), dpi=80, squeeze=False)
@@ -58,7 +58,7 @@ def show(pictures, titles, columns=None, inches=2.0):
 
 
 def put(fig):
-    """Show a figure as a JPEG: flames are noise to PNG."""
+    """Show a figure as a JPEG; as a PNG, flames are too large."""
     file = io.BytesIO()
     fig.savefig(file, format="jpeg", facecolor=fig.get_facecolor(), pil_kwargs={"quality": 92})
     plt.close(fig)
@@ -66,19 +66,20 @@ def put(fig):
 
 
 # %% [markdown]
-# ## One word changed
+# ## One change
 #
-# Two maps. The first turns and shrinks a little, so that points spiral in. The second throws them elsewhere, to spiral
-# in anew. As affine maps they overlap, and make a smooth cloud in the outline of a shell. Then one word changes: the
-# second map's variation is no longer `linear` but `spherical`, $(x, y) / r^2$, the inversion in a circle. What was far
-# comes near, lines become circles, and the cloud parts into lace.
+# There are two maps. The first rotates and shrinks a little, so points spiral in. The second throws them elsewhere, and
+# they spiral in again. As affine maps they overlap and give a smooth cloud in the outline of a shell. Then one thing
+# changes: the variation of the second map is no longer `linear` but `spherical`, $(x, y) / r^2$, the inversion in a
+# circle. Distant points come close, lines become circles, and the cloud turns into lace.
 #
-# `coefs` are (a, d, b, e, c, f): x' = a x + b y + c, y' = d x + e y + f, with y down. `frame` finds the camera.
+# `coefs` are (a, d, b, e, c, f): x' = a x + b y + c, y' = d x + e y + f, where y points down. `frame` places the
+# camera.
 
 
 # %%
 def palette(name):
-    """256 colours with alpha."""
+    """Return 256 colours with alpha."""
     return np.c_[colour_table(name), np.ones(256)]
 
 
@@ -101,10 +102,10 @@ affine, lace = frame(affine), frame(lace)
 show([draw(affine), draw(lace)], ["linear and linear", "linear and spherical"], inches=3.6)
 
 # %% [markdown]
-# ## What a variation does
+# ## Variations
 #
-# There are more than a hundred in the package, each written once, as a function of tensors. Here is a square grid after
-# some of them. Colours tell where a point comes from: orange from the left, blue from the right.
+# The package has more than three hundred variations, each written once, as a line or two of text. Here is a square grid
+# after some of them. Colours show the original position of a point: orange on the left, blue on the right.
 
 # %%
 lines = torch.linspace(-1.5, 1.5, 13, dtype=torch.float64)
@@ -118,7 +119,7 @@ names = [
 ]  # fmt: skip
 fig, axes = plt.subplots(4, 6, figsize=(9, 6.4), dpi=80, facecolor="#101216")
 for ax, name in zip(axes.flat, names, strict=True):
-    u, v = getattr(variations, f"v_{name}")(x, y, torch.tensor(1.0))
+    u, v = apply_variation(name, x, y)
     ax.scatter(u, v, c=x, cmap="RdYlBu", s=0.3, linewidths=0, vmin=-1.8, vmax=1.8, rasterized=True)
     half = min(3.0, 1.1 * float(torch.quantile(torch.maximum(u.abs(), v.abs())[::7], 0.97)))
     ax.set(xlim=(-half, half), ylim=(half, -half), aspect="equal", xticks=[], yticks=[], facecolor="#101216")
@@ -128,17 +129,17 @@ fig.tight_layout(pad=0.5)
 plt.show()
 
 # %% [markdown]
-# ## From counts to light
+# ## From counts to brightness
 #
-# The game leaves a histogram: for each cell how many points fell there, and the sum of their colours. Shown as they
-# are, counts are all but black, for a few cells hold most of them.
+# The chaos game gives a histogram: for each cell, the number of points and the sum of their colours. Displayed
+# linearly, the counts are almost entirely black, because a few cells hold most of the points.
 
 # %%
 flame = replace(lace, oversample=1)
 few = Exposure.empty(flame, seed=1).expose(QUALITY / 20, batches=1, threads=1, plain=SMALL)
 many = Exposure.empty(flame, seed=1).expose(QUALITY, batches=1, threads=1, plain=SMALL)
 counts = many.histogram[..., 3]
-edge = (counts.shape[0] - SIDE) // 2  # cells beside the picture, for the filters
+edge = (counts.shape[0] - SIDE) // 2  # margin of the histogram for the filters
 counts = counts[edge : edge + SIDE, edge : edge + SIDE]
 lit = counts[counts > 0]
 top = np.sort(counts.ravel())[::-1].cumsum()
@@ -146,15 +147,15 @@ print(f"counts from {lit.min():.0f} to {lit.max():.0f}, median {np.median(lit):.
 print(f"half of all points lie in {np.searchsorted(top, top[-1] / 2) / counts.size:.1%} of the cells")
 
 # %% [markdown]
-# Sixteen octaves lie between the least and the most; the logarithm brings all of them into view. Where points are few
-# it shows their noise, too. *Density estimation* spreads each cell over a disc, the wider the fewer points it holds,
-# and leaves dense cells sharp. `Exposure` keeps the histogram: it can be developed again with another look, saved, and
-# exposed further.
+# The counts span sixteen octaves; the logarithm makes all of them visible. It also makes noise visible where points are
+# few. *Density estimation* spreads each cell over a disc, which is wider for cells with fewer points, and leaves dense
+# cells sharp. `Exposure` keeps the histogram: it can be developed again with other settings, saved, and exposed
+# further.
 
 
 # %%
 def developed(exposure, **look):
-    """The same points in another look."""
+    """Develop the same points with other settings."""
     again = replace(exposure, flame=replace(exposure.flame, **look))
     return to_8_bit(again.develop(threads=1))
 
@@ -176,20 +177,20 @@ show(
 # %% [markdown]
 # ## Colour
 #
-# Each map has a place on the palette, and pulls a point's colour towards it, by its `color_speed`. So colour says which
-# maps came last. A palette is any table of 256 colours: ours by name, matplotlib's, or drawn from a photograph
-# (`colour_table("photo.jpg")`). It changes nothing but the mood.
+# Each map has a position on the palette and moves the colour of a point towards it, by its `color_speed`. So the colour
+# shows which maps came last. A palette is any table of 256 colours: one of ours by name, one of matplotlib's, or
+# colours taken from a photograph (`colour_table("photo.jpg")`). It changes only the mood of the picture.
 
 # %%
 moods = ["opal", "kingfisher", "autumn-walk", "aurora", "coral-reef", "stained-glass", "magma", "cividis"]
 show([draw(replace(lace, palette=palette(m))) for m in moods], moods, columns=4, inches=2.3)
 
 # %% [markdown]
-# ## Symmetry, and a last map
+# ## Symmetry and the final transform
 #
-# `symmetry=(n,)` adds the turns by 1 / n as maps; -n mirrors as well. They turn about the origin, and they are maps
-# like others, so that everything is in everything: not a kaleidoscope put over the picture, but another flame. A
-# `final` map is not played. It bends each point on its way to the picture, as a lens does.
+# `symmetry=(n,)` adds the rotations by 1 / n of a turn as maps; -n adds reflections as well. They rotate about the
+# origin and are maps like all others, so the result is a different flame and not a kaleidoscope of the same one. A
+# `final` map is not part of the iteration. It transforms each point on its way to the picture, like a lens.
 
 # %%
 hooks = Flame(
@@ -207,11 +208,11 @@ variants = {title: frame(f) for title, f in ({"two maps": hooks} | turned | bent
 show([draw(f) for f in variants.values()], list(variants), columns=4, inches=2.3)
 
 # %% [markdown]
-# ## Mutate, look, pick
+# ## Mutate and select
 #
-# Nobody designs a flame by arithmetic alone. `mutate` shakes a map or two, mixes in a variation, changes a weight;
-# `worth_seeing` draws small trial pictures and keeps those that are neither empty nor full and have structure. The eye
-# does the rest. From the shell: `fractalkit render lace.flame --mutate 12 --seed 7`.
+# Flames are hard to design by calculation alone. `mutate` perturbs a map or two, adds a variation, or changes a weight.
+# `worth_seeing` draws small trial pictures and keeps those that are neither empty nor full and have structure. From
+# these, select by eye. On the command line: `fractalkit render lace.flame --mutate 12 --seed 7`.
 
 # %%
 litter = worth_seeing(lambda rng: mutate(lace, rng, 1.2), 2 if SMALL else 12, seed=7, least=0.3)
@@ -219,10 +220,10 @@ show([draw(f, 60) for f in litter], [f"{k}" for k in range(len(litter))], column
 PICK = 1 if SMALL else 2
 
 # %% [markdown]
-# ## Between two
+# ## Interpolation
 #
-# Flames of the same number of maps have flames between them, map by map. The columns of the affine parts go by size and
-# angle, not straight, so that maps turn instead of collapsing half-way.
+# Flames with the same number of maps can be interpolated, map by map. The columns of the affine parts are interpolated
+# in length and angle, so that maps rotate and do not collapse half-way.
 
 # %%
 ends = [lace, litter[PICK]]
@@ -230,8 +231,9 @@ steps = [0.0, 0.5, 1.0] if SMALL else [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
 show([draw(between(ends, [0.0, 1.0], s), 60) for s in steps], [f"{s:g}" for s in steps], inches=1.7)
 
 # %% [markdown]
-# `Motion` is such a way as a film, with motion blur if wanted. With `loop=True` a single flame moves as well: its maps
-# turn once about, and the last frame goes over into the first. `fractalkit animate lace.flame --loop -o lace.mp4`.
+# `Motion` turns such an interpolation into a film, with motion blur if requested. With `loop=True`, a single flame
+# moves too: its maps make one full turn, and the film ends where it starts.
+# `fractalkit animate lace.flame --loop -o lace.mp4`.
 
 # %%
 film = Motion((lace,), 240, loop=True)
@@ -239,10 +241,10 @@ stills = [0, 120] if SMALL else [0, 2, 4, 236, 238, 240]
 show([draw(film.at(film.share(k)), 60) for k in stills], [f"frame {k}" for k in stills], inches=1.7)
 
 # %% [markdown]
-# ## Into space
+# ## 3D flames
 #
-# Some variations have a third coordinate. `julia3D` takes roots about the vertical axis, `hemisphere` makes domes. The
-# camera is part of the flame: pitch and yaw in radians, perspective, blur by depth.
+# Some variations use a third coordinate. `julia3D` takes roots about the vertical axis, `hemisphere` makes domes. The
+# camera is part of the flame: pitch and yaw in radians, perspective, and depth blur.
 
 # %%
 roots = Xform(weight=1.0, color=0.0, coefs=turn(0.98, 132.5, -0.39, -0.3), variations={"julia3D": 0.72},
@@ -258,10 +260,10 @@ views = [0.0, 0.5, 0.9, 1.3]
 show([draw(frame(replace(space, cam_pitch=p))) for p in views], [f"pitch {p:g}" for p in views], inches=2.3)
 
 # %% [markdown]
-# ## As a file
+# ## Files
 #
-# A `.flame` file is XML that flam3, Apophysis, Fractorium and JWildfire understand. What our reader does not know it
-# keeps, and writes back as it was.
+# A `.flame` file is XML that flam3, Apophysis, Fractorium and JWildfire understand. Attributes that our reader does not
+# know are kept and written back unchanged.
 
 # %%
 text = to_xml([replace(lace, extras={"nick": "someone"})])
@@ -270,10 +272,10 @@ back = read_flames(text.encode())[0]
 print("the same after reading:", back.same(replace(lace, extras={"nick": "someone"})), "  kept:", back.extras)
 
 # %% [markdown]
-# ## One to keep
+# ## A final picture
 #
-# The spiral and its inversion once more, turned the other way, with a third map that rolls the plane to a cylinder.
-# Twice the cells along each axis, and five times the points.
+# The spiral and its inversion once more, rotated the other way, with a third map that rolls the plane into a cylinder.
+# It uses twice the cells along each axis, and five times the points.
 
 # %%
 side, quality = (64, 4) if SMALL else (900, 600)

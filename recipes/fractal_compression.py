@@ -9,10 +9,10 @@
 # %% [markdown]
 # # Fractal compression from first principles
 #
-# Tell each small block of a picture which *larger* block of the same picture it resembles, with what contrast and what
-# brightness. That list of resemblances holds no pixels, and yet the picture can be got back from it, from any start
-# whatever. Arnaud Jacquin found how in 1989. This notebook writes his coder in a dozen lines, looks at why it works,
-# and goes on to the package's codec and its `.fk` file: what is in the bytes, and how they compare with JPEG.
+# For each small block of a picture, store which *larger* block of the same picture it resembles, with what contrast and
+# brightness. This list contains no pixels, and yet the picture can be recovered from it, starting from any picture at
+# all. Arnaud Jacquin showed how in 1989. This notebook implements his coder in a few lines, explains why it works, and
+# then turns to the package's codec and its `.fk` file: what the bytes contain, and how they compare with JPEG.
 
 # %%
 import io
@@ -32,20 +32,20 @@ from PIL import Image
 from fractalkit import fk
 from fractalkit.codec.container import read_header
 from fractalkit.fit.quadtree import Effort
-from fractalkit.maps.quadtree import trace
+from fractalkit.maps.quadtree_picture import trace
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
 SIDE, BPP = (64, 1.2) if SMALL else (256, 0.5)
 
 
 def psnr(a, b):
-    """Decibels, of pictures from 0 to 255."""
+    """Return the PSNR in dB of pictures from 0 to 255."""
     return 10 * np.log10(255**2 / np.mean((np.asarray(a, float) - b) ** 2))
 
 
 def show(*panels, inches=2.6, **how):
-    """Pictures in a row, each with its title."""
+    """Show pictures in a row with titles."""
     fig, axes = plt.subplots(1, len(panels), figsize=(inches * len(panels), inches + 0.35), dpi=72)
     for ax, (title, a) in zip(axes, panels, strict=True):
         ax.imshow(a, cmap="gray", vmin=0, vmax=255, **how)
@@ -56,8 +56,8 @@ def show(*panels, inches=2.6, **how):
 
 
 # %% [markdown]
-# The picture is a landscape in the hills of Tennessee, measured heights with light and colour put on. Mountains look
-# like their parts; we shall see whether that helps.
+# The picture is a landscape in the hills of Tennessee: measured heights, shaded and coloured. Mountains look like their
+# parts; we will see whether that helps.
 
 # %%
 with cbook.get_sample_data("jacksboro_fault_dem.npz") as f:
@@ -72,15 +72,15 @@ grey, face = (np.asarray(Image.fromarray(p).convert("L"), float) for p in (hills
 show(("the hills", hills), ("in grey", grey), ("a picture to start from", face), inches=2.3)
 
 # %% [markdown]
-# ## The coder
+# ## The encoder
 #
-# *Ranges* are blocks of $n \times n$ pixels that tile the picture. *Domains* are blocks of $2n \times 2n$, shrunk to
-# $n \times n$ by taking means of four. For a range $r$ and a domain $d$, least squares give
+# *Ranges* are blocks of $n \times n$ pixels that tile the picture. *Domains* are blocks of $2n \times 2n$, reduced to
+# $n \times n$ by averaging groups of four pixels. For a range $r$ and a domain $d$, least squares give
 #
 # $$s = \frac{\langle r - \bar r,\ d - \bar d\rangle}{|d - \bar d|^2}, \qquad o = \bar r - s\,\bar d,$$
 #
 # and leave the error $|r - \bar r|^2 - \langle r - \bar r, d - \bar d\rangle^2 / |d - \bar d|^2$. So the best domain is
-# the one whose last term is largest, and all pairs together are one matrix product. Contrasts are held to
+# the one with the largest last term, and all pairs together are one matrix product. Contrasts are limited to
 # $|s| \le 0.9$.
 
 # %%
@@ -88,17 +88,17 @@ N = 8  # side of a range
 
 
 def blocks(x, step):
-    """All n x n blocks of a picture, ``step`` apart, as rows."""
+    """Return all n x n blocks of a picture at distance ``step`` as rows."""
     return np.lib.stride_tricks.sliding_window_view(x, (N, N))[::step, ::step].reshape(-1, N * N)
 
 
 def domains(x):
-    """Blocks of 2n x 2n, n apart, shrunk."""
+    """Return blocks of 2n x 2n at distance n, reduced to n x n."""
     return blocks((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4, N // 2)
 
 
 def encode(x):
-    """For each range: which domain, contrast, brightness."""
+    """Find domain, contrast and brightness for each range."""
     r, d = blocks(x, N), domains(x)
     r0, d0 = r - r.mean(1, keepdims=True), d - d.mean(1, keepdims=True)
     products, norms = r0 @ d0.T, (d0**2).sum(1) + 1e-9
@@ -110,7 +110,7 @@ def encode(x):
 
 
 def apply(code, x):
-    """The map: every range becomes its domain of x, times s, plus o."""
+    """Apply the map: every range becomes its domain of x, times s, plus o."""
     which, s, o = code
     g = x.shape[0] // N
     new = s[:, None] * domains(x)[which] + o[:, None]
@@ -143,8 +143,8 @@ plt.show()
 # %% [markdown]
 # ## The decoder
 #
-# There is none: apply the map, again and again. Since every $|s|$ is below one, two pictures come nearer to each other
-# with every step, so all starts end at the same picture, the only one that the map leaves as it is.
+# The decoder applies the map again and again. Since every $|s|$ is below one, each step brings two pictures closer
+# together, so all starts converge to the same picture, the only one that the map leaves unchanged.
 
 # %%
 for start in (face, np.random.default_rng(0).uniform(0, 255, grey.shape)):
@@ -156,10 +156,10 @@ for start in (face, np.random.default_rng(0).uniform(0, 255, grey.shape)):
     show(*panels, inches=2.1)
 
 # %% [markdown]
-# Why is this picture near the hills? The encoder never looked at it. It made the *collage* $T x$ of the original near
-# the original $x$, one step only. The collage theorem does the rest: $|x - x^*| \le |x - T x| / (1 - \ell)$, where
-# $|\cdot|$ is the largest difference of pixels and $\ell$ the largest contrast. The bound is far too careful here,
-# as it nearly always is.
+# Why is this picture close to the hills? The encoder never computed it. It made the *collage* $T x$ of the original, a
+# single step, close to the original $x$. The collage theorem does the rest: $|x - x^*| \le |x - T x| / (1 - \ell)$,
+# where $|\cdot|$ is the maximum norm and $\ell$ the largest contrast. The bound is far too pessimistic here, as it
+# nearly always is.
 
 # %%
 fixed = x
@@ -174,11 +174,11 @@ print(f"{bits:.1f} bits a range if all values were equally likely: {bits / N**2:
 # %% [markdown]
 # ## The package's codec
 #
-# Fractal coders of this kind lose to JPEG, as we shall see, and this is why: a range that resembles nothing has to take
-# the nearest resemblance all the same. In a `.fk` file of the quadtree codec, a block
-# may be of any size from 4 to 64, carries as many cosines as are worth their bits, and has a map only where a
-# map is worth its own. What a map brings is added to the cosines, with the mean and the slopes left out of it. The map
-# still contracts, by proof, and the picture is its fixed point. `method="pifs"` keeps the plain coder, to compare with.
+# Plain fractal coders lose to JPEG, as shown below, for this reason: a range that resembles nothing still has to use
+# the most similar domain. In a `.fk` file of the quadtree codec, a block can have any size from 4 to 64. It has as many
+# cosines as are worth their bits, and a map only if it is worth its bits. The contribution of the map is added to the
+# cosines, with its mean and slopes removed. The map is still provably a contraction, and the picture is its fixed
+# point. `method="pifs"` provides the plain coder for comparison.
 
 # %%
 quadtree = fk.encode(hills, bpp=BPP, threads=1)
@@ -192,11 +192,11 @@ for name, c in (("plain PIFS", plain), ("quadtree", quadtree)):
 show(*rows, inches=2.8)
 
 # %% [markdown]
-# ## What is in the bytes
+# ## The bytes of a file
 #
-# A header with a checksum, then three segments for each tile of 1024 pixels, in the order in which they refine the
-# picture: the tree with the means of its leaves, the luma, the chroma. Every decision goes through an adaptive range
-# coder whose probabilities are mixed from several contexts.
+# A file has a header with a checksum, then three segments for each tile of 1024 pixels, ordered so that each refines
+# the picture: the tree with the means of its leaves, the luma, the chroma. Every decision is coded by an adaptive range
+# coder that mixes probabilities from several contexts.
 
 # %%
 header = read_header(data)
@@ -210,10 +210,11 @@ for name, c in (("hills", quadtree), ("face", fk.encode(grace, bpp=BPP, threads=
     print("leaves by kind", facts["kinds"])
 
 # %% [markdown]
-# In the face about one leaf in eleven has a map. In the hills, one of thirty-nine. Mountains look like their parts to
-# us, but no part of these looks so much like another, pixel for pixel, that to name it is cheaper than a few cosines.
+# In the face, about one leaf in eleven has a map; in the hills, one in thirty-nine. Mountains look like their parts to
+# us, but pixel for pixel no part of these hills is so similar to another that a reference costs less than a few
+# cosines.
 #
-# From the shell the same is two commands.
+# On the command line, the same takes two commands.
 
 # %%
 with tempfile.TemporaryDirectory() as folder:
@@ -226,23 +227,23 @@ with tempfile.TemporaryDirectory() as folder:
         print("large.png is", large.size)
 
 # %% [markdown]
-# ## Beside JPEG
+# ## Comparison with JPEG
 #
-# JPEG as Pillow writes it, with optimised Huffman tables and chroma at half the resolution, over two pictures. The face
-# is a photograph reduced by two, so that nothing is left of the JPEG blocks that it came with. Bits are whole files,
-# headers included. The grey line is the quadtree codec without a single map: leaves and cosines only.
+# JPEG as written by Pillow, with optimised Huffman tables and chroma at half resolution, for both pictures. The face is
+# a photograph reduced by two, which removes the blocks of the JPEG that it came from. Bits are those of the whole file,
+# headers included. The grey line is the quadtree codec without maps: leaves and cosines only.
 
 
 # %%
 def jpeg(picture, quality):
-    """Bits a pixel and decibels of a JPEG file."""
+    """Return bits per pixel and PSNR of a JPEG file."""
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "JPEG", quality=quality, optimize=True)
     return 8 * file.tell() / SIDE**2, psnr(picture, np.asarray(Image.open(file)))
 
 
 def ours(picture, **how):
-    """The same of a .fk file."""
+    """Return bits per pixel and PSNR of a .fk file."""
     c = fk.encode(picture, threads=1, **how)
     return 8 * len(c.to_bytes()) / SIDE**2, psnr(picture, fk.decode(c))
 
@@ -269,7 +270,7 @@ plt.show()
 
 
 def rate_at(line, decibels):
-    """Bits a pixel at a quality, between measured points."""
+    """Interpolate the bits per pixel at a PSNR."""
     b, d = np.array(line).T
     return np.exp(np.interp(decibels, d, np.log(b)))
 
@@ -283,40 +284,41 @@ for name, levels in (("hills", (25, 28, 31)), ("face", (27, 30, 33))):
               f"without maps {bare:.2f}")  # fmt: skip
 
 # %% [markdown]
-# The quadtree file takes about half the bytes of the JPEG of the same quality, over the whole range. Hardly any of that
-# is due to its maps: without them the hills take the same bytes and the face one hundredth of a bit more, so that the
-# grey line hides under the other. It is due to leaves of fitting size and to the range coder. The plain PIFS, though
-# its bits go through the same coder, is below JPEG at all but the lowest rates, and its smallest ranges end it. And
-# JPEG is a standard of 1992; newer ones are nearer. PSNR is not all that eyes see, and both pictures are small.
+# The quadtree file takes about half the bytes of a JPEG of the same quality, over the whole range. Hardly any of this
+# is due to maps: without them the hills take the same bytes, and the face one hundredth of a bit per pixel more, so the
+# grey line is hidden under the other. The gain comes from adaptive leaf sizes and the range coder. The plain PIFS,
+# although its bits go through the same coder, is below JPEG at all but the lowest rates, and the size of its ranges
+# limits its quality. JPEG is a standard of 1992; newer codecs are closer. PSNR does not measure everything that is
+# visible, and both pictures are small.
 #
 # ## Four times larger
 #
-# JPEG decodes to its pixels. A code decodes to any size, for a map on blocks is a map on the square.
-# Below is a quarter of a side of the hills, four times larger.
+# JPEG decodes to its pixels. A code decodes to any size, because a map on blocks is a map on the unit square. Below is
+# a window of a quarter of the side of the hills, four times larger.
 
 # %%
 w = SIDE // 4
 y0, x0 = SIDE // 2, SIDE // 4
-part = (x0 / SIDE, y0 / SIDE, (x0 + w) / SIDE, (y0 + w) / SIDE)
+part = (4 * x0, 4 * y0, 4 * (x0 + w), 4 * (y0 + w))
 good = fk.encode(hills, quality=60, threads=1)
 fine = fk.encode(hills, method="pifs", quality=70, threads=1)
 pixels = Image.fromarray(hills[y0 : y0 + w, x0 : x0 + w])
 large = [(name, np.asarray(pixels.resize((4 * w, 4 * w), how))) for name, how in
          (("pixels", Image.Resampling.NEAREST), ("bicubic", Image.Resampling.BICUBIC))]  # fmt: skip
-large += [(name, fk.decode(c, 4 * w, window=part)) for name, c in
+large += [(name, fk.decode(c, 4 * SIDE, window=part)) for name, c in
           ((f"plain PIFS, {8 * len(fine.to_bytes()) / SIDE**2:.1f} bpp", fine),
            (f"quadtree, {8 * len(good.to_bytes()) / SIDE**2:.1f} bpp", good))]  # fmt: skip
 show(*large, inches=2.9)
 
 # %% [markdown]
-# The plain coder shows the seams of its ranges: neighbours chose different domains, and the ridges break. The quadtree
-# goes on as smoothly as bicubic enlargement does, from two bits a pixel where the pixels take 24. It does not know more
-# than they do.
+# In the plain coder, the seams of the ranges are visible: neighbours chose different domains, and the ridges break. The
+# quadtree is as smooth as bicubic enlargement, from two bits per pixel where the pixels take 24. It contains no more
+# information than the pixels.
 #
-# ## One to keep
+# ## A final picture
 #
-# Now the other way about: the map of the face, begun with the hills. `trace` gives the iterates of any code. At the rim
-# nothing has happened yet, and towards the middle each pixel shows a later iterate, up to the fifth.
+# The reverse case: the map of the face, started from the hills. `trace` gives the iterates of any code. At the edge,
+# pixels show the start; towards the centre, each pixel shows a later iterate, up to the fifth.
 
 # %%
 big, row, column = SIDE if SMALL else 512, 0.36, 0.49

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # Infinite zoom
 #
-# A picture made of pixels ends at its pixels. A fixed point has no last pixel: a map that made the whole makes every
-# part of it again, smaller, and any window at any depth is a finite sum. This notebook walks into four kinds of fixed
-# point: a fern, a flame, a digit that a network drew, and photographs. It asks what a window costs, where numbers of
-# 64 bits end, and how a film into the depth can come back to its first frame.
+# A picture made of pixels has a finite resolution. A fixed point does not: the map that made the whole also makes every
+# part of it, at a smaller scale, and any window at any depth is a finite sum. This notebook zooms into four kinds of
+# fixed points: a fern, a flame, a digit drawn by a network, and photographs. It shows what a window costs, where 64-bit
+# numbers reach their limit, and how a zoom film can return to its first frame.
 
 # %%
 import os
@@ -29,23 +29,25 @@ from fractalkit import fk
 from fractalkit.codes import preset
 from fractalkit.codes.algebra import conjugate
 from fractalkit.codes.flame import Flame, Xform
-from fractalkit.fit.fractalize import fractalize
+from fractalkit.fit.tiling import fractalize
+from fractalkit.models.mean_picture import MeanPicture
 from fractalkit.models.vdvae import VDVAE
 from fractalkit.orbit import sample
-from fractalkit.render.collage import Picture
 from fractalkit.render.colours_from import colour_table
 from fractalkit.render.film import save_film
 from fractalkit.render.tonemap import tone_map
-from fractalkit.render.zoom import Approach, CodeWindows, CollageWindows, FlameWindows, FractalWindows, interesting
+from fractalkit.render.windows import CodeWindows, CollageWindows, FractalWindows
+from fractalkit.render.zoom import Approach, interesting
+from fractalkit.render.zoom_flame import FlameWindows
 from fractalkit.render.zoom_ifs import IFSWindows
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 SIDE = 48 if SMALL else 240
 LADDER = [1, 10, 1e2] if SMALL else [1, 10, 1e2, 1e3, 1e4, 1e5, 1e6]
 
 
 def strip(rows, titles, labels=("",)):
-    """Rows of pictures of one size, as one figure."""
+    """Show rows of pictures of the same size as one figure."""
     fig, axes = plt.subplots(
         len(rows), len(rows[0]), figsize=(1.62 * len(rows[0]), 1.62 * len(rows) + 0.3), dpi=75, squeeze=False
     )
@@ -62,12 +64,12 @@ def strip(rows, titles, labels=("",)):
 
 
 # %% [markdown]
-# ## An address that goes on for ever
+# ## An infinite address
 #
 # Barnsley's fern is the union of four smaller ferns, one for each map. A point is named by the maps that lead to it,
-# largest piece first: 2 1 3 ... is in the second piece, in that piece's first piece, and so on. The simplest endless
-# address is one digit for ever. It names the fixed point of one map, $x = A x + t$, and two lines find it. The
-# second map of the fern (number 1, from 0) carries the fern to the fern without its lowest pair of leaves. Its fixed
+# largest piece first: 2 1 3 ... is in the second piece, in that piece's first piece, and so on. The simplest infinite
+# address repeats one digit. It names the fixed point of one map, $x = A x + t$, and two lines compute it. The second
+# map of the fern (number 1, counting from 0) takes the fern to the fern without its lowest pair of leaves. Its fixed
 # point is the tip.
 
 # %%
@@ -80,21 +82,21 @@ for m in LADDER[1:]:
     print(f"{m:9,.0f} x is {np.log(m) / -np.log(ratio):5.1f} maps deep")
 
 # %% [markdown]
-# `IFSWindows` draws any window of the fern. The ladder goes down by tens, always about the tip. Nothing comes to an end
-# and nothing is blurred. The tip turns slowly, for each map turns it, and is otherwise the same tip again.
+# `IFSWindows` draws any window of the fern. Each picture magnifies the previous one ten times around the tip. Every one
+# shows full detail. The tip rotates slowly, because each map rotates it, and otherwise looks the same.
 
 
 # %%
 class About:
-    """Windows about a point of a code's plane."""
+    """Windows around a point in the plane of a code."""
 
     def __init__(self, ifs, point, quality=40.0):
         self.source = IFSWindows(ifs, quality=quality)
         x, y = (point - self.source.corner) / self.source.side
-        self.middle = x, 1 - y  # shares of the whole's width, y down
+        self.middle = x, 1 - y  # relative to the width of the whole, y down
 
     def box(self, width):
-        """The window's edges, ``width`` in the plane's own units."""
+        """Return the edges of the window; ``width`` is in units of the plane."""
         (x, y), half = self.middle, width / self.source.side / 2
         return x - half, y - half, x + half, y + half
 
@@ -108,11 +110,11 @@ strip([[near.draw(10 / m) for m in LADDER]], [f"{m:,.0f} x" for m in LADDER])
 # %% [markdown]
 # ## What a window costs
 #
-# The chaos game on the whole fern would have to wait for a point to fall into the window. The tip holds little: the
-# share of points in it is the last column but one, and its inverse is how many one would draw for each that one sees.
-# `IFSWindows` waits for nothing. It grows the addresses digit by digit, drops those whose piece misses the window,
-# stops at those that are small beside it, and maps points of the whole fern by what is left. So the samples a pixel
-# are the same at any depth; only the addresses become longer.
+# A chaos game on the whole fern would have to wait until a point falls into the window. The tip has little mass: the
+# last column but one is the share of points in it, and its inverse is the number of points to draw for each visible
+# one. `IFSWindows` does not wait. It extends the addresses digit by digit, drops those whose piece misses the window,
+# stops at those that are small relative to it, and maps points of the whole fern by the remaining addresses. So the
+# samples per pixel are the same at any depth; only the addresses become longer.
 
 # %%
 print(f"{'':>14s} {'pieces':>7s} {'share of the points':>20s} {'drawn for one seen':>20s}")
@@ -125,12 +127,12 @@ for m in [1, 1e2, 1e4, 1e6, 1e9, 1e12]:
     print(f"{m:12,.0e} x {len(mass):7d} {mass.sum():20.2e} {1 / mass.sum():20,.0f}")
 
 # %% [markdown]
-# ## Where 64 bits end
+# ## The limit of 64 bits
 #
-# A window is given by its edges, as shares of the whole. Numbers of 64 bits tell 0.5 from its neighbour at a distance
-# of $10^{-16}$; a window of $10^{-13}$ has a thousand places left for its edges. There the package refuses, rather than
-# to draw what it cannot know. Inside, nothing is lost on the way: maps of pieces are kept relative to the window's
-# middle, not to the plane's origin.
+# A window is given by its edges, relative to the whole. Near 0.5, 64-bit numbers have a spacing of about $10^{-16}$, so
+# the edges of a window of width $10^{-13}$ can take about a thousand positions. At smaller windows the package raises
+# an error, because it could no longer draw them correctly. Inside this limit nothing is lost on the way: the maps of
+# the pieces are stored relative to the centre of the window, not to the origin of the plane.
 
 # %%
 for m in (1e12, 1e13, 1e14):
@@ -141,15 +143,16 @@ for m in (1e12, 1e13, 1e14):
         print(f"{m:.0e} x: {type(error).__name__}: {error}")
 
 # %% [markdown]
-# At a fixed point there is no need to go there. Between one depth and the next lies one map, so the picture at
-# $10^{100}$ is the picture at some depth between 1 and 1.17. To look through the map itself, conjugate the code: with
-# $h(x) = r^{-s} R^{-s} (x - x^*)$ the code $h f h^{-1}$ has the fern as seen after $s$ maps, turned back, the tip at
-# the origin. At $s = 1$ that is the first picture again. Eight frames from 0 to 1 make a film that goes on for ever.
+# At a fixed point, deeper windows are not needed. One depth and the next differ by one map, so the picture at
+# $10^{100}$ equals the picture at some depth between 1 and 1.17. To look through the map itself, conjugate the code:
+# with $h(x) = r^{-s} R^{-s} (x - x^*)$, the attractor of the code $h f h^{-1}$ is the fern as seen after $s$ maps,
+# rotated back, with the tip at the origin. At $s = 1$ it is the first picture again. Eight frames from 0 to 1 make an
+# endless film.
 
 
 # %%
 def after(s, width=0.5):
-    """The tip after s maps, 0 to 1, in a window of that width at s = 0."""
+    """Draw the tip after s maps, 0 to 1, in a window of that width at s = 0."""
     angle = np.radians(-turn * s)
     h = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * ratio**-s
     seen = conjugate(fern, torch.from_numpy(h), torch.from_numpy(-h @ tip))
@@ -171,15 +174,17 @@ display(Image(data=film, format="gif"))
 strip([[*frames[::2], last]], [f"s = {k / 8:g}" for k in range(0, len(frames), 2)] + ["s = 1"])
 
 # %% [markdown]
-# Between the first frame and the last there is no difference, not even noise: every address has lost its first digit,
-# and what remains of the sum is the same.
+# There is no difference between the first frame and the last, not even in the noise: every address has lost its first
+# digit, and the rest of the sum is the same.
 #
 # ## A flame
 #
-# The maps of a flame are not affine, and their pieces have no boxes. `FlameWindows` can only move the camera: the game
-# is played on the whole, and what misses the window is lost. A spiral with an inversion shows how far that goes. The
-# first row spends the same samples everywhere. The second spends $m^{1.5}$ times as many at magnification $m$, which
-# is what it costs to see.
+# The maps of a flame are not affine, and no word of them has a known bounding box. Samples of a window come from those
+# of a larger one instead. A sample is the end of a path, a start and the maps since, and where it ends is decided by
+# the latest maps. So the starts of the paths that end in the larger window are drawn anew, those that end in the
+# smaller one are kept, and so on, by half the size each time. All samples of the last window fall into it, with the
+# density of the whole flame (Au and Beck, 2001, call this subset simulation). A spiral with an inversion, down to a
+# millionth:
 
 # %%
 spiral = Xform(2.0, 0.0, 0.15, coefs=(0.86, 0.35, -0.35, 0.86, 0.3, 0.1), variations={"linear": 1.0})
@@ -188,27 +193,24 @@ shell = Flame(
     size=(SIDE, SIDE), scale=SIDE / 5.0, center=(0.6, 0.6), estimator_radius=5.0, brightness=9.0, gamma=3.0,
     highlight_power=1.0, palette=np.c_[colour_table("frost-fire"), np.ones(256)], xforms=(spiral, invert),
 )  # fmt: skip
-at = interesting(FlameWindows(shell, 20.0, 1, 1), 8)
-deep = [1, 4, 16] if SMALL else [1, 4, 16, 64, 256]
-rows = []
-for power in (0.0, 1.5):
-    row = []
-    for m in deep:
-        way = Approach(at, 1e9, 2, 1.0, start=m * 1.0001)
-        row.append(FlameWindows(shell, 20.0 * m**power, 1, 1).window(*way.box(0), SIDE, SIDE))
-    rows.append(row)
-strip(rows, [f"{m} x" for m in deep], ["same cost", "same quality"])
-for m, few, many in zip(deep, *rows, strict=True):
-    print(f"{m:4d} x: lit pixels {(few.max(axis=2) > 20).mean():4.0%} and {(many.max(axis=2) > 20).mean():4.0%}")
+windows = FlameWindows(shell, 20.0, 1, 1)
+deepest = 1e3 if SMALL else 1e6
+at = interesting(windows, deepest)
+windows.aim(at)  # the exposure keeps the mean brightness about this point
+way = Approach(at, deepest, 5, 1.0)
+row = [windows.window(*box, SIDE, SIDE) for box in way]
+strip([row], [f"{1 / (box[2] - box[0]):,.0f} x" for box in way])
+box = way.box(4)
+print(f"a plain chaos game would have to play {1 / windows.near.mass(box):.1e} steps for a sample of the last window")
 
 # %% [markdown]
 # ## Pictures that are fixed points
 #
-# A digit of `vdvae_mnist`, a photograph in a `.fk` file, and the same photograph made of itself are fixed points too,
-# of maps that act on brightness: each part is a paler copy of a larger part, plus something smooth. They all have a
-# picture at a million times. What it shows is another matter. Each level multiplies contrast by a number below one,
-# and after a few levels there is nothing the eye could see. The photograph made of itself keeps the most, since its
-# tiles are meant to be seen: at a million times there is the portrait, if faint.
+# A digit of `vdvae_mnist`, a photograph in a `.fk` file, and a photograph made of itself are also fixed points, of maps
+# that act on brightness: each part is a paler copy of a larger part, plus something smooth. They all have a picture at
+# a magnification of a million, but there may be little to see. Each level multiplies the contrast by a number below
+# one, and after a few levels nothing is visible. The photograph made of itself keeps the most contrast, because its
+# tiles are meant to be seen: at a magnification of a million the portrait is still visible, although faint.
 
 # %%
 torch.set_num_threads(1)
@@ -217,7 +219,7 @@ with cbook.get_sample_data("grace_hopper.jpg") as file:
 code = fk.load(fk.encode(photograph[40:360, 110:430], bpp=1.0).to_bytes())
 net = VDVAE.from_pretrained("vdvae_mnist")
 things = {
-    "digit": CollageWindows(Picture.of(net, net.sample([torch.Generator().manual_seed(2)])), 1),
+    "digit": CollageWindows(MeanPicture.of(net, net.sample([torch.Generator().manual_seed(2)]), detail=1.0), 1),
     ".fk": CodeWindows(code, code.height / code.width),
     "of itself": FractalWindows(
         fractalize(torch.from_numpy(photograph[40:360, 110:430].copy()).permute(2, 0, 1) / 255, 32), 1.0
@@ -232,33 +234,33 @@ for name, thing in things.items():
 strip(rows, [f"{m:,.0f} x" for m in LADDER], list(things))
 
 # %% [markdown]
-# Collages count the whole's pixels, and allow $2^{40}$ a side: at 240 pixels a frame that is more than four thousand
-# million times, and beyond it they refuse in a sentence. The decoder of `.fk` computes its fixed point with up to 64
-# samples a pixel along each axis, and interpolates beyond: what came after would be flat.
+# Collages count the pixels of the whole picture, and allow $2^{40}$ per side: at 240 pixels per frame, this is a
+# magnification of more than four billion, and beyond it they raise an error. The decoder of `.fk` files computes the
+# fixed point with up to 64 samples per pixel along each axis, and interpolates beyond that, where the picture is flat.
 #
-# From the shell, `fractalkit zoom` makes a film of any of these, or a page that stands alone, with no server, to
-# look around in:
+# On the command line, `fractalkit zoom` makes a film of any of these, or a self-contained page for exploration, which
+# needs no server:
 #
 #     fractalkit zoom barnsley-fern --depth 1e6 -o fern.mp4
 #     fractalkit zoom photo.fk --at 0.4,0.3 -o frames/
 #     fractalkit zoom sierpinski-triangle --depth 1e9 -o page.html
 #
-# ## Once around
+# ## All depths in one picture
 #
-# One more way to see all depths at once. Put the tip at 0 of the complex plane. The map is then $z \mapsto \lambda z$,
-# and in $w = \log z$ it is a step, $w \mapsto w + \log \lambda$: the zoom is a walk in a straight line. Bend the line
-# into a circle, $u = \exp(2 \pi i\, w / (N \log \lambda))$, so that $N$ maps are one time around. All of this keeps
-# angles, so the leaves keep their shape. And every pair of leaves but the first is a copy of it: points whose first
-# map is any but number 1, and $N$ turns of them, are the whole endless fern.
+# All depths can also be shown at once. Put the tip at 0 of the complex plane. The map is then $z \mapsto \lambda z$,
+# and in $w = \log z$ it is a translation, $w \mapsto w + \log \lambda$: the zoom is a motion along a straight line.
+# Bend the line into a circle, $u = \exp(2 \pi i\, w / (N \log \lambda))$, so that $N$ maps are one full turn. All of
+# these maps are conformal, so the leaves keep their shape. And every pair of leaves but the first is a copy of the
+# first: points whose first map is any but number 1, copied $N$ times around the ring, give the whole infinite fern.
 
 
 # %%
 def wreath(n, points, seed=1):
-    """The endless fern bent to a ring of n pairs of leaves: complex numbers about the unit circle."""
+    """Bend the infinite fern into a ring of n pairs of leaves: complex numbers near the unit circle."""
     orbit = sample(fern, points, seed=seed, dtype=torch.float64, depth=1)
     x = orbit.points[orbit.addresses[:, 0] != 1].numpy() - tip
     z = x @ np.array([1, 1j])
-    z = z / (z / abs(z)).mean()  # the cut of the logarithm lies behind the tip
+    z = z / (z / abs(z)).mean()  # put the branch cut of the logarithm behind the tip
     w = 2j * np.pi * np.log(z) / (n * np.log(complex(A[0, 0], A[1, 0])))
     return np.exp(w - w.real.mean() + 2j * np.pi * np.arange(len(w)) / n)
 
@@ -266,10 +268,10 @@ def wreath(n, points, seed=1):
 side = 100 if SMALL else 900
 u = np.concatenate([1.06 * wreath(86, side * side * 24), 0.56 * wreath(43, side * side * 12, seed=2)])
 hue = np.angle(u) / (2 * np.pi) % 1
-hue = np.where(np.arange(len(u)) < len(u) * 2 / 3, hue, (0.5 + hue) % 1)  # the inner ring half a turn ahead
+hue = np.where(np.arange(len(u)) < len(u) * 2 / 3, hue, (0.5 + hue) % 1)  # the inner ring is half a turn ahead
 colours = colour_table("meadow")
 colours = np.concatenate([colours, colours[::-1]])[(hue * 511).astype(int)]
-rows, columns = ((s / 1.3 + 1) * side for s in (-u.imag, u.real))  # two cells a pixel
+rows, columns = ((s / 1.3 + 1) * side for s in (-u.imag, u.real))  # two cells per pixel
 inside = (np.minimum(rows, columns) >= 0) & (np.maximum(rows, columns) < 2 * side)
 cell = rows[inside].astype(int) * 2 * side + columns[inside].astype(int)
 counts, *sums = (np.bincount(cell, v, (2 * side) ** 2) for v in (None, *colours[inside].T))

@@ -7,18 +7,18 @@
 # ---
 
 # %% [markdown]
-# # One look instead of a search
+# # One forward pass instead of a search
 #
-# To find the map whose fixed point is a given picture, fractal coders search: every block against every other, for each
-# picture anew. A *Neural Collage* (Poli, Xu et al., 2022) does not search. A network looks at the picture once and says
-# what the map is. What it costs is paid beforehand, in training, and shared by all pictures that will ever be coded;
-# that is called amortised. First such a network is written here in twenty lines, without any patches, so that copies of
-# the picture are all it has. Then comes the one of the package, which writes files.
+# To find the map whose fixed point is a given picture, fractal coders search: they compare every block with every
+# other, for each picture anew. A *Neural Collage* (Poli, Xu et al., 2022) does not search. A network looks at the
+# picture once and predicts the map. The cost is paid in training and shared by all pictures that are encoded later;
+# this is called amortisation. First, this notebook writes such a network in about twenty lines, without patches, so
+# that it has only copies of the picture to work with. Then it turns to the network of the package, which writes files.
 #
-# ## Something to learn from
+# ## Training data
 #
-# Landscapes: a digital elevation model that comes with matplotlib, under lamps and colours drawn at random. The
-# photograph is for the test. No network that is trained here sees it, nor any other photograph.
+# Landscapes: a digital elevation model that comes with matplotlib, with random lighting and colours. The photograph is
+# the test picture. The networks that are trained here never see it or any other photograph.
 
 # %%
 import copy
@@ -41,15 +41,15 @@ from torch import nn
 
 from fractalkit import fk
 from fractalkit.codes.collage import CollageCode, Domain
-from fractalkit.data.image_sets import ImageSet
+from fractalkit.data.image_set import ImageSet
 from fractalkit.maps.collage import CollageMap, decode
-from fractalkit.models.hub import from_pretrained
 from fractalkit.models.neural_code import encode_neural, learn_contexts
 from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
+from fractalkit.models.pretrained import from_pretrained
 from fractalkit.train import TrainConfig
 from fractalkit.train.loop import train
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
 with cbook.get_sample_data("grace_hopper.jpg") as f, Image.open(f) as image:
     size = (96, 128) if SMALL else (384, 448)
@@ -57,7 +57,7 @@ with cbook.get_sample_data("grace_hopper.jpg") as f, Image.open(f) as image:
 
 
 def landscapes(n, side=128, seed=0):
-    """Squares [n, 3, side, side], uint8, cut from shaded reliefs."""
+    """Return squares [n, 3, side, side], uint8, cut from shaded reliefs."""
     rng = np.random.default_rng(seed)
     ground = cbook.get_sample_data("jacksboro_fault_dem.npz")["elevation"].astype(float)
     out = []
@@ -72,7 +72,7 @@ def landscapes(n, side=128, seed=0):
 
 
 def show(*panels, width=2.3, dpi=90):
-    """Pictures [h, w, 3] in a row, each with its title."""
+    """Show pictures [h, w, 3] in a row with titles."""
     tall = width * panels[0][1].shape[0] / panels[0][1].shape[1] + 0.28
     fig, axes = plt.subplots(1, len(panels), figsize=(width * len(panels), tall), dpi=dpi)
     for ax, (title, a) in zip(axes, panels, strict=True):
@@ -84,7 +84,7 @@ def show(*panels, width=2.3, dpi=90):
 
 
 def psnr(a, b):
-    """Decibels between two pictures of values 0 to 255."""
+    """Return the PSNR in dB of pictures from 0 to 255."""
     return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
 
 
@@ -94,33 +94,33 @@ show(*[(f"landscape {i}", ground[i].transpose(1, 2, 0)) for i in (3, 12, 21, 37)
 # %% [markdown]
 # ## Maps of small squares
 #
-# The picture is cut into squares of 32 x 32, and each has a map of its own: 8 x 8 *ranges* of 4 x 4 pixels, and the
-# four quarters of the square as *domains*. On range $i$
+# The picture is divided into squares of 32 x 32, and each has its own map: 8 x 8 *ranges* of 4 x 4 pixels, and the four
+# quarters of the square as *domains*. On range $i$
 #
 # $$f = \sum_{d=1}^{4} s_{id}\, f|_{D_d} + b_i,\qquad \sum_d |s_{id}| \le 0.9.$$
 #
-# Four contrasts for each range, and a colour: all that is in a range beside its mean colour is copied from elsewhere in
-# its square, four times smaller. How much can that be? To search, solve for each range the least squares problem of the
-# collage theorem: the map should leave the picture where it is.
+# Each range has four contrasts and a colour: everything in a range except its mean colour is copied from elsewhere in
+# its square, four times smaller. How good can this be? For a search, solve the least-squares problem of the collage
+# theorem for each range: the map should change the picture as little as possible.
 
 # %%
 QUARTERS = tuple(Domain(2, i, j) for i in range(2) for j in range(2))
 
 
 def squares(x):
-    """Pictures [B, 3, H, W] as squares [N, 3, 32, 32]."""
+    """Divide pictures [B, 3, H, W] into squares [N, 3, 32, 32]."""
     b, c, h, w = x.shape
     return x.reshape(b, c, h // 32, 32, w // 32, 32).permute(0, 2, 4, 1, 3, 5).reshape(-1, c, 32, 32)
 
 
 def joined(x):
-    """Squares [N, 3, s, s] of the photograph as a picture [H, W, 3]."""
+    """Join the squares [N, 3, s, s] of the photograph to a picture [H, W, 3]."""
     rows, side = photo.shape[0] // 32, x.shape[-1]
     return x.reshape(rows, -1, 3, side, side).permute(0, 3, 1, 4, 2).reshape(rows * side, -1, 3).numpy()
 
 
 def blocks(x):
-    """Ranges [N, 64, 3, 16] and domains, halved twice, [N, 4, 3, 16]; both about their means, and the means."""
+    """Return ranges [N, 64, 3, 16] and domains, halved twice, [N, 4, 3, 16], without their means; and the means."""
     ranges = x.reshape(-1, 3, 8, 4, 8, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 64, 3, 16)
     domains = F.avg_pool2d(x, 4).reshape(-1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 4, 3, 16)
     r, d = ranges.mean(-1, keepdim=True), domains.mean(-1, keepdim=True)
@@ -128,7 +128,7 @@ def blocks(x):
 
 
 def collage(contrast, mean, domain_mean):
-    """The code of contrasts [N, 64, 4] and mean colours of ranges [N, 64, 3]."""
+    """Return the code with contrasts [N, 64, 4] and mean colours of ranges [N, 64, 3]."""
     n = len(mean)
     s = contrast.reshape(n, 1, 8, 8, 4)
     b = (mean - contrast @ domain_mean).mT.reshape(n, 3, 8, 8)
@@ -136,7 +136,7 @@ def collage(contrast, mean, domain_mean):
 
 
 def search(x, ridge=0.3, bound=0.9):
-    """The code by least squares."""
+    """Find the code by least squares."""
     ranges, domains, mean, domain_mean = blocks(x)
     r, d = ranges.flatten(2), domains.flatten(2)
     s = torch.linalg.solve(d @ d.mT + ridge * torch.eye(4), d @ r.mT).mT
@@ -155,12 +155,12 @@ eye = np.s_[112:224, 128:240] if not SMALL else np.s_[:64, :64]
 show(("the photograph", photo[eye]), ("means of ranges alone", mosaic[eye]), ("with copies of quarters", fixed[eye]))
 
 # %% [markdown]
-# ## A network that looks
+# ## A network with attention
 #
-# Which quarter does a range resemble? To ask that is to take an inner product, and a network that takes inner products
-# between parts of its input is *attention*. So: a small network turns every range into a query and a mean colour,
-# another turns every domain into a key, and the contrasts are their products, bounded so that the map contracts
-# whatever the weights are.
+# Which quarter does a range resemble? The answer is an inner product, and a network that takes inner products between
+# parts of its input is *attention*. So a small network turns every range into a query and a mean colour, another turns
+# every domain into a key, and the contrasts are their products, bounded so that the map contracts whatever the weights
+# are.
 
 
 # %%
@@ -194,11 +194,12 @@ print(f"{sum(p.numel() for p in Encoder().parameters()):,} weights")
 # %% [markdown]
 # ## Training by the collage theorem
 #
-# What should be small is the distance between the picture $x$ and the fixed point $x^*$. The theorem bounds it,
-# $|x - x^*| \le |x - T x| / (1 - \ell)$, and $|x - T x|$ needs no fixed point: apply the map that the network emits to
-# the picture *once*, and see how far it moves. That is the whole loss. The factor $1 / (1 - \ell)$ is true and best
-# left out: it makes every contrast expensive, also where it does no harm. Here are the loss without it, the loss with
-# it, and for comparison the distance to the fixed point itself, with gradients through its decoding.
+# The quantity to minimise is the distance between the picture $x$ and the fixed point $x^*$. The theorem bounds it,
+# $|x - x^*| \le |x - T x| / (1 - \ell)$, and $|x - T x|$ does not need the fixed point: apply the predicted map to the
+# picture *once*, and measure the change. This is the whole loss. The factor $1 / (1 - \ell)$ makes the bound valid, but
+# it is best left out of the loss: it penalises every contrast, even where it does no harm. Below are the loss without
+# the factor, the loss with it, and for comparison the distance to the fixed point itself, differentiated through the
+# decoder.
 
 # %%
 STEPS = 24 if SMALL else 3000
@@ -219,7 +220,7 @@ def fixed_point_loss(code, x):
 
 
 def fit(loss, steps, keep=(), seed=0):
-    """A trained encoder, encoders as they were at the steps to keep, and the photograph's PSNR now and then."""
+    """Train; return the encoder, copies of it at the steps to keep, and PSNRs of the photograph during training."""
     torch.manual_seed(seed)
     net, order = Encoder(), torch.Generator().manual_seed(seed)
     adam = torch.optim.Adam(net.parameters())
@@ -239,7 +240,7 @@ def fit(loss, steps, keep=(), seed=0):
 
 @torch.no_grad()
 def shown(net, side=32):
-    """The photograph, looked at once and decoded."""
+    """Encode the photograph in one forward pass and decode it."""
     return decode(net(test), side, side)
 
 
@@ -258,9 +259,9 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The grey lines are the mosaic of means, and the search. Both good losses leave the mosaic behind, which takes copies;
-# the bound never does, for it has given them up. One step of the map is the cheapest of the three. Four times as long,
-# and the encoder's view of the photograph as it learns:
+# The grey lines are the mosaic of means, and the search. Both the one-step loss and the fixed-point loss get above the
+# mosaic, which requires copies. The bound never does, because it drives the contrasts to zero. One step of the map is
+# the cheapest of the three. Now train four times as long, and look at the photograph during training:
 
 # %%
 columns = photo.shape[1] // 32
@@ -272,25 +273,26 @@ panels = [(f"step {moments[k]}", joined(shown(kept[k]))) for k in (0, columns //
 show(*panels, ("search", fixed), width=1.8)
 
 # %% [markdown]
-# From landscapes it has learned to see which part of a face resembles which, and comes most of the way from the mosaic
-# to the search. It is no file yet: seven real numbers for sixteen pixels.
+# From landscapes, the network has learned which part of a face resembles which, and closes most of the gap between the
+# mosaic and the search. This is not yet a file format: there are seven real numbers for sixteen pixels.
 #
-# ## Whole numbers
+# ## Integers
 #
 # The package's `NeuralCollage` is made for files. Squares, quarters and contrasts are as above, with ranges of 8 x 8 in
-# luma and 63 learned *patches* that all squares share, so that a range need not be copied to be told. In between stand
-# whole numbers:
+# luma and 63 learned *patches* shared by all squares, so that a range can be described without copies. In between are
+# integers:
 #
 # picture → *analysis* → numbers, **rounded** → *synthesis* → codes → fixed points.
 #
-# Both networks look across squares, so the synthesis can mend in the code what would be a seam. The loss is an exchange
-# of bits for errors, rate + weight x squared error. The rate is what a learned prior expects the numbers to cost, from
-# the magnitudes around each. The package does not begin from nothing: its patches start as cosines and its networks
-# as zero, which is a transform coder, like JPEG, and a good one. `train` is the loop behind `fractalkit train`.
+# Both networks see neighbouring squares, so the synthesis can avoid seams in the code. The loss trades rate for
+# distortion, rate + weight x squared error. The rate is the expected cost of the numbers under a learned prior, which
+# depends on the magnitudes around each. The package does not start from a random network: its patches start as cosines
+# and its networks as zero, which is a transform coder like JPEG, and a good one. `train` is the loop behind
+# `fractalkit train`.
 
 # %%
 torch.manual_seed(0)
-weight = 0.002  # bits a pixel for a squared error of one grey level
+weight = 0.002  # bits per pixel for a squared error of one grey level
 start = NeuralCollage(NeuralCollageConfig(weight=weight)).eval()
 config = TrainConfig(
     steps=4 if SMALL else 720, batch=4, lr=2e-3, warmup=1 if SMALL else 50, final=0.02, decay=0.0, clip=1.0, ema=0.99,
@@ -303,7 +305,7 @@ with tempfile.TemporaryDirectory() as folder:
     print(train(copy.deepcopy(start), data, run, config, valid=held_out).reason)
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     trained = from_pretrained(run / "last.safetensors")
-learn_contexts(trained, ground[::8].transpose(0, 2, 3, 1))  # what the entropy coder begins with
+learn_contexts(trained, ground[::8].transpose(0, 2, 3, 1))  # initial state of the entropy coder
 
 # %%
 fig, axes = plt.subplots(1, 2, figsize=(8.6, 2.9), dpi=80)
@@ -321,15 +323,16 @@ print({k: v for k, v in lines[-2].items() if k in ("kind", "step", "bpp", "psnr"
 # %% [markdown]
 # ## Rate and distortion
 #
-# What counts is the file. `encode_neural` looks once, rounds and codes; to meet a rate it does so with a few steps of
-# the quantiser. All bytes are counted, the header too; the weights are not, for both sides have them. Beside the
-# network at its start and after training stand the three of the package (`nc_aerial_low`, `mid`, `high`), which have
-# seen aerial photographs for 12,000 to 20,000 steps, the quadtree codec, which does search, and JPEG.
+# The size of the file decides. `encode_neural` runs the network once, rounds and codes; to meet a target rate, it tries
+# a few steps of the quantiser. All bytes are counted, including the header. The weights are not counted, because
+# encoder and decoder both have them. The network before and after training is compared with the three networks of the
+# package (`nc_aerial_low`, `mid`, `high`), which were trained on aerial photographs for 12,000 to 20,000 steps, with
+# the quadtree codec, which does search, and with JPEG.
 
 
 # %%
 def jpeg(a, bpp):
-    """Pillow's best JPEG of at most that rate: its bytes and the picture; None where there is none."""
+    """Return bytes and picture of Pillow's best JPEG of at most that rate, or None."""
     best = None
     for quality in range(1, 96):
         file = io.BytesIO()
@@ -383,13 +386,14 @@ some = [(k, *pictures[k, at]) for k in some if (k, at) in pictures]
 show(*[(f"{k}, {n:,} bytes", a[face]) for k, n, a in some], width=2.0)
 
 # %% [markdown]
-# On this portrait two minutes of landscapes are worth a decibel at 0.1 bits a pixel, three quarters at 0.15, a third at
-# 0.2: what the network has learned is how pictures go on across the borders of blocks, and squares in the cheeks fade.
-# From 0.3 on it is worse than at its start, for it was trained for one rate, with half an octave of the quantiser's
-# step to either side. The package's models, one for each of three rates, are above it everywhere. The quadtree, which
-# takes its time to search, is ahead of them by 0.4 to 1.2 dB. One look is not the best code. It is a good one, at once.
+# On this portrait, two minutes of training on landscapes gain one decibel at 0.1 bits per pixel, three quarters at
+# 0.15, and a third at 0.2: the network has learned how pictures continue across the borders of blocks, and the visible
+# squares in the cheeks fade. From 0.3 on it is worse than before training, because it was trained for one rate, with
+# half an octave of the quantiser's step to either side. The package's models, one for each of three rates, are better
+# everywhere. The quadtree, which takes the time to search, is ahead of them by 0.4 to 1.2 dB. One forward pass does not
+# give the best code, but it gives a good one immediately.
 #
-# ## What the copies are worth, again
+# ## The gain from copies, again
 #
 # The same weights with every contrast set to zero:
 
@@ -404,14 +408,14 @@ for name, net in (("trained here", trained), ("nc_aerial_low", from_pretrained("
     print(f"{name}: {psnr(a, photo):.2f} dB, without copies {psnr(b, photo):.2f} dB; contrasts of {contrast:.3f}")
 
 # %% [markdown]
-# Nothing. With 63 patches a range can be told whatever it is, copies have nothing left to add, and training turns them
-# down to a fiftieth. Without patches, above, they were worth 1.6 dB. Self-similarity is a strong prior for a code that
-# has little else, and no use to one that has everything; what the collage still gives is a picture of any size.
+# The gain is zero. With 63 patches any range can be described, copies have nothing to add, and training reduces them to
+# a fiftieth. Without patches, above, they gained 1.6 dB. Self-similarity is a strong prior for a code that has little
+# else, and useless for a code that can describe everything. What the collage still provides is a picture of any size.
 #
-# ## One to keep
+# ## A final picture
 #
-# The photograph as the encoder of copies saw it while it learned to see: twelve encoders, from step 0 on the left to
-# the last step on the right, each for one column of squares, decoded three times as large as it was looked at.
+# The photograph as encoded by the copies-only network during training: twelve encoders, from step 0 on the left to the
+# last step on the right, each for one column of squares, decoded at three times the size.
 
 # %%
 side = 32 if SMALL else 96

@@ -1,11 +1,11 @@
-"""From a training run of a neural collage to the weights that go into the package.
+"""Convert the weights of a training run of a neural collage to those in the package.
 
     python recipes/neural_collage_weights.py runs/nc_aerial_mid/best.safetensors FOLDER \\
         -o fractalkit/models/weights/nc_aerial_mid.safetensors
 
-Weights are rounded to float16; then every third training picture of FOLDER is coded, one after the other, and what the
-contexts of the entropy coder have learned in the end is kept as what they begin with. Files made with other weights of
-the same name can no longer be read: give new weights a new name once they have been published.
+Weights are rounded to float16. Then every third training picture of FOLDER is coded, one after the other, and the final
+state of the entropy coder's contexts is saved as their initial state. Files that were made with other weights of the
+same name can no longer be read: once weights are published, give new ones a new name.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import torch
 
 from fractalkit.data.crops import crop_splits, rgb
 from fractalkit.data.pictures import read_picture
-from fractalkit.models.hub import from_pretrained, save_pretrained
 from fractalkit.models.neural_code import learn_contexts
+from fractalkit.models.pretrained import from_pretrained, save_pretrained
 
 
 def main() -> None:
-    """See the top of this file."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--out", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=3, help="use every so many training pictures")
+    parser.add_argument("--every", type=int, default=3, help="use every Nth training picture")
     options = parser.parse_args()
     net = from_pretrained(options.run)
     net.load_state_dict({k: v.half().float() for k, v in net.state_dict().items()})

@@ -9,10 +9,10 @@
 # %% [markdown]
 # # How large should a tile be?
 #
-# A fractal code cuts a picture into tiles, its *ranges*, and says of each which larger part of the picture it is a
-# copy of, with what contrast and what brightness. Nothing says how large a tile should be. Small ones are easily
-# matched, and there are many to pay for. Large ones are cheap, and no copy fits them. This notebook measures both,
-# first with collages whose tiles have one size, then with the quadtree codec, which may choose a size for every place.
+# A fractal code divides a picture into tiles, its *ranges*, and describes each as a copy of a larger part of the
+# picture, with a contrast and a brightness. How large should a tile be? Small tiles are easy to match, but there are
+# many of them to store. Large tiles cost less, but copies fit them badly. This notebook measures both effects, first
+# for collages with tiles of one size, then for the quadtree codec, which can choose a size for each place.
 
 # %%
 import os
@@ -30,7 +30,7 @@ from fractalkit.codes.collage import CollageCode, Domain
 from fractalkit.fit.quadtree import Effort
 from fractalkit.maps.collage import decode
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
 SIDE = 96 if SMALL else 384
 with cbook.get_sample_data("grace_hopper.jpg") as f, Image.open(f) as image:
@@ -48,12 +48,12 @@ def psnr(a, b):
 
 
 def bits(data, n=SIDE):
-    """Bits a pixel."""
+    """Return bits per pixel."""
     return 8 * len(data) / n**2
 
 
 def show(*panels, inches=2.7, **how):
-    """Pictures in a row, each with its title."""
+    """Show pictures in a row with titles."""
     fig, axes = plt.subplots(1, len(panels), figsize=(inches * len(panels), inches + 0.4), dpi=72)
     for ax, (title, a) in zip(axes, panels, strict=True):
         ax.imshow(a, **how)
@@ -68,13 +68,14 @@ photo = sized(SIDE)
 # %% [markdown]
 # ## Tiles of one size
 #
-# Each tile of $n \times n$ pixels is a sum of copies of a few *domains*, here the whole picture and, if we like, its
-# four quarters, shrunk to the size of the tile. The contrasts of a tile come from least squares, on blocks whose mean
-# is taken out, and the sum of their magnitudes is held at or below 0.85, so that the map contracts. They are the same
-# for red, green and blue. Then a colour of its own is added. So a tile of 4 and a tile of 32 have equally many numbers.
+# Each tile of $n \times n$ pixels is a sum of copies of a few *domains*, reduced to the size of the tile: the whole
+# picture and, optionally, its four quarters. The contrasts of a tile come from least squares on blocks with their mean
+# removed. They are the same for red, green and blue, and the sum of their magnitudes is limited to 0.85, so that the
+# map contracts. Then the tile's own colour is added. A tile of 4 and a tile of 32 therefore have the same number of
+# parameters.
 #
-# The numbers are rounded, tiles' colours are told as differences from their neighbours, and the package's range coder
-# makes bytes of them. What we call bits a pixel are these bytes.
+# The parameters are rounded, the colours of tiles are stored as differences from their neighbours, and the package's
+# range coder turns them into bytes. Bits per pixel count these bytes.
 
 # %%
 WHOLE = (Domain(),)
@@ -82,7 +83,7 @@ QUARTERS = (*WHOLE, *(Domain(2, i, j) for i in (0, 1) for j in (0, 1)))
 
 
 def collage(picture, n, domains=WHOLE, step=8):
-    """The code of tiles of n x n pixels, and its bytes; colours are rounded to ``step`` of 256."""
+    """Return the code with tiles of n x n pixels, and its bytes; colours are rounded to ``step`` of 256."""
     x = torch.from_numpy(picture / 255.0).permute(2, 0, 1)  # [3, H, H]
     h, g = x.shape[-1], x.shape[-1] // n
     parts = [x[:, h // d.scale * d.row :, h // d.scale * d.col :][:, : h // d.scale, : h // d.scale] for d in domains]
@@ -98,14 +99,14 @@ def collage(picture, n, domains=WHOLE, step=8):
     contrasts, colours = torch.trunc(s / 0.01 / step).numpy().astype(int), (mean * 255 / step).round().numpy()
     s = torch.from_numpy(contrasts * 0.01 * step)
     o = torch.from_numpy(colours * step / 255) - s @ middle
-    none = x.new_zeros(1, 1, g, g, 0), x.new_zeros(0, 1, 1, 1)  # no patches beside the picture's own
+    none = x.new_zeros(1, 1, g, g, 0), x.new_zeros(0, 1, 1, 1)  # no auxiliary patches
     code = CollageCode(s[None, None], o.permute(2, 0, 1)[None], *none, tuple(domains), continuous=False)
 
     green = colours[..., 1:2]
     told = np.concatenate([green, colours[..., ::2] - green], 2).astype(int)
     told[:, 1:], told[1:, 0] = np.diff(told, axis=1), np.diff(told[:, 0], axis=0)
     numbers = np.concatenate([told, contrasts], 2)
-    kinds = np.arange(numbers.shape[2], dtype=np.uint8).repeat(g * g)  # each kind has statistics of its own
+    kinds = np.arange(numbers.shape[2], dtype=np.uint8).repeat(g * g)  # each kind has separate statistics
     return code, write_numbers(kinds, numbers.transpose(2, 0, 1).ravel())
 
 
@@ -124,14 +125,15 @@ for n in SIZES:
 show(*panels, inches=2.3)
 
 # %% [markdown]
-# Every picture is a fixed point: its tiles are copies of the picture *as you see it*, mosaic and all. To halve a tile's
-# side multiplies the tiles by four and the bytes by three and a half. It gains two decibels at first, more than three
-# at the end.
+# Every picture here is a fixed point: its tiles are copies of the picture *as shown*, including the mosaic. Halving the
+# side of a tile multiplies the number of tiles by four and the bytes by three and a half. It gains two decibels at
+# first, and more than three at the end.
 #
-# ## The same bytes, spent otherwise
+# ## The same number of bytes
 #
-# At a given size of file, is it better to have more tiles or more numbers in each? Each line below is one size of tile,
-# from coarse rounding to fine. Full lines: copies of the whole. Broken: of the whole and its quarters.
+# At a given file size, is it better to have more tiles or more parameters per tile? Each line below is one tile size,
+# from coarse to fine rounding. Solid lines use copies of the whole picture, dashed lines copies of the whole and its
+# quarters.
 
 # %%
 STEPS = (32, 8) if SMALL else (48, 32, 20, 12, 7, 4)
@@ -155,17 +157,17 @@ for n in SIZES:
           f"with quarters {b[-1][0]:.3f} bpp, {b[-1][1]:.2f} dB")  # fmt: skip
 
 # %% [markdown]
-# Two things are plain to see. Finer numbers hardly help: each line soon turns flat, and the next smaller tile lies
-# above its end. And more domains help only to a point: where one domain has turned flat, five go on for a decibel, but
-# at that rate smaller tiles give more. In a pure collage, the way to a better picture is a smaller tile.
+# Finer rounding hardly helps: each line soon becomes flat, and the next smaller tile lies above its end. More domains
+# help only up to a point: where the line of one domain is flat, five domains gain about another decibel, but at that
+# rate smaller tiles gain more. In a pure collage, smaller tiles are the way to a better picture.
 #
-# ## Tiles that may be corrected
+# ## Tiles with corrections
 #
-# The quadtree codec's leaves hold more than a copy: cosines, as many as are worth their bits, and a map where one is
-# worth it. The same codec can be told to use leaves of one size, `Effort(top=k, bottom=k)` with $k = \log_2$ of the
-# side. Same file, same range coder: what differs is the size, and the last line may choose. Beside them stands the
-# plain partitioned IFS of the literature, tiles of one size that are each a copy of the best of *all* blocks twice as
-# large, and nothing else.
+# The leaves of the quadtree codec hold more than a copy: as many cosines as are worth their bits, and a map if it is
+# worth its bits. The codec can be restricted to leaves of one size with `Effort(top=k, bottom=k)`, where $k$ is
+# $\log_2$ of the side. File format and range coder are the same; only the leaf sizes differ, and the last line may
+# choose among all sizes. For comparison, the plain partitioned IFS of the literature has tiles of one size, each of
+# which is a copy of the best of *all* blocks twice as large, and nothing else.
 
 
 # %%
@@ -202,7 +204,7 @@ plt.show()
 
 
 def at(line, rate):
-    """Decibels at a rate, between measured points; nan beyond them."""
+    """Interpolate the PSNR at a rate between measured points; nan outside."""
     b, d = np.array(line).T
     return np.interp(np.log(rate), np.log(b), d, left=np.nan, right=np.nan)
 
@@ -213,21 +215,22 @@ for name, line in [(f"leaves of {n}", fixed[n]) for n in SIZES] + [("quadtree", 
     print(f"{name:13s}" + "".join(f"{at(line, r):12.2f}" for r in (0.15, 0.3, 0.6)))
 
 # %% [markdown]
-# Cosines change the question. A large leaf may hold any detail, if it pays for it, and so all sizes come within two
-# decibels of each other: leaves of 16 are good where bits are few, leaves of 8 where they are many. Choosing for every
-# place is better than the best of them at every rate, by four or five tenths of a decibel. That is what a tree is worth
-# here, and no more. To let leaves be corrected at all is worth far more: the plain PIFS, with its search, is well above
-# collages of few domains, and lies three decibels below the quadtree at its low rate and twelve at its high one.
+# Cosines change the result. A large leaf can now hold any detail, at a price, so all sizes are within two decibels of
+# each other: leaves of 16 are good at low rates, leaves of 8 at high rates. Choosing the size for each place beats the
+# best single size at every rate, by 0.4 to 0.5 dB. This is the gain from the tree. Allowing corrections gains far more:
+# the plain PIFS, with its search, is well above the collages with few domains, but it is three decibels below the
+# quadtree at its low rate and twelve at its high rate.
 #
-# ## Where the small leaves go
+# ## Where the small leaves are
 #
-# The tree spends its leaves where the picture asks for them. But more bits do not only mean smaller leaves: from the
-# second picture to the third the bits grow almost threefold and the leaves by a quarter. The rest are cosines.
+# The tree uses small leaves where the picture has detail. But more bits do not only mean smaller leaves: from the
+# second picture to the third, the bits grow almost threefold, but the number of leaves grows only by a quarter. The
+# remaining bits are spent on cosines.
 
 
 # %%
 def leaves(code):
-    """Row, column and side of the luma leaves of a picture of one tile: ``[n, 3]``."""
+    """Return row, column and side of the luma leaves of a picture of one tile: ``[n, 3]``."""
     logs = code.planes(0)[0].logs
     out = []
     for k in range(2, 7):
@@ -258,12 +261,12 @@ fig.tight_layout(pad=0.5)
 plt.show()
 
 # %% [markdown]
-# ## At other resolutions
+# ## Other resolutions
 #
-# A code has no pixels, so it can be decoded at any size. Is what it says there true? Downwards that is easy to ask:
-# decode at a quarter of the size and compare with the photograph, reduced. Upwards we encode the photograph at half its
-# size, with tiles of half as many pixels, decode at twice that, and compare with what the code never saw. Bicubic
-# enlargement of the half-size picture, from pixels that were not compressed at all, is what there is to beat.
+# A code has no pixels, so it can be decoded at any size. How accurate is it there? For smaller sizes this is easy to
+# test: decode at a quarter of the size, and compare with the reduced photograph. For larger sizes, we encode the
+# photograph at half its size, with tiles of half as many pixels, decode it at twice that size, and compare with the
+# original, which the code has never seen. The baseline is bicubic enlargement of the uncompressed half-size picture.
 
 # %%
 half = sized(SIDE // 2)
@@ -282,34 +285,35 @@ for name, (draw, whole, small) in rows.items():
 print(f"{'bicubic, from pixels':55s}{psnr(photo, bicubic):15.2f}")
 
 # %% [markdown]
-# Downwards everything gains, for means are what codes know best. At a quarter, a tile of 4 is a single pixel, whose
-# colour the code tells: hence the 46 decibels. Upwards, a collage found at half the size is as good as one found at the
-# full size, to a few hundredths of a decibel for tiles of 8 and more: its error is that of its tiles, and tiles have no
-# pixels. The quadtree at a high quality draws level with bicubic enlargement and does not pass it. What a fixed point
-# shows between the pixels is made of the picture's own parts. It is likely, and sharp, but nobody measured it.
+# At smaller sizes every code gains, because codes describe means best. At a quarter of the size, a tile of 4 is a
+# single pixel, whose colour is stored in the code: hence the 46 dB. At larger sizes, a collage found at half the size
+# is as good as one found at full size, to a few hundredths of a decibel for tiles of 8 and more: its error is that of
+# its tiles, which do not depend on the resolution. The quadtree at high quality is as good as bicubic enlargement, but
+# not better. The detail that a fixed point shows between the pixels is made of parts of the picture itself. It is
+# plausible and sharp, but it was never measured.
 #
-# And beyond all that was ever seen: an eighth of the picture's side, decoded eight times larger.
+# Finally, beyond the original resolution: a window of one eighth of the picture's side, decoded eight times larger.
 
 # %%
 y0, x0, w = 5 * SIDE // 16, SIDE // 3, SIDE // 8
-box = tuple(v / SIDE for v in (x0, y0, x0 + w, y0 + w))
+box = (8 * x0, 8 * y0, 8 * (x0 + w), 8 * (y0 + w))
 near = [("pixels", photo[y0 : y0 + w, x0 : x0 + w])]
 for n in SIZES[1:]:
     code = rows[f"collage, tiles of {n}"][1]
-    x = decode(code, 8 * SIDE, 8 * SIDE, window=(8 * y0, 8 * x0, 8 * (y0 + w), 8 * (x0 + w)))
+    x = decode(code, 8 * SIDE, 8 * SIDE, window=box)
     near.append((f"collage, tiles of {n}", x[0].clamp(0, 1).permute(1, 2, 0).numpy()))
-near.append(("quadtree, quality 50", fk.decode(rows["quadtree, quality 50"][1], 8 * w, window=box)))
+near.append(("quadtree, quality 50", fk.decode(rows["quadtree, quality 50"][1], 8 * SIDE, window=box)))
 show(*near, inches=2.3, interpolation="nearest")
 
 # %% [markdown]
-# The collages' tiles show what they are, small pictures with borders. The quadtree's borders are smoothed on
-# enlargement.
+# The tiles of the collages are visible as small pictures with borders. The borders of the quadtree are smoothed when it
+# is enlarged.
 #
-# ## One to keep
+# ## A final picture
 #
-# Last, a collage whose tiles are the leaves of a tree, one that had nothing but means to choose by. Each leaf is the
-# whole picture, shrunk, in the colour of its place. Large portraits fill the quiet places and small ones draw the face,
-# and each is made of all of them again.
+# Finally, a collage whose tiles are the leaves of a tree that was built from means alone. Each leaf is the whole
+# picture, reduced and tinted with the colour of its place. Large portraits fill the smooth areas and small ones draw
+# the face, and each is made of all of them again.
 
 # %%
 _, code = encoded(photo, Effort(1, top=6, bottom=2, maps=(), reach=0), quality=15)
@@ -318,7 +322,7 @@ squares = squares[(squares[:, :2] < SIDE).all(1)]
 
 
 def paint(whole, squares, scale, corner=(0, 0), size=SIDE):
-    """Each leaf a copy of ``whole`` about the leaf's own mean: uint8, ``scale`` pixels for each of the photograph."""
+    """Draw each leaf as a copy of ``whole`` with the leaf's mean: uint8, ``scale`` pixels per photograph pixel."""
     out = np.zeros((scale * size, scale * size, 3), np.float32)
     small, middle = {}, whole.mean((0, 1))
     for n in np.unique(squares[:, 2]):
@@ -334,7 +338,7 @@ def paint(whole, squares, scale, corner=(0, 0), size=SIDE):
 
 
 picture = photo
-for _ in range(4):  # from any start: it contracts by a half
+for _ in range(4):  # any start will do: the map contracts by a half
     picture = paint(picture, squares, 3)
 y0, x0, w = (SIDE * v // 16 for v in (5, 5, 3))
 inside = (squares[:, 0] + squares[:, 2] > y0) & (squares[:, 0] < y0 + w)

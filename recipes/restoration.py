@@ -9,14 +9,14 @@
 # %% [markdown]
 # # Inverse problems with a code
 #
-# A compressed picture is the fixed point of a map, and the fixed point does not depend on where the iteration starts.
-# So a noisy or broken picture cannot be mended by *starting* from it: whatever the start, the same picture comes out.
-# The code itself has to be found from what is known,
+# A compressed picture is the fixed point of a map, and the fixed point does not depend on the start of the iteration.
+# So a noisy or damaged picture cannot be restored by *starting* from it: every start gives the same picture. Instead,
+# the code itself has to be found from the known pixels,
 #
 # $$\min_{c}\ \sum_{i\ \mathrm{known}} (x(c)_i - y_i)^2 + \lambda\,R(c),$$
 #
-# with $x(c)$ the fixed point of code $c$ and $R(c)$ its length in bits. Short codes cannot describe noise, and what is
-# missing is filled with what the shortest code says of it.
+# where $x(c)$ is the fixed point of code $c$ and $R(c)$ its length in bits. Short codes cannot describe noise, and
+# missing pixels are filled with what the shortest code predicts.
 
 # %%
 import os
@@ -28,9 +28,9 @@ from PIL import Image
 
 from fractalkit.fit.quadtree import encode
 from fractalkit.fit.restore import denoise, inpaint, noise_level
-from fractalkit.maps.quadtree import decode, mix, trace
+from fractalkit.maps.quadtree_picture import decode, mix, trace
 
-SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # what tests run
+SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 side = 96 if SMALL else 288
 with cbook.get_sample_data("grace_hopper.jpg") as f, Image.open(f) as image:
     photo = np.asarray(image)[40 : 40 + side, 120 : 120 + side].copy()
@@ -42,7 +42,7 @@ def psnr(a, b):
 
 
 def show(*panels):
-    """Pictures in a row, each with its title."""
+    """Show pictures in a row with titles."""
     fig, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.8), dpi=68)
     for ax, (title, a) in zip(axes, panels, strict=True):
         ax.imshow(a)
@@ -55,8 +55,8 @@ def show(*panels):
 # %% [markdown]
 # ## The start is forgotten
 #
-# The plain partitioned IFS: every block is a copy of a larger block, nothing else. From noise or from another picture,
-# after some steps nothing is left of the start.
+# In the plain partitioned IFS, every block is a copy of a larger block and nothing else. After a few steps, nothing is
+# left of the start, whether it was noise or another picture.
 
 # %%
 code = encode(photo, quality=70, method="pifs")
@@ -72,8 +72,8 @@ show(
 # %% [markdown]
 # ## Noise
 #
-# White noise of standard deviation $\sigma$ fixes $\lambda$: the description length of picture and noise is
-# $|x - y|^2 / 2\sigma^2 + R \ln 2$. Averaging over several places of the block grid takes the blocks away.
+# The standard deviation $\sigma$ of white noise determines $\lambda$: the description length of picture and noise is
+# $|x - y|^2 / 2\sigma^2 + R \ln 2$. Averaging over several shifts of the block grid removes block artefacts.
 
 # %%
 noisy = (photo + np.random.default_rng(1).normal(0, 20, photo.shape)).clip(0, 255).astype(np.uint8)
@@ -88,8 +88,8 @@ show(
 # %% [markdown]
 # ## Missing pixels
 #
-# Three quarters of the pixels are gone, and a line of writing lies over the face. Round by round the gaps are filled
-# with what the code says, and the code is found anew; $\lambda$ falls, so large shapes come first.
+# Three quarters of the pixels are missing. In each round, the gaps are filled with the picture of the current code, and
+# the code is fitted again; $\lambda$ decreases, so large shapes come first.
 
 # %%
 known = np.random.default_rng(2).random(photo.shape[:2]) < 0.25
@@ -100,8 +100,8 @@ show(("one pixel in four", broken), (f"inpainted, {psnr(photo, filled):.1f} dB",
 # %% [markdown]
 # ## Mixing maps
 #
-# Two maps can be mixed, $(1 - w) T_a + w T_b$. Both contract, so the mixture does, and its fixed point is a picture
-# whose blocks are copies of parts *of itself*, chosen by two pictures. It is not the mean of the two.
+# Two maps can be mixed, $(1 - w) T_a + w T_b$. Both contract, so the mixture does too. Its fixed point is a picture
+# whose blocks are copies of parts *of itself*, chosen by both pictures. It is not the mean of the two.
 
 # %%
 other = encode(photo[::-1].transpose(1, 0, 2).copy(), quality=70, method="pifs")

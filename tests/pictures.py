@@ -1,4 +1,4 @@
-"""Pictures that tests make for themselves: waves, edges, texture and noise."""
+"""Synthetic test pictures: waves, edges, texture and noise."""
 
 import numpy as np
 
@@ -20,6 +20,6 @@ def scene(height: int, width: int, channels: int = 3, *, deep: bool = False, see
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels, by the type's largest value."""
+    """Return the PSNR in dB, relative to the largest value of the type."""
     top = float(np.iinfo(a.dtype).max)
     return float(10 * np.log10(top**2 / max(1e-9, np.mean((a.astype(np.float64) - b) ** 2))))

@@ -1,5 +1,7 @@
 """Contractions whose fixed points are known in closed form."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -99,11 +101,14 @@ class Collage(IteratedMap):
     def lipschitz(self) -> Tensor:
         return self.w.abs().amax()[None]
 
-    def coarse(self) -> "Collage | None":
-        return Collage(self.w, self.b, self.size // len(self.w)) if self.size > 1 else None
+    def level(self) -> int:
+        return self.size
 
-    def lift(self, x: Tensor) -> Tensor:
-        return self._place(x)
+    def needs(self, window: None) -> list[tuple[IteratedMap, None]] | None:
+        return [(Collage(self.w, self.b, self.size // len(self.w)), None)] if self.size > 1 else None
+
+    def lift(self, parts: Sequence[Tensor], window: None) -> Tensor:
+        return self._place(parts[0])
 
     def exact(self) -> Tensor:
         x = (self.b.mean() / (1 - self.w.mean()))[None]

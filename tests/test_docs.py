@@ -1,4 +1,4 @@
-"""The pages in docs: those that are made are what their maker makes today, and links lead somewhere."""
+"""Pages in docs: generated pages are up to date, and links are valid."""
 
 import re
 import subprocess

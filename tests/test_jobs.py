@@ -1,4 +1,4 @@
-"""Items over processes and over a Dask cluster, workers that die included."""
+"""Items in processes and on a Dask cluster, including workers that die."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def square(n: int) -> int:
 
 
 def die_once(path: str) -> str:
-    """The first worker that gets this item is killed; the second does it."""
+    """The first worker that gets this item is killed; the second completes it."""
     mark = Path(path)
     try:
         mark.touch(exist_ok=False)

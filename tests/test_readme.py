@@ -1,4 +1,4 @@
-"""What the README says is run: its Python, its JSON, its links, and the command that continuous integration takes."""
+"""The README's Python, JSON and links work, its commands exist, and CI runs its test command."""
 
 import json
 import re
@@ -6,12 +6,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from fractalkit.codes import AffineIFS
 from fractalkit.codes.presets import PRESETS
+from tests.pictures import scene
 
 # the same words on less data
-SMALLER = {"20_000": "500", "effort=2": "effort=0", '"barnsley-fern"': '"sierpinski-triangle"', "maps=4": "maps=3"}
+SMALLER = {"20_000": "500", "effort=2": "effort=0", '"barnsley-fern"': '"sierpinski-triangle"', "maps=4": "maps=3",
+           "depth=1000": "depth=1000, frames=2, size=(48, 36)"}  # fmt: skip
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -26,12 +29,16 @@ def blocks(text, language):
 
 def test_its_python_runs(readme, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    Image.fromarray(scene(48, 64)).save("photo.jpg")
     names = {}
     for code in blocks(readme, "python"):
         for told, done in SMALLER.items():
             code = code.replace(told, done)
         exec(code, names)
     assert (tmp_path / "fern.png").stat().st_size > 10_000
+    assert names["picture"].shape == (48, 64, 3) and names["digits"].shape == (4, 1, 280, 280)
+    with Image.open("dive.webp") as film:
+        assert film.n_frames == 2
     assert names["same"].matrices.equal(names["code"].matrices)
     assert names["solution"].converged and int(names["counts"].sum()) == 1_000_000
     assert len(capsys.readouterr().out.splitlines()) == 2

@@ -1,1 +1,1 @@
-"""Benchmarks: each prints a table and writes its figures, with the machine's description, as JSON."""
+"""Benchmarks. Each prints a table and writes its figures and a description of the machine as JSON."""

@@ -1,12 +1,12 @@
-"""All benchmarks by one command: small in a few minutes, or in full, into one JSON file and one Markdown page.
+"""Run all benchmarks, small in a few minutes or in full, and write one JSON file and one Markdown page.
 
-    python -m recipes.benchmarks                                 small, on what it makes for itself
+    python -m recipes.benchmarks                                 small, on synthetic data
     python -m recipes.benchmarks --only codec -o out             some of them
     python -m recipes.benchmarks --full --photographs DIR --clouds DIR --mnist DIR --flames DIR
 
-Each benchmark runs in a process of its own, one after the other, since they measure time. What fails or lacks its data
-is named in the page and does not stop the rest. Small figures say that all works and about how fast; for comparisons
-take those of the full runs in recipes/benchmarks/results.
+Each benchmark runs in a separate process, one after the other, because they measure time. The page lists benchmarks
+that fail or lack their data; they do not stop the others. Small runs check that everything works and show rough speeds;
+for comparisons use the full runs in recipes/benchmarks/results.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,15 @@ FLAMES = ROOT / "gallery" / "codes"
 
 @dataclass(frozen=True)
 class Entry:
-    """One benchmark. Words in braces are folders: photographs, picture, clouds, mnist, flames."""
+    """A benchmark's commands. Words in braces stand for paths: photographs, picture, clouds, mnist, flames."""
 
     title: str
-    small: str | None  # None: only in full
-    full: str | None  # None: only small
+    small: str | None  # None: full runs only
+    full: str | None  # None: small runs only
 
 
 ENTRIES = {
-    "startup": Entry("The command answers", "chaos startup --repeats 3", "chaos startup"),
+    "startup": Entry("Start-up time", "chaos startup --repeats 3", "chaos startup"),
     "rates": Entry(
         "Chaos game", "chaos rates --points 2e7 --slow 2e6 --stored 5e6 --quality 20 --repeats 2", "chaos rates"
     ),
@@ -49,14 +50,17 @@ ENTRIES = {
         "The inverse problem", "inverse known --seeds 1 --effort 2 --name triangle --name dragon --name tetrahedron",
         "inverse known",
     ),
-    "inverse_auto": Entry("The number of maps found", None, "inverse auto"),
+    "inverse_auto": Entry("Number of maps found", None, "inverse auto"),
     "scans": Entry("Scans", None, "inverse clouds {clouds}"),
+    "cloud_codec": Entry("Compressed scans and Draco", None, "cloud_codec {clouds}"),
+    "cloud_collage": Entry("Scans as collages", None, "cloud_collage {clouds}"),
     "samples": Entry("Samples of a collage model", "samples speed --repeats 1", "samples speed"),
     "poster": Entry("A poster of one sample", "samples poster --side 4000", "samples poster"),
+    "whole": Entry("Whole digits", "samples whole --seeds 8", "samples whole"),
     "quality": Entry("Samples at 1440 px", None, "samples quality --data-dir {mnist}"),
-    "codec": Entry("Compression beside its peers", "codec rd {photographs} --efforts 1", "codec rd {photographs}"),
-    "codec_parts": Entry("What its parts bring", None, "codec parts {photographs}"),
-    "codec_speed": Entry("Its speed", "codec speed {picture}", "codec speed {picture}"),
+    "codec": Entry("Compression and other codecs", "codec rd {photographs} --efforts 1", "codec rd {photographs}"),
+    "codec_parts": Entry("Ablation of the codec", None, "codec parts {photographs}"),
+    "codec_speed": Entry("Speed of the codec", "codec speed {picture}", "codec speed {picture}"),
     "fuzz": Entry(
         "Damaged files", "fuzz --cases 100 --only fk-quadtree --only ply --only flame-xml --only model", "fuzz"
     ),
@@ -64,19 +68,21 @@ ENTRIES = {
         "Neural collages", "neural rd {photographs} --coin 1 --iterations 30 --name small",
         "neural rd {photographs} --coin 1",
     ),
-    "neural_times": Entry("Their times", None, "neural times {picture}"),
-    "fractalize": Entry("Photographs made of themselves", "fractalize {photographs}", "fractalize {photographs}"),
-    "flames": Entry("Flames beside flam3", None, "flames {flames}"),
+    "neural_times": Entry("Times of neural collages", None, "neural times {picture}"),
+    "enlarge": Entry("Enlargement", "enlarge {photographs}", "enlarge {photographs}"),
+    "tune": Entry("The codec tuned for the eye", "tune {photographs} --effort 1", "tune {photographs}"),
+    "fractalize": Entry("Photomosaics", "fractalize {photographs}", "fractalize {photographs}"),
+    "flames": Entry("Flames compared with flam3", None, "flames {flames}"),
     "scale": Entry(
-        "One core, two processes, and what travels",
+        "One core, two processes, and network traffic",
         "scale --seconds 0.1 --jobs 6 --steps 3 --repeats 1", "scale",
     ),
-    "flame_speed": Entry("Their speed", "flame_speed samples {flames} --most 3", "flame_speed samples {flames}"),
+    "flame_speed": Entry("Speed of flames", "flame_speed samples {flames} --most 3", "flame_speed samples {flames}"),
 }  # fmt: skip
 
 
 def make_photographs(folder: Path) -> Path:
-    """Two small pictures with edges, shades and texture, drawn here."""
+    """Synthesise two small pictures with edges, gradients and texture."""
     from PIL import Image
 
     for n, (height, width) in enumerate(((192, 256), (256, 192))):
@@ -92,7 +98,7 @@ def make_photographs(folder: Path) -> Path:
 
 
 def run(name: str, words: list[str], results: Path) -> dict[str, Any]:
-    """One benchmark's table, its JSON and seconds."""
+    """Run one benchmark: its table, results and wall seconds."""
     before = {p: p.stat().st_mtime_ns for p in results.glob("*.json")}
     begun = time.perf_counter()
     command = [sys.executable, "-m", f"recipes.benchmarks.{words[0]}", *words[1:]]
@@ -113,36 +119,49 @@ def run(name: str, words: list[str], results: Path) -> dict[str, Any]:
 
 def page(found: dict[str, dict[str, Any]], title: str) -> str:
     """The Markdown page."""
-    about = machine()
-    lines = [f"# {title}", "", *(f"- {key}: {value}" for key, value in about.items()), ""]
+    lines = [f"# {title}", "", *(f"- {key}: {value}" for key, value in machine().items()), ""]
     lines += ["| benchmark | seconds | |", "|---|---|---|"]
     for name, entry in found.items():
         state = entry.get("error") or entry.get("left out") or "done"
         lines.append(f"| {ENTRIES[name].title} | {entry.get('seconds', '')} | {state} |")
     for name, entry in found.items():
         if "table" in entry:
-            lines += [
-                "",
-                f"## {ENTRIES[name].title}",
-                "",
-                f"`{entry['command']}`",
-                "",
-                "```text",
-                entry["table"],
-                "```",
-            ]
+            lines += ["", f"## {ENTRIES[name].title}", "", f"`{entry['command']}`", ""]
+            lines += ["```text", entry["table"], "```"]
     return "\n".join(lines) + "\n"
 
 
+def run_all(
+    names: Iterable[str], full: bool, folders: dict[str, Path | None], results: Path
+) -> dict[str, dict[str, Any]]:
+    """Run benchmarks by name; those without their data are reported as left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in names:
+        line = ENTRIES[name].full if full else ENTRIES[name].small
+        if line is None:
+            continue
+        lacks = [k for k, v in folders.items() if "{" + k + "}" in line and v is None]
+        if lacks:
+            needs = "photographs" if lacks == ["picture"] else lacks[0]
+            found[name] = {"left out": f"needs --{needs}"}
+            continue
+        words = [w.format(**{k: str(v) for k, v in folders.items()}) for w in line.split()]
+        click.echo(f"{ENTRIES[name].title} …", err=True)
+        found[name] = run(name, words, results)
+        if found[name].get("error"):
+            click.echo(f"  failed: {found[name]['error']}", err=True)
+    return found
+
+
 @click.command(help=__doc__)
-@click.option("--full", is_flag=True, help="Hours instead of minutes.")
-@click.option("--only", multiple=True, type=click.Choice(list(ENTRIES)), help="This one; may be repeated.")
+@click.option("--full", is_flag=True, help="Full runs, which take hours.")
+@click.option("--only", multiple=True, type=click.Choice(list(ENTRIES)), help="Run only this one; may be repeated.")
 @click.option("--photographs", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder.")
 @click.option("--clouds", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of scans.")
 @click.option("--mnist", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of MNIST.")
 @click.option("--flames", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder of .flame files.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("benchmarks"), show_default=True,
-              help="benchmarks.json and benchmarks.md go into this folder.")  # fmt: skip
+              help="Folder for benchmarks.json and benchmarks.md.")  # fmt: skip
 def main(
     full: bool, only: tuple[str, ...], photographs: Path | None, clouds: Path | None, mnist: Path | None,
     flames: Path | None, out: Path,
@@ -156,23 +175,8 @@ def main(
             "photographs": photographs, "picture": picture, "clouds": clouds, "mnist": mnist,
             "flames": flames or (FLAMES if FLAMES.is_dir() else None),
         }  # fmt: skip
-        found: dict[str, dict[str, Any]] = {}
-        for name in only or ENTRIES:
-            line = ENTRIES[name].full if full else ENTRIES[name].small
-            if line is None:
-                continue
-            lacks = [k for k, v in folders.items() if "{" + k + "}" in line and v is None]
-            if lacks:
-                needs = "photographs" if lacks == ["picture"] else lacks[0]
-                found[name] = {"left out": f"needs --{needs}"}
-                continue
-            words = [w.format(**{k: str(v) for k, v in folders.items()}) for w in line.split()]
-            click.echo(f"{ENTRIES[name].title} …", err=True)
-            found[name] = run(name, words, Path(scratch) / "results")
-            if found[name].get("error"):
-                click.echo(f"  failed: {found[name]['error']}", err=True)
-    title = "Benchmarks, in full" if full else "Benchmarks, small"
-    text = page(found, title)
+        found = run_all(only or ENTRIES, full, folders, Path(scratch) / "results")
+    text = page(found, "Benchmarks, full" if full else "Benchmarks, small")
     (out / "benchmarks.md").write_text(text, encoding="utf-8")
     whole = {"machine": machine(), "full": full, "benchmarks": found}
     (out / "benchmarks.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")

@@ -1,13 +1,13 @@
-"""The chaos game: points a second beside its peers and its limits, memory however many the points, and start-up time.
+"""The chaos game: points per second compared with other programs and with limits, memory, and start-up time.
 
     python -m recipes.benchmarks.chaos rates       counts on 1000 x 1000 pixels, points stored, peers and limits
     python -m recipes.benchmarks.chaos memory      10^6 to 10^8 points into PLY, 10^8 to 10^10 into a histogram
-    python -m recipes.benchmarks.chaos startup     seconds that fractalkit --help takes
-    python -m recipes.benchmarks.chaos cuda        the Triton engine, and the card's own limits
+    python -m recipes.benchmarks.chaos startup     seconds of fractalkit --help
+    python -m recipes.benchmarks.chaos cuda        the Triton engine and the limits of the device
 
-Rates are millions of points a CPU-second: wall time says little on a busy machine. Contestants take turns, so that a
-change of weather meets all of them alike, and the ratios are those of medians. ``flam3-render`` takes part where it is
-installed (Debian: apt-get install flam3-utils).
+Rates are millions of points per CPU second, because wall time is unreliable on a busy machine. The programs take turns,
+so that changes of the machine's load affect all of them, and ratios are those of medians. ``flam3-render`` is included
+if it is installed (Debian: apt-get install flam3-utils).
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ from fractalkit.orbit import histogram, sample
 from fractalkit.orbit.numba_cpu import NumbaWalker
 from fractalkit.orbit.streams import CHAINS, plan
 from recipes.benchmarks.limits import fill, increments, random_words
-from recipes.benchmarks.report import save, table, timed
+from recipes.benchmarks.report import put, put_progress, save, timed
 
 FERN = "barnsley-fern"
 SIDE = 1000  # pixels
-LOW, WIDTH = (-5.0, -0.2), 10.4  # a square that holds the fern
-BURN = 64  # steps of the usual loop before it counts, as many as ours take at least
-SPACE = ("fern-3d", "sierpinski-tetrahedron")  # stored in space
+LOW, WIDTH = (-5.0, -0.2), 10.4  # a square that contains the fern
+BURN = 64  # steps of the usual loop before it counts, the minimum of our engines
+SPACE = ("fern-3d", "sierpinski-tetrahedron")  # presets of points stored in 3D
 TARGETS = {"counts": 200.0, "over eager torch": 10.0, "over flam3": 5.0, "stored in space": 60.0}
 
 
@@ -53,24 +53,24 @@ def main() -> None:
 
 
 def whole(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """1e8 as well as 100000000, one or several with commas."""
+    """Parse numbers such as 1e8 or 100000000, one or several separated by commas."""
     words = str(value).split(",")
     try:
         numbers = [int(float(w)) for w in words]
     except (ValueError, OverflowError) as error:
-        raise click.BadParameter(f"{value!r} is no number of points") from error
+        raise click.BadParameter(f"{value!r} is not a number of points") from error
     return numbers if param.name and param.name.endswith("s_list") else numbers[0]
 
 
 @main.command()
-@click.option("--points", default="1e9", callback=whole, show_default=True, help="Counted by the fast engines.")
-@click.option("--slow", default="1e8", callback=whole, show_default=True, help="Counted by eager torch.")
-@click.option("--stored", default="1e8", callback=whole, show_default=True, help="Stored, 12 bytes each.")
-@click.option("--quality", default=200, show_default=True, help="Samples a pixel that flam3-render takes.")
+@click.option("--points", default="1e9", callback=whole, show_default=True, help="Points counted by the fast engines.")
+@click.option("--slow", default="1e8", callback=whole, show_default=True, help="Points counted by eager torch.")
+@click.option("--stored", default="1e8", callback=whole, show_default=True, help="Points stored, 12 bytes each.")
+@click.option("--quality", default=200, show_default=True, help="Samples per pixel of flam3-render.")
 @click.option("--repeats", default=5, show_default=True)
-@click.option("--threads", default=0, show_default="all cores", help="Of the second row of each engine.")
+@click.option("--threads", default=0, show_default="all cores", help="Threads of the second row of each engine.")
 def rates(points: int, slow: int, stored: int, quality: int, repeats: int, threads: int) -> None:
-    """Points a CPU-second: counts in the plane, points in space, peers, and what bounds them."""
+    """Points per CPU second: counts in 2D, points in 3D, other programs, and limits."""
     many = threads or numba.get_num_threads()
     runs = contestants(points, slow, stored, quality, many)
     spent: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
@@ -93,8 +93,9 @@ def rates(points: int, slow: int, stored: int, quality: int, repeats: int, threa
             }
         )  # fmt: skip
     verdicts = judge(rows)
-    click.echo(table(rows, list(rows[0])))
-    click.echo("\n" + table(verdicts, list(verdicts[0])))
+    put(rows)
+    click.echo("")
+    put(verdicts)
     click.echo(str(save("chaos_rates", rows, summary=verdicts, spent=spent, repeats=repeats)))
 
 
@@ -102,7 +103,7 @@ Run = Callable[[int], tuple[float, float]]
 
 
 def contestants(points: int, slow: int, stored: int, quality: int, threads: int) -> dict[str, tuple[str, int, Run]]:
-    """Name, what it measures, points, and a function from points to seconds (wall, CPU); 0 points: warm up."""
+    """For each name: kind, number of points, and a function from points to (wall, CPU) seconds; 0 points warm up."""
     fern = preset(FERN)
     out: dict[str, tuple[str, int, Run]] = {"numba, 1 thread": ("counts", points, on(1, lambda n: count(fern, n)))}
     if threads > 1:
@@ -119,12 +120,12 @@ def contestants(points: int, slow: int, stored: int, quality: int, threads: int)
     out["random words only"] = ("limit", points, on(1, lambda n: random_words(n // CHAINS)))
     out["orbit only, nothing counted"] = ("limit", points, on(1, lambda n: walker.skip(n // CHAINS)))
     out["increments only"] = ("limit", points, on(1, lambda n: increments(cells, SIDE * SIDE, n)))
-    out["12 bytes written a point"] = ("limit", stored, on(1, lambda n: fill(np.empty((n, 3), np.float32))))
+    out["12 bytes written per point"] = ("limit", stored, on(1, lambda n: fill(np.empty((n, 3), np.float32))))
     return out
 
 
 def on(threads: int, work: Callable[[int], Any]) -> Run:
-    """The seconds that ``work(n)`` takes on so many threads."""
+    """Make a function that times ``work(n)`` on the given number of threads."""
 
     def run(n: int) -> tuple[float, float]:
         numba.set_num_threads(threads)
@@ -137,14 +138,14 @@ def on(threads: int, work: Callable[[int], Any]) -> Run:
 
 
 def count(code: AffineIFS, n: int, **options: Any) -> None:
-    """n points on the grid, all of them inside."""
+    """Count n points on the grid and check that none lies outside."""
     low = torch.tensor(LOW, dtype=torch.float64)
     got = histogram(code, n, shape=(SIDE, SIDE), bounds=(low, low + WIDTH), **options)
-    assert int(got.counts.sum()) == n, "points fell beside the grid"
+    assert int(got.counts.sum()) == n, "points fell outside the grid"
 
 
 def usual_loop(code: AffineIFS, n: int) -> Any:
-    """The chaos game as one writes it in eager torch: torch's own random numbers, gathered maps, bincount."""
+    """The usual chaos game in eager torch: torch's random numbers, gathered maps, bincount."""
     matrices, offsets = code.matrices.float(), code.offsets.float()
     edges = code.probabilities.float().cumsum(0)[:-1]
     low, scale = torch.tensor(LOW), SIDE / WIDTH
@@ -161,16 +162,16 @@ def usual_loop(code: AffineIFS, n: int) -> Any:
 
 
 def pixels(code: AffineIFS, n: int) -> np.ndarray:
-    """The pixels of n orbit points, in the order in which the orbit meets them; ``[n]`` int32."""
+    """Pixel indices of n orbit points, in the order of the orbit: ``[n]`` int32."""
     x = sample(code, n).points.numpy()
     column, row = ((x - np.array(LOW, np.float32)) * np.float32(SIDE / WIDTH)).astype(np.int32).T
     return np.ascontiguousarray(row * np.int32(SIDE) + column)
 
 
 class Flam3:
-    """flam3-render on a flame of linear xforms, on one thread; what a render at quality 1 takes is start-up.
+    """flam3-render on a flame of linear xforms, on one thread; a render at quality 1 is subtracted as start-up.
 
-    It looks up a colour for every sample, and filters and tone-maps the picture: that is part of start-up here.
+    Start-up includes filtering and tone mapping. The program also looks up a colour for every sample.
     """
 
     def __init__(self, code: AffineIFS, quality: int) -> None:
@@ -181,11 +182,11 @@ class Flam3:
             return self.render(1)
         wall, cpu = self.render(self.quality)
         wall0, cpu0 = self.render(1)
-        share = self.quality / (self.quality - 1)  # the render at quality 1 took samples too
+        share = self.quality / (self.quality - 1)  # the render at quality 1 takes samples too
         return (wall - wall0) * share, (cpu - cpu0) * share
 
     def render(self, quality: int) -> tuple[float, float]:
-        """Seconds (wall, CPU) of one render."""
+        """Render once: (wall, CPU) seconds."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "fern.flame"
             path.write_text(flame(self.code, quality))
@@ -198,7 +199,7 @@ class Flam3:
 
 
 def flame(code: AffineIFS, quality: int) -> str:
-    """The code as a flame of linear xforms, without density estimation; a flame's y axis points down."""
+    """Write the code as a flame of linear xforms, without density estimation; the y axis of flames points down."""
     centre = (LOW[0] + WIDTH / 2, -(LOW[1] + WIDTH / 2))
     lines = [
         f'<flame size="{SIDE} {SIDE}" center="{centre[0]} {centre[1]}" scale="{SIDE / WIDTH}" quality="{quality}"'
@@ -212,36 +213,42 @@ def flame(code: AffineIFS, quality: int) -> str:
 
 
 def judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What the rates come to, beside the targets and the limits."""
+    """Compare the rates with the targets and the limits."""
     rate = {r["name"]: r["M/CPU-s"] for r in rows}
     fast = rate["numba, 1 thread"]
     eager = max(v for k, v in rate.items() if k.startswith("eager"))
     out = [
-        {"figure": "counts, M/s a core", "is": fast, "asked": TARGETS["counts"]},
-        {"figure": "counts over the faster eager torch", "is": fast / eager, "asked": TARGETS["over eager torch"]},
+        {"figure": "counts, M/s a core", "value": fast, "target": TARGETS["counts"]},
+        {"figure": "counts over the faster eager torch", "value": fast / eager, "target": TARGETS["over eager torch"]},
     ]
     if "flam3-render, 1 thread" in rate:
         ratio = fast / rate["flam3-render, 1 thread"]
-        out.append({"figure": "counts over flam3-render", "is": ratio, "asked": TARGETS["over flam3"]})
-    written = rate["12 bytes written a point"]
+        out.append({"figure": "counts over flam3-render", "value": ratio, "target": TARGETS["over flam3"]})
+    written = rate["12 bytes written per point"]
     for name in SPACE:
         stored = rate[f"numba, {name} stored"]
-        out.append({"figure": f"{name} stored, M/s a core", "is": stored, "asked": TARGETS["stored in space"]})
-        out.append({"figure": f"{name} stored, share of plain writing", "is": stored / written, "asked": ""})
+        out.append({"figure": f"{name} stored, M/s a core", "value": stored, "target": TARGETS["stored in space"]})
+        out.append({"figure": f"{name} stored, share of plain writing", "value": stored / written, "target": ""})
     orbit, scattered = rate["orbit only, nothing counted"], rate["increments only"]
-    out.append({"figure": "counts, share of the slower half alone", "is": fast / min(orbit, scattered), "asked": ""})
+    out.append(
+        {"figure": "counts, share of the slower half alone", "value": fast / min(orbit, scattered), "target": ""}
+    )
     both = 1 / (1 / orbit + 1 / scattered)
-    out.append({"figure": "counts, share of both halves in turn", "is": fast / both, "asked": ""})
+    out.append({"figure": "counts, share of both halves in turn", "value": fast / both, "target": ""})
     return out
 
 
 @main.command()
-@click.option("--points", "points_list", default="1e6,1e7,1e8", callback=whole, show_default=True, help="Into PLY.")
+@click.option(
+    "--points", "points_list", default="1e6,1e7,1e8", callback=whole, show_default=True, help="Points written to PLY."
+)
 @click.option("--counted", "counts_list", default="1e8,1e9,1e10", callback=whole, show_default=True)
-@click.option("--source", default="fern-3d", show_default=True, help="Preset that is written.")
-@click.option("--folder", type=click.Path(path_type=Path), help="For the PLY files, which are deleted again.")
+@click.option("--source", default="fern-3d", show_default=True, help="Preset to write.")
+@click.option(
+    "--folder", type=click.Path(path_type=Path), help="Folder for the PLY files, which are deleted afterwards."
+)
 def memory(points_list: list[int], counts_list: list[int], source: str, folder: Path | None) -> None:
-    """Peak memory of the command that writes PLY, and of a histogram, as the number of points grows."""
+    """Peak memory of writing PLY and of a histogram, by number of points."""
     rows = []
     with tempfile.TemporaryDirectory(dir=folder) as place:
         for n in points_list:
@@ -252,18 +259,18 @@ def memory(points_list: list[int], counts_list: list[int], source: str, folder: 
             rows.append(row | got | {"M/wall-s": n / got["wall s"] / 1e6})
             check_ply(out, n)
             out.unlink()
-            click.echo(table(rows[-1:], list(rows[-1])).split("\n")[1], err=True)
+            put_progress(rows[-1])
     for n in counts_list:
         row = {"name": f"{FERN}, {SIDE} x {SIDE} counts", "points": n, "output MiB": SIDE * SIDE * 8 / 2**20}
         got = child(["-c", f"from recipes.benchmarks import chaos; chaos.count(chaos.preset('{FERN}'), {n})"])
         rows.append(row | got | {"M/wall-s": n / got["wall s"] / 1e6})
-        click.echo(table(rows[-1:], list(rows[-1])).split("\n")[1], err=True)
-    click.echo(table(rows, list(rows[0])))
+        put_progress(rows[-1])
+    put(rows)
     click.echo(str(save("chaos_memory", rows)))
 
 
 def check_ply(path: Path, n: int) -> None:
-    """The header's count and the size of the file belong together."""
+    """Check that the header's count fits the size of the file."""
     with path.open("rb") as file:
         head = file.read(4096).split(b"end_header\n")[0] + b"end_header\n"
     words = [line.split() for line in head.decode().splitlines()]
@@ -272,7 +279,7 @@ def check_ply(path: Path, n: int) -> None:
     assert ["element", "vertex", str(n)] in words and path.stat().st_size == len(head) + n * row, "a broken PLY file"
 
 
-# A process of its own starts the child: what a new process inherits of its parent's peak counts as its own.
+# A separate process starts the child, because a child's peak memory includes what it inherits from its parent.
 _LAUNCH = """
 import json, resource, subprocess, sys, time
 start = time.perf_counter()
@@ -296,7 +303,7 @@ def child(words: list[str]) -> dict[str, float]:
 @main.command()
 @click.option("--repeats", default=10, show_default=True)
 def startup(repeats: int) -> None:
-    """Seconds of wall time until fractalkit --help is done, and what Python itself takes of them."""
+    """Wall seconds of fractalkit --help, and of Python alone."""
     script = Path(sys.executable).with_name("fractalkit")
     help_ = [str(script), "--help"] if script.exists() else [sys.executable, "-m", "fractalkit", "--help"]
     commands = {"fractalkit --help": help_, "python -c pass": [sys.executable, "-c", "pass"]}
@@ -308,18 +315,18 @@ def startup(repeats: int) -> None:
             spent[name].append(time.perf_counter() - start)
     rows = []
     for name, seconds in spent.items():
-        seconds = sorted(seconds[1:])  # the first one filled the caches
+        seconds = sorted(seconds[1:])  # the first run fills the caches
         rows.append({"name": name, "median s": statistics.median(seconds), "best": seconds[0], "worst": seconds[-1]})
-    click.echo(table(rows, list(rows[0])))
-    click.echo(str(save("chaos_startup", rows, asked=0.3)))
+    put(rows)
+    click.echo(str(save("chaos_startup", rows, target=0.3)))
 
 
 @main.command()
-@click.option("--points", default="4e10", callback=whole, show_default=True, help="Counted.")
-@click.option("--stored", default="1e9", callback=whole, show_default=True, help="Stored, 12 bytes each.")
+@click.option("--points", default="4e10", callback=whole, show_default=True, help="Points counted.")
+@click.option("--stored", default="1e9", callback=whole, show_default=True, help="Points stored, 12 bytes each.")
 @click.option("--repeats", default=5, show_default=True)
 def cuda(points: int, stored: int, repeats: int) -> None:
-    """The Triton engine on this machine's card: rates, and shares of its atomic and bandwidth limits."""
+    """The Triton engine on this machine's GPU: rates, relative to its atomic and bandwidth limits."""
     if not torch.cuda.is_available():
         click.echo("skipped: this machine has no usable CUDA device")
         return
@@ -333,7 +340,7 @@ def cuda(points: int, stored: int, repeats: int) -> None:
     }
     for name in SPACE:
         runs[f"triton, {name} stored"] = (stored, partial(sample, preset(name), engine="triton", device="cuda"))
-    runs["12 bytes written a point"] = (stored, lambda n: torch.ones(n, 3, device="cuda"))
+    runs["12 bytes written per point"] = (stored, lambda n: torch.ones(n, 3, device="cuda"))
     spent: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, (n, work) in runs.items():
@@ -347,9 +354,9 @@ def cuda(points: int, stored: int, repeats: int) -> None:
     rate = {name: n / statistics.median(spent[name]) / 1e9 for name, (n, _) in runs.items()}
     rows = []
     for name, (n, _) in runs.items():
-        share = rate[name] / rate[limit.get(name, "12 bytes written a point")]
+        share = rate[name] / rate[limit.get(name, "12 bytes written per point")]
         rows.append({"name": name, "points": n, "G/s": rate[name], "of the limit": share if "triton" in name else ""})
-    click.echo(table(rows, list(rows[0])))
+    put(rows)
     click.echo(str(save("chaos_cuda", rows, spent=spent)))
 
 

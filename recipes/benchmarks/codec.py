@@ -1,14 +1,15 @@
-"""The fractal codec beside its peers: rate and distortion, speed, memory.
+"""The fractal codec compared with others: rate and distortion, speed, memory.
 
-    python -m recipes.benchmarks.codec rd FOLDER [--plot FILE.png]   PSNR at five rates, files as they are
+    python -m recipes.benchmarks.codec rd FOLDER [--plot FILE.png]   PSNR at five rates, full size
     python -m recipes.benchmarks.codec luma FOLDER                   grey, 512 x 512 centres
-    python -m recipes.benchmarks.codec parts FOLDER                  what each part of the codec brings
+    python -m recipes.benchmarks.codec parts FOLDER                  ablation of the codec's parts
     python -m recipes.benchmarks.codec speed PICTURE                 seconds; beside the plain least-squares search
     python -m recipes.benchmarks.codec memory                        100 megapixels
+    python -m recipes.benchmarks.codec kinds FOLDER [--sheet FILE.png]   what maps and copies save, by kind of picture
 
-Rates are those of whole files. A codec without a target is run at many settings and its PSNR interpolated linearly in
-the logarithm of the rate, picture by picture; ours is asked for the rate. PSNR is over all samples of RGB, or of luma
-(BT.601) for Y; SSIM is that of Wang et al. (2004), Gaussian windows of 11 x 11, of luma.
+Rates are those of whole files. Codecs without a rate target are run at many settings, and their PSNR is interpolated
+linearly in the logarithm of the rate for each picture; ours is given the rate. PSNR is over all samples of RGB, or over
+luma (BT.601) for Y. SSIM is that of Wang et al. (2004), with Gaussian windows of 11 x 11, of luma.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import math
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +30,17 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from fractalkit import fk
 from fractalkit.codes.quadtree import QuadtreeCode
 from fractalkit.data.images import list_pictures
 from fractalkit.data.pictures import read_picture
 from fractalkit.fit.quadtree import EFFORTS, Effort, encode
-from fractalkit.maps.quadtree import decode
-from recipes.benchmarks.report import peak_memory, save, table
+from fractalkit.maps.quadtree_picture import decode
+from recipes.benchmarks.report import peak_memory, put, save
 
 RATES = (0.15, 0.25, 0.5, 0.75, 1.0)
 COIN = ((0.037, 22.41), (0.074, 23.21), (0.160, 24.64), (0.307, 26.41), (0.611, 28.41), (1.209, 30.64))
-PUBLISHED = {  # mean RGB PSNR over the 24 pictures of Kodak, at 0.15, 0.25, 0.5 and 1 bit a pixel
+PUBLISHED = {  # (bits per pixel, mean RGB PSNR) over the 24 pictures of Kodak
     "JPEG 2000 (published, all 24)": ((0.15, 26.94), (0.25, 28.57), (0.5, 31.27), (1.0, 34.71)),
     "BPG 4:4:4 (published, all 24)": ((0.15, 28.48), (0.25, 30.32), (0.5, 33.32), (1.0, 37.16)),
     "VTM (published, all 24)": ((0.15, 29.49), (0.25, 31.27), (0.5, 34.37), (1.0, 38.24)),
@@ -53,23 +56,18 @@ def main() -> None:
     """Benchmarks of the codec."""
 
 
-def put(rows: list[dict[str, Any]]) -> None:
-    """A table of rows with the columns of the first."""
-    click.echo(table(rows, list(rows[0])))
-
-
 def luma(a: np.ndarray) -> np.ndarray:
-    """BT.601."""
+    """Luma (BT.601)."""
     return a.astype(np.float64) @ np.array([0.299, 0.587, 0.114]) if a.ndim == 3 else a.astype(np.float64)
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    """Decibels for 8 bits."""
+    """PSNR of 8-bit samples, in dB."""
     return float(10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(np.float64) - b) ** 2))))
 
 
 def ssim(a: np.ndarray, b: np.ndarray) -> float:
-    """Of luma, 8 bits."""
+    """SSIM of 8-bit luma."""
 
     def blur(v: np.ndarray) -> np.ndarray:
         return np.asarray(gaussian_filter(v, 1.5, truncate=3.34))
@@ -86,7 +84,7 @@ def measures(a: np.ndarray, b: np.ndarray) -> Measures:
 
 
 def through_pillow(a: np.ndarray, fmt: str, **options: Any) -> tuple[float, np.ndarray]:
-    """Bits a pixel and the picture as decoded."""
+    """Bits per pixel and the decoded picture."""
     buffer = io.BytesIO()
     Image.fromarray(a).save(buffer, fmt, **options)
     size = len(buffer.getvalue())
@@ -94,7 +92,7 @@ def through_pillow(a: np.ndarray, fmt: str, **options: Any) -> tuple[float, np.n
 
 
 def peers(grey: bool) -> dict[str, list[Callable[[np.ndarray], tuple[float, np.ndarray]]]]:
-    """Codecs of Pillow, each at many settings."""
+    """Pillow's codecs, each at many settings."""
 
     def p(fmt: str, **o: Any) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
         return lambda a: through_pillow(a, fmt, **o)
@@ -115,7 +113,7 @@ def peers(grey: bool) -> dict[str, list[Callable[[np.ndarray], tuple[float, np.n
 
 
 def at_rates(points: list[tuple[float, Measures]], rates: tuple[float, ...]) -> list[Measures | None]:
-    """Measures at the rates, interpolated in log rate; None outside what was run."""
+    """Measures at the rates, interpolated in log rate; None outside the measured range."""
     points = sorted(points)
     x = np.log([r for r, _ in points])
     out: list[Measures | None] = []
@@ -129,13 +127,13 @@ def at_rates(points: list[tuple[float, Measures]], rates: tuple[float, ...]) -> 
 
 
 def ours(a: np.ndarray, rate: float, effort: int | Effort, **options: Any) -> tuple[float, np.ndarray]:
-    """Asked for the rate; through the bytes of the file."""
+    """Encode at a target rate: bits per pixel and the picture decoded from the file."""
     data = encode(a, bpp=rate, effort=effort, **options).to_bytes()
     return 8 * len(data) / (a.shape[0] * a.shape[1]), decode(QuadtreeCode.from_bytes(data))
 
 
 def corrected(m: Measures, got: float, rate: float) -> Measures:
-    """To the exact rate, by 3 dB an octave (0.02 of SSIM); ours lands within a per cent of it."""
+    """Correct measures to the exact rate by 3 dB per octave (0.02 of SSIM); files are within 1 % of it."""
     off = math.log2(rate / got)
     return m[0] + 3 * off, m[1] + 3 * off, m[2] + 0.02 * off
 
@@ -157,7 +155,7 @@ def load(folder: Path, crop: bool) -> dict[str, np.ndarray]:
 def compare(
     pictures: dict[str, np.ndarray], rates: tuple[float, ...], efforts: tuple[int, ...], grey: bool
 ) -> dict[str, Any]:
-    """Codec -> rate -> mean measures, and each picture's."""
+    """Codec -> mean measures at each rate, and those of each picture."""
     results: dict[str, dict[str, list[Measures | None]]] = {}
     for name, a in pictures.items():
         for effort in efforts:
@@ -170,26 +168,23 @@ def compare(
             points = [(r, measures(a, b)) for r, b in (s(a) for s in settings)]
             results.setdefault(codec, {})[name] = at_rates(points, rates)
         click.echo(f"{name} done", err=True)
-    out: dict[str, Any] = {}
-    for codec, rows in results.items():
-        mean = []
-        for i in range(len(rates)):
-            values = [row[i] for row in rows.values()]
-            known = [v for v in values if v is not None]
-            mean.append(
-                [round(float(np.mean([v[k] for v in known])), 4) for k in range(3)]
-                if len(known) == len(values)
-                else None
-            )
-        out[codec] = {
-            "mean": mean,
+    return {
+        codec: {
+            "mean": [mean_of(values) for values in zip(*rows.values(), strict=True)],
             "pictures": {n: [[round(v, 4) for v in m] if m else None for m in row] for n, row in rows.items()},
         }
-    return out
+        for codec, rows in results.items()
+    }
+
+
+def mean_of(values: Sequence[Measures | None]) -> list[float] | None:
+    """Mean measures over pictures; None if one of them lacks the rate."""
+    known = [v for v in values if v is not None]
+    return [round(float(np.mean(m)), 4) for m in zip(*known, strict=True)] if len(known) == len(values) else None
 
 
 def show(results: dict[str, Any], rates: tuple[float, ...]) -> None:
-    """Three tables."""
+    """Print three tables."""
     for k, title in enumerate(("RGB PSNR, dB", "Y PSNR, dB", "SSIM of luma")):
         rows = [
             {
@@ -207,7 +202,7 @@ def show(results: dict[str, Any], rates: tuple[float, ...]) -> None:
 @click.option("--plot", type=click.Path(path_type=Path))
 @click.option("--efforts", default="5,1", show_default=True)
 def rd(folder: Path, plot: Path | None, efforts: str) -> None:
-    """Colour, full size."""
+    """Colour pictures at full size."""
     results = compare(load(folder, False), RATES, tuple(int(e) for e in efforts.split(",")), False)
     show(results, RATES)
     save("codec_rd", flat(results), rates=RATES, results=results, coin=COIN, published=PUBLISHED)
@@ -218,14 +213,14 @@ def rd(folder: Path, plot: Path | None, efforts: str) -> None:
 @main.command(name="luma")
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 def luma_(folder: Path) -> None:
-    """Grey, 512 x 512 centres."""
+    """Central 512 x 512 pixels in grey."""
     results = compare(load(folder, True), RATES, (5,), True)
     show(results, RATES)
     save("codec_luma", flat(results), rates=RATES, results=results)
 
 
 def flat(results: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each codec: mean RGB PSNR at each rate."""
+    """One row per codec: mean RGB PSNR at each rate."""
     return [
         {"codec": codec, **{f"{r:g} bpp": (m[0] if m else None) for r, m in zip(RATES, v["mean"], strict=True)}}
         for codec, v in results.items()
@@ -233,7 +228,7 @@ def flat(results: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def draw(results: dict[str, Any], path: Path) -> None:
-    """Rate against RGB PSNR."""
+    """Plot RGB PSNR against rate."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -257,9 +252,12 @@ def draw(results: dict[str, Any], path: Path) -> None:
     ax.plot(*zip(*COIN, strict=True), "--", lw=1, color="black", label="COIN (published, all 24)")
     for (name, points_), style in zip(PUBLISHED.items(), (":", ":", ":", "--"), strict=True):
         ax.plot(*zip(*points_, strict=True), style, lw=1, label=name)
-    ax.set(
-        xlim=(0.1, 1.05), ylim=(23, 38), xlabel="bits a pixel of the file", ylabel="RGB PSNR, dB, mean over pictures"
-    )
+    save_plot(fig, ax, path, xlim=(0.1, 1.05), ylim=(23, 38))
+
+
+def save_plot(fig: Any, ax: Any, path: Path, **options: Any) -> None:
+    """Label the axes of a plot of PSNR against rate, and save it."""
+    ax.set(xlabel="bits per pixel of the file", ylabel="RGB PSNR, dB, mean over pictures", **options)
     ax.grid(alpha=0.25)
     ax.legend(fontsize=8, frameon=False)
     for side in ("top", "right"):
@@ -271,11 +269,9 @@ def draw(results: dict[str, Any], path: Path) -> None:
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 def parts(folder: Path) -> None:
-    """The codec without this or that."""
+    """Ablation of the codec's parts."""
     pictures = load(folder, False)
     base = EFFORTS[5]
-    from dataclasses import replace
-
     plans = {
         "all": base,
         "no maps": replace(base, maps=()),
@@ -287,36 +283,28 @@ def parts(folder: Path) -> None:
         "leaves 32 to 4": replace(base, top=5),
         "leaves of 8 only": replace(base, top=3, bottom=3, maps=(3,)),
     }
+    codecs: dict[str, tuple[int | Effort, dict[str, Any]]] = {name: (plan, {}) for name, plan in plans.items()}
+    codecs |= {"no deblocking": (5, {"deblock": False}), "chroma in full": (5, {"chroma": "full"})}
     rows = []
-    for name, plan in plans.items():
+    for name, (effort, options) in codecs.items():
         row: dict[str, Any] = {"codec": name}
         for rate in (0.25, 0.5):
             values = []
             for a in pictures.values():
-                got, b = ours(a, rate, plan)
+                got, b = ours(a, rate, effort, **options)
                 values.append(psnr(a, b) + 3 * math.log2(rate / got))
             row[f"{rate:g} bpp"] = round(float(np.mean(values)), 3)
         rows.append(row)
         click.echo(f"{row}", err=True)
-    for name, option in (("no deblocking", {"deblock": False}), ("chroma in full", {"chroma": "full"})):
-        row = {"codec": name}
-        for rate in (0.25, 0.5):
-            values = [
-                psnr(a, b) + 3 * math.log2(rate / got)
-                for a in pictures.values()
-                for got, b in [ours(a, rate, 5, **option)]
-            ]
-            row[f"{rate:g} bpp"] = round(float(np.mean(values)), 3)
-        rows.append(row)
     put(rows)
     save("codec_parts", rows)
 
 
 def lstsq_search(a: np.ndarray, seconds: float) -> float:
-    """CPU-seconds that the plain search needs for a grey picture, extrapolated from a part of it.
+    """CPU seconds of the plain search for a grey picture, extrapolated from a part of it.
 
-    For each range of 4 x 4 and every domain of 8 x 8 that does not overlap, in eight isometries, a least-squares
-    solution for contrast and brightness.
+    For each 4 x 4 range and each non-overlapping 8 x 8 domain in eight isometries, contrast and brightness are solved
+    by least squares.
     """
     h, w = a.shape
     pooled = a.reshape(h // 2, 2, w // 2, 2).mean((1, 3))
@@ -340,7 +328,7 @@ def lstsq_search(a: np.ndarray, seconds: float) -> float:
 @main.command()
 @click.argument("picture", type=click.Path(path_type=Path, exists=True))
 def speed(picture: Path) -> None:
-    """CPU-seconds and wall seconds of one picture."""
+    """CPU and wall seconds of one picture."""
     a = read_picture(picture).samples[..., :3]
     encode(a[:64, :64], effort=6)  # compile
     decode(encode(a[:64, :64], effort=1), 200, 200)
@@ -357,7 +345,7 @@ def speed(picture: Path) -> None:
             rows.append(
                 {
                     "effort": effort,
-                    "asked": what,
+                    "target": what,
                     "encode s": round(wall, 3),
                     "CPU s": round(cpu, 3),
                     "decode s": round(dwall, 3),
@@ -387,7 +375,7 @@ def speed(picture: Path) -> None:
 
 
 def large(side: int) -> np.ndarray:
-    """A picture of ``side`` squared with structure everywhere, made piece by piece."""
+    """Synthesise a picture of ``side`` x ``side`` pixels with texture everywhere, tile by tile."""
     rng = np.random.default_rng(0)
     tile = gaussian_filter(rng.standard_normal((1000, 1000, 3)), (3, 3, 0), mode="wrap")
     tile = tile / tile.std() * 40
@@ -405,7 +393,7 @@ def large(side: int) -> np.ndarray:
 @click.option("--effort", default=1, show_default=True)
 @click.option("--inside", is_flag=True, hidden=True)
 def memory(side: int, effort: int, inside: bool) -> None:
-    """Peak memory and seconds of one large picture, in a process of its own."""
+    """Peak memory and seconds of one large picture, in a separate process."""
     if not inside:
         words = [sys.executable, "-m", "recipes.benchmarks.codec", "memory", "--inside", "--side", str(side)]
         result = json.loads(
@@ -433,6 +421,74 @@ def memory(side: int, effort: int, inside: bool) -> None:
             }
         )
     )
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+@click.option("--sheet", type=click.Path(path_type=Path), help="Draw the twenty pictures.")
+def kinds(folder: Path, sheet: Path | None) -> None:
+    """Twenty pictures: text, drawings, textures, attractors, and photographs of FOLDER.
+
+    Each is coded as `fractalkit compress --quality 50` would, and again without maps and copies: without loss where
+    the first file is without loss, else at its PSNR (interpolated). Beside them lossless WebP, and for text the PSNR
+    at 0.4 bits per pixel.
+    """
+    from fractalkit.fit.choice import encode_best
+    from fractalkit.fit.copies import encode_copies
+    from recipes.benchmarks.codec_kinds import contact_sheet, pictures
+
+    made = pictures(folder)
+    rows = []
+    for (kind, name), a in made.items():
+        best = encode_best(a)
+        data = best.to_bytes()
+        shown = psnr(a, fk.decode(fk.load(data)))
+        exact = not isinstance(best, QuadtreeCode)
+        plain = len(encode_copies(a, copies=False).to_bytes()) if exact else bytes_without_maps(a, shown)
+        row = {
+            "kind": kind, "picture": name, "size": f"{a.shape[1]} x {a.shape[0]}", "bytes": len(data),
+            "dB": "lossless" if exact else round(shown, 2), "without maps and copies": round(plain),
+            "saved %": 100 * (1 - len(data) / plain), "lossless WebP": len(lossless_webp(a)),
+            "FractalKit lossless": len(data) if exact else len(encode_copies(a).to_bytes()),
+        }  # fmt: skip
+        if kind == "text":
+            row["dB at 0.4"] = min(99.0, psnr(a, fk.decode(encode_best(a, bpp=0.4))))
+            row["AVIF at 0.4"] = avif_at(a, 0.4)
+        rows.append(row)
+        click.echo(f"{row}", err=True)
+    put(rows)
+    means = [
+        {"kind": k, "saved %": float(np.mean([r["saved %"] for r in rows if r["kind"] == k]))}
+        for k in dict.fromkeys(r["kind"] for r in rows)
+    ]
+    put(means)
+    save("codec_kinds", rows, means=means)
+    if sheet:
+        contact_sheet(made, sheet)
+
+
+def lossless_webp(a: np.ndarray) -> bytes:
+    """The lossless WebP file, at most effort."""
+    buffer = io.BytesIO()
+    Image.fromarray(a).save(buffer, "WEBP", lossless=True, quality=100, method=6)
+    return buffer.getvalue()
+
+
+def bytes_without_maps(a: np.ndarray, wanted: float) -> float:
+    """Bytes of the quadtree without maps and copies at a PSNR, interpolated between the two nearest of three steps."""
+    points = []
+    for quality in (47, 50, 53):
+        code = encode(a, quality=quality, effort=replace(EFFORTS[5], maps=()))
+        points.append((psnr(a, decode(code)), math.log(len(code.to_bytes()))))
+    (x0, y0), (x1, y1) = points[:2] if wanted < points[1][0] else points[1:]
+    return math.exp(y0 + (wanted - x0) / (x1 - x0) * (y1 - y0))
+
+
+def avif_at(a: np.ndarray, rate: float) -> float | None:
+    """PSNR of AVIF at a rate, in dB; None if no quality reaches it."""
+    points = [(r, measures(a, b)) for r, b in (f(a) for f in peers(a.ndim == 2)["AVIF"])]
+    found = at_rates(points, (rate,))[0]
+    return None if found is None else found[0]
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Our pictures of flames beside those of flam3, flame by flame.
+"""Compare pictures of flames with those of flam3, flame by flame.
 
     python -m recipes.benchmarks.flames DIR --out flames.json --sheet flames.png
+    python -m recipes.benchmarks.flames swan DIR     flames of JWildfire beside their pictures, see flames_swan
+    python -m recipes.benchmarks.flames whole DIR... how many flames are drawn whole, see flames_whole
 
 Every flame whose variations both programs know is drawn at the same size and quality, by flam3-render with two seeds
-and by us. Reported is our RMSE against flam3's pictures over the RMSE between the two of them (1: no farther from flam3
-than flam3 from itself), and our mean level over theirs. Needs flam3-render (Debian: apt-get install flam3-utils).
+and by FractalKit. Reported are our RMSE against flam3's pictures over the RMSE between those two (1 means as close to
+flam3 as flam3 to itself) and the ratio of the mean levels. Needs flam3-render (Debian: apt-get install flam3-utils).
 """
 
 from __future__ import annotations
@@ -16,36 +18,39 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, tostring
 
 import numpy as np
 
-from fractalkit.codes import flame_xml
-from fractalkit.codes.flame import PARAMETERS, VARIATIONS, VARIATIONS_3D, Flame
+from fractalkit.codes import flame_scan, flame_xml
+from fractalkit.codes.flame import Flame, read_flames
+from fractalkit.codes.flame_parts import PARAMETERS, VARIATIONS
 from fractalkit.errors import FractalKitError
 from fractalkit.render.flame import render_flame, to_8_bit
 
-# attributes of maps that are neither variations nor parameters of some
+# attributes of maps that are neither variations nor their parameters
 KEPT = {"weight", "color", "color_speed", "symmetry", "opacity", "animate", "coefs", "post", "chaos", "plotmode"}
-TIMEOUT = 120  # seconds for one picture of flam3's
+TIMEOUT = 120  # seconds per picture of flam3
 
 
 def elements(path: Path) -> list[Element]:
-    """The flames of a file as they stand in it."""
-    root = flame_xml._parse(path.read_bytes(), str(path))
+    """Flame elements of a file."""
+    root, _ = flame_scan.parse(path.read_bytes(), str(path))
     return [e for e in root.iter() if e.tag == "flame"]
 
 
 def unknown(flame: Flame) -> list[str]:
-    """Attributes of maps that look like variations that one of the two does not know."""
+    """Attributes of maps that are probably variations unknown to one of the two programs."""
     out = {"a camera in space"} if flame.in_space() else set()
     for x in [*flame.xforms, *([flame.final] if flame.final else [])]:
-        out |= {name for name in x.variations if name in VARIATIONS_3D}  # flam3 knows the plane only
+        out |= {name for name in x.variations if name not in VARIATIONS}  # flam3 has its own only
         for key, value in x.extras.items():
             with contextlib.suppress(ValueError):
                 if float(value) != 0 and "_" not in key:
@@ -54,12 +59,12 @@ def unknown(flame: Flame) -> list[str]:
 
 
 def fitted(e: Element, side: int, quality: float) -> Element:
-    """The same flame, at most ``side`` pixels a side, still, at this quality."""
+    """Copy of a flame with at most ``side`` pixels per side, without motion, at the given quality."""
     e = copy.deepcopy(e)
     w, h = (float(v) for v in e.get("size", "100 100").split())
     ratio = side / max(w, h)
     e.set("size", f"{max(8, round(w * ratio))} {max(8, round(h * ratio))}")
-    # the zoom as a scale, so that the quality is that of the picture
+    # convert the zoom to a scale, so that the quality refers to the picture
     e.set("scale", repr(float(e.get("scale", "50")) * 2 ** float(e.get("zoom", "0")) * ratio))
     e.set("zoom", "0")
     e.set("quality", repr(quality))
@@ -69,7 +74,7 @@ def fitted(e: Element, side: int, quality: float) -> Element:
 
 
 def by_flam3(text: bytes, seed: str, folder: Path) -> tuple[np.ndarray, float]:
-    """flam3's picture ``[H, W, 3]`` and its CPU seconds."""
+    """Render with flam3: picture ``[H, W, 3]`` and CPU seconds."""
     from PIL import Image
 
     source, target = folder / "a.flame", folder / "a.png"
@@ -87,7 +92,7 @@ def by_flam3(text: bytes, seed: str, folder: Path) -> tuple[np.ndarray, float]:
 
 
 def stripped(e: Element) -> Element:
-    """Without what one of the two programs does not know, so that both see the same flame."""
+    """Remove attributes that one of the programs does not know, so that both draw the same flame."""
     for x in [*e.iter("xform"), *e.iter("finalxform")]:
         for key in list(x.attrib):
             if flame_xml.ALIASES.get(key) == "linear":
@@ -100,19 +105,19 @@ def stripped(e: Element) -> Element:
 def compare(
     e: Element, name: str, side: int, quality: float, folder: Path, strip: bool = False
 ) -> tuple[dict[str, Any], np.ndarray | None]:
-    """One row of the table, and the pictures: flam3's, flam3's again, ours."""
+    """Compare one flame: a row of the table, and flam3's picture beside ours."""
     row: dict[str, Any] = {"flame": name}
     e = fitted(e, side, quality)
     if strip:
         with warnings.catch_warnings(), contextlib.suppress(FractalKitError):
             warnings.simplefilter("ignore")
-            row["stripped"] = unknown(flame_xml.read_flames(tostring(e))[0])
+            row["stripped"] = unknown(read_flames(tostring(e))[0])
         e = stripped(e)
     text = tostring(e)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            flame = flame_xml.read_flames(text)[0]
+            flame = read_flames(text)[0]
     except FractalKitError as error:
         return row | {"skipped": str(error)}, None
     row["name"] = flame.name
@@ -132,23 +137,28 @@ def compare(
         return row | {"failed": str(error)}, None
     if ours.shape != a.shape:
         return row | {"failed": f"sizes differ: {ours.shape} and {a.shape}"}, None
+    return row | distances(a, b, ours), np.concatenate([a, ours], axis=1).astype(np.uint8)
+
+
+def distances(a: np.ndarray, b: np.ndarray, ours: np.ndarray) -> dict[str, Any]:
+    """Distances and mean levels of two pictures by flam3 and one of ours."""
     floor = rmse(a, b)
     off = float(np.sqrt((rmse(ours, a) ** 2 + rmse(ours, b) ** 2) / 2))
     mean = float((a.mean() + b.mean()) / 2)
-    row |= {
+    return {
         "floor": floor, "rmse": off, "ratio": off / floor if floor > 0 else (1.0 if off == 0 else None),
         "mean_flam3": mean, "mean_ratio": float(ours.mean()) / mean if mean > 0 else (1.0 if ours.max() == 0 else None),
         "mean_seeds": float(a.mean() / b.mean()) if b.mean() > 0 else None,
     }  # fmt: skip
-    return row, np.concatenate([a, ours], axis=1).astype(np.uint8)
 
 
 def rmse(a: np.ndarray, b: np.ndarray) -> float:
+    """Root mean square error."""
     return float(np.sqrt(((a - b) ** 2).mean()))
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Shares of the flames that meet the two aims."""
+    """Fractions of the flames that meet the two targets."""
     done = [r for r in rows if r.get("ratio") is not None and r.get("mean_ratio") is not None]
     if not done:
         return {"flames": 0}
@@ -166,8 +176,8 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def save_sheet(pictures: list[np.ndarray], path: Path, columns: int = 6) -> None:
-    """Pairs side by side, flam3's left, ours right."""
-    from fractalkit.render.png import save_png
+    """Save pairs of pictures, flam3's on the left and ours on the right."""
+    from fractalkit.raster.png import save_png
 
     h, w = max(p.shape[0] for p in pictures), max(p.shape[1] for p in pictures)
     rows = -(-len(pictures) // columns)
@@ -179,39 +189,39 @@ def save_sheet(pictures: list[np.ndarray], path: Path, columns: int = 6) -> None
 
 
 def main() -> None:
+    """The command."""
+    if sys.argv[1:2] == ["swan"]:
+        from recipes.benchmarks import flames_swan
+
+        return flames_swan.main(sys.argv[2:])
+    if sys.argv[1:2] == ["whole"]:
+        from recipes.benchmarks import flames_whole
+
+        return flames_whole.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--side", type=int, default=160)
     parser.add_argument("--quality", type=float, default=40)
-    parser.add_argument("--most", type=int, default=1000, help="flames of one file at most")
-    parser.add_argument("--only", help="files whose name holds this")
-    parser.add_argument("--strip", action="store_true", help="leave out of flames what one does not know, not flames")
+    parser.add_argument("--most", type=int, default=1000, help="maximum number of flames per file")
+    parser.add_argument("--only", help="only files whose name contains this")
+    parser.add_argument("--strip", action="store_true", help="remove unknown variations instead of skipping the flame")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path)
     options = parser.parse_args()
     if shutil.which("flam3-render") is None:
-        raise SystemExit("flam3-render is not here; apt-get install flam3-utils")
+        raise SystemExit("flam3-render is not installed; apt-get install flam3-utils")
     rows, pictures = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for path in sorted([*options.folder.rglob("*.flame"), *options.folder.rglob("*.flam3")]):
-            if options.only and options.only not in path.name:
-                continue
-            for k, e in enumerate(elements(path)[: options.most], 1):
-                row, picture = compare(
-                    e, f"{path.stem}:{k}", options.side, options.quality, Path(folder), options.strip
-                )
-                rows.append(row)
-                if picture is not None:
-                    pictures.append(picture)
-                said = row.get("skipped") or row.get("failed")
-                print(
-                    f"{row['flame'][:44]:44s} {row.get('name', '')[:24]:24s} "
-                    + (said[:60] if said else f"{row['ratio'] or -1:7.3f} {row['mean_ratio'] or -1:7.4f}"),
-                    flush=True,
-                )
-    whole = [r for r in rows if not r.get("stripped")]
+        for name, e in flames_of(options.folder, options.only or "", options.most):
+            row, picture = compare(e, name, options.side, options.quality, Path(folder), options.strip)
+            rows.append(row)
+            pictures += [] if picture is None else [picture]
+            why = row.get("skipped") or row.get("failed")
+            figures = why[:60] if why else f"{row['ratio'] or -1:7.3f} {row['mean_ratio'] or -1:7.4f}"
+            print(f"{row['flame'][:44]:44s} {row.get('name', '')[:24]:24s} {figures}", flush=True)
     result = {
-        "side": options.side, "quality": options.quality, "summary": summary(whole),
+        "side": options.side, "quality": options.quality,
+        "summary": summary([r for r in rows if not r.get("stripped")]),
         "summary_stripped": summary([r for r in rows if r.get("stripped")]), "rows": rows,
     }  # fmt: skip
     print(json.dumps({k: v for k, v in result.items() if k.startswith("summary")}, indent=1))
@@ -219,6 +229,14 @@ def main() -> None:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
     if options.sheet and pictures:
         save_sheet(pictures, options.sheet)
+
+
+def flames_of(folder: Path, only: str, most: int) -> Iterator[tuple[str, Element]]:
+    """Yield name and element of the flames in a folder, at most ``most`` per file."""
+    for path in sorted([*folder.rglob("*.flame"), *folder.rglob("*.flam3")]):
+        if only in path.name:
+            for k, e in enumerate(elements(path)[:most], 1):
+                yield f"{path.stem}:{k}", e
 
 
 if __name__ == "__main__":

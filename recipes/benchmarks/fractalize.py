@@ -1,9 +1,9 @@
-"""Photographs made of themselves: do they read from afar, are the tiles the picture, and how long does it take?
+"""Photomosaics of one picture: likeness from a distance, likeness of the tiles, and time.
 
     python -m recipes.benchmarks.fractalize FOLDER
 
-The measures are those of :func:`fractalkit.fit.fractalize.judge`. Seconds are CPU-seconds of one thread: the fit, and a
-drawing of the fixed point at 1024 pixels.
+The measures are those of :func:`fractalkit.fit.tiling.judge`. Seconds are CPU seconds of one thread: the fit, and
+drawing the fixed point at 1024 pixels.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import torch
 
 from fractalkit.data.images import list_pictures
 from fractalkit.data.pictures import read_picture
-from fractalkit.fit.fractalize import draw, fractalize, judge
-from recipes.benchmarks.report import save, table
+from fractalkit.fit.tiling import draw, fractalize, judge
+from recipes.benchmarks.report import put, save
 
 SETTINGS = ((48, 0.5, 0.5), (48, 0.7, 0.8), (48, 0.5, 0.0), (24, 0.5, 0.5), (96, 0.5, 0.5))
 
@@ -27,7 +27,7 @@ SETTINGS = ((48, 0.5, 0.5), (48, 0.7, 0.8), (48, 0.5, 0.0), (24, 0.5, 0.5), (96,
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 def main(folder: Path) -> None:
-    """A row for each setting, means and worst over the pictures of FOLDER, at most 1024 pixels a side."""
+    """One row per setting: means and worst values over the pictures of FOLDER, at most 1024 pixels per side."""
     torch.set_num_threads(1)
     rows: list[dict[str, Any]] = []
     for tiles, texture, blend in SETTINGS:
@@ -51,7 +51,7 @@ def main(folder: Path) -> None:
             | {"correlation": float(np.mean(scores["correlation"])), "worst ": min(scores["correlation"])}
             | {"fit CPU s": float(np.mean(scores["fit"])), "draw CPU s": float(np.mean(scores["draw"]))}
         )
-    click.echo(table(rows, list(rows[0])))
+    put(rows)
     save("fractalize", rows)
 
 

@@ -1,17 +1,17 @@
-"""Damaged files into every parser: each gives a good object or one sentence that names the file.
+"""Fuzz every parser with damaged files: each must return a valid object or one sentence that names the file.
 
-    python -m recipes.benchmarks.fuzz                        2,000 damaged files for each parser
+    python -m recipes.benchmarks.fuzz                        2,000 damaged files per parser
     python -m recipes.benchmarks.fuzz --only glb --cases 500 --seed 7 --keep bad
     python -m recipes.benchmarks.fuzz --list
 
-Valid files of each kind are made on the fly (``fuzz_seeds``), then damaged: cut off, bits flipped, pieces of another
-file put in, pieces doubled, taken out or zeroed, huge lengths and impossible numbers written over what was there,
-random bytes. Half of the damage is done inside of what checksums or compression protect, and packed anew.
+Valid files of each kind are generated (``fuzz_seeds``) and then damaged: truncated, bits flipped, parts of another file
+inserted, parts repeated, removed or zeroed, lengths and numbers overwritten by huge or impossible ones, random bytes.
+Half of the damage is done before compression and checksums are applied.
 
 An outcome is *accepted* (an object that passes its parser's check), *refused* (an error of the package, in one
-printable line with the file's name in it) or *wrong*: any other exception, a warning of NumPy's, a bad object, a bad
-sentence, more than 5 CPU seconds, or memory that grows by more than 256 MiB. Each parser runs in a process of its own,
-so that one that crashes is counted too.
+printable line with the file's name in it) or *wrong*: any other exception, a NumPy warning, an invalid object, a bad
+message, more than 5 CPU seconds, or memory growth above 256 MiB. Each parser runs in a separate process, so that
+crashes are counted too.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from typing import Any
 import click
 
 from recipes.benchmarks.fuzz_seeds import PARSERS, Parser, Seed
-from recipes.benchmarks.report import peak_memory, save, table
+from recipes.benchmarks.report import peak_memory, put, save
 
-SECONDS = 5.0  # of CPU time a file
-GROWTH = 256  # MiB a file
-ADDRESSES = 4 << 30  # more than this is not even promised by the system
-MAX_SENTENCE = 1000
+SECONDS = 5.0  # of CPU time per file
+GROWTH = 256  # MiB per file
+ADDRESSES = 4 << 30  # limit of additional address space, in bytes
+MAX_MESSAGE = 1000
 
 
 class TooLong(BaseException):
-    """A parser that would not end; no ``except Exception`` of the package catches it."""
+    """Time limit exceeded; not caught by any ``except Exception`` in the package."""
 
 
 # ---- damage
@@ -74,7 +74,7 @@ _BYTES = (
 
 
 def damaged(data: bytes, rng: random.Random, others: Sequence[bytes]) -> tuple[bytes, str]:
-    """The bytes with one to three kinds of damage, and what kind came first."""
+    """Apply one to three kinds of damage; returns the bytes and the first kind."""
     kinds = [rng.choice(DAMAGE) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
     b = bytearray(data)
     for kind in kinds:
@@ -93,7 +93,7 @@ def _flip(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
 
 
 def _head(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
-    """A byte of the first 64, where lengths and kinds are."""
+    """Change one of the first 64 bytes, where lengths and types are."""
     if b:
         b[rng.randrange(min(len(b), 64))] = rng.randrange(256)
     return bytes(b)
@@ -132,7 +132,7 @@ def _zero(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
 
 
 def _length(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
-    """A number of 1 to 8 bytes, huge, negative, or near a power of two, written over what was there or put in."""
+    """Overwrite or insert an integer of 1 to 8 bytes: huge, negative, or near a power of two."""
     width = rng.choice(_WIDE)
     number = rng.choice((0, 1, -1, 1 << (8 * width - 1), (1 << (8 * width - 1)) - 1, (1 << 8 * width) // 3, 65535, 256))
     text = (number % (1 << 8 * width)).to_bytes(width, rng.choice(("little", "big")))
@@ -142,7 +142,7 @@ def _length(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
 
 
 def _number(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
-    """A number of a text becomes one that cannot be; of a file without numbers, a byte changes."""
+    """Replace a number in text by an impossible one; flip bits if there are no numbers."""
     found = list(re.finditer(rb"-?\d+(\.\d+)?([eE][+-]?\d+)?", b[: 1 << 16]))
     if not found:
         return _flip(b, rng, others)
@@ -151,7 +151,7 @@ def _number(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
 
 
 def _line(b: bytearray, rng: random.Random, others: Sequence[bytes]) -> bytes:
-    """A line or an element of a text doubled, dropped, moved or made long."""
+    """Duplicate, drop, move or lengthen a line or an element of text."""
     cut = rng.choice((b"\n", b" ", b",", b">", b'"'))
     words = bytes(b).split(cut)
     i, j = rng.randrange(len(words)), rng.randrange(len(words))
@@ -179,13 +179,13 @@ DAMAGE: tuple[Callable[[bytearray, random.Random, Sequence[bytes]], bytes], ...]
 
 
 def cases(parser: Parser, n: int, seed: int) -> Iterator[tuple[str, bytes, str]]:
-    """Name, bytes and kind of damage of each file; the seeds themselves come first, undamaged."""
+    """Yield name, bytes and kind of damage of each file; the undamaged seeds come first."""
     seeds = parser.seeds()
     wholes = [s.data() for s in seeds]
     for s, data in zip(seeds, wholes, strict=True):
         yield s.name, data, "none"
     for i in range(n):
-        # one stream for each file: what a parser is given does not depend on how many came before
+        # one random stream per file, so that a file does not depend on the ones before
         rng = random.Random(f"{parser.name} {seed} {i}")
         k = i % len(seeds)
         yield (seeds[k].name, *_one(parser, seeds[k], wholes[k], rng, wholes))
@@ -210,7 +210,7 @@ def _one(parser: Parser, seed: Seed, whole: bytes, rng: random.Random, wholes: S
 
 @dataclass
 class Tally:
-    """What became of a parser's files."""
+    """Outcomes of a parser's files."""
 
     parser: str
     accepted: int = 0
@@ -227,7 +227,7 @@ class Tally:
         return self.accepted + self.refused + self.wrong
 
     def row(self) -> dict[str, Any]:
-        """As the table and the JSON show it."""
+        """Row of the table and of the JSON file."""
         return {
             "parser": self.parser, "cases": self.cases, "accepted": self.accepted, "refused": self.refused,
             "wrong": self.wrong, "slowest CPU s": round(self.slowest, 3), "growth MiB": round(self.growth, 1),
@@ -235,17 +235,17 @@ class Tally:
 
 
 def fuzz(parser: Parser, n: int, seed: int, *, keep: Path | None = None) -> Tally:
-    """Judge ``n`` damaged files; ``keep`` is a folder for those whose outcome is wrong."""
+    """Test a parser on ``n`` damaged files; wrong ones are copied to the folder ``keep``."""
     tally = Tally(parser.name)
     with tempfile.TemporaryDirectory() as scratch, limits():
         folder = Path(scratch)
         for i, (name, data, kind) in enumerate(cases(parser, n, seed)):
             path = folder / name
             path.write_bytes(data)
-            if keep is not None:  # in case the process dies
+            if keep is not None:  # in case the process crashes
                 (keep / f"{parser.name}.last").write_bytes(data)
             outcome, why, seconds, growth = judge(parser, path)
-            if kind == "none":  # imports and compiles, too
+            if kind == "none":  # includes imports and compilation
                 tally.undamaged.append(f"{outcome} {why}".strip())
                 continue
             tally.slowest, tally.growth = max(tally.slowest, seconds), max(tally.growth, growth)
@@ -265,14 +265,14 @@ def fuzz(parser: Parser, n: int, seed: int, *, keep: Path | None = None) -> Tall
 def judge(
     parser: Parser, path: Path, seconds: float = SECONDS, growth: float = GROWTH
 ) -> tuple[str, str, float, float]:
-    """Outcome, what is wrong, CPU seconds and growth in MiB of one file."""
+    """Outcome, fault, CPU seconds and memory growth in MiB of one file."""
     before = _forget_peak()
     began = time.process_time()
     why = ""
     try:
         with warnings.catch_warnings(), at_most(4 * seconds):
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", RuntimeWarning)  # NumPy's, which would be lines beside the sentence
+            warnings.simplefilter("error", RuntimeWarning)  # NumPy's would be printed beside the message
             parser.read(path)
         outcome = "accepted"
     except parser.errors as error:
@@ -293,19 +293,19 @@ def judge(
 
 
 def _fault(error: BaseException, path: Path) -> str:
-    """What is wrong with a refusal; nothing where it is good."""
+    """Describe what is wrong with a refusal; empty if it is good."""
     text = str(error)
     place = _place(error)
-    if path.name not in text and str(path.parent) not in text:  # runs and data sets are given as a folder
-        return f"the sentence does not name the file: {_tidy(text)} ({place})"
-    if not text.isprintable() or len(text) > MAX_SENTENCE:
-        return f"the sentence is not one printable line of at most {MAX_SENTENCE} characters ({place})"
+    if path.name not in text and str(path.parent) not in text:  # runs and data sets are folders
+        return f"the message does not name the file: {_tidy(text)} ({place})"
+    if not text.isprintable() or len(text) > MAX_MESSAGE:
+        return f"the message is not one printable line of at most {MAX_MESSAGE} characters ({place})"
     inner: BaseException | None = error
     while inner is not None:
         frames = traceback.extract_tb(inner.__traceback__)
-        # Pillow's decoders say so of sizes that they refuse themselves
+        # Pillow's decoders raise it for sizes that they refuse
         if isinstance(inner, MemoryError) and "PIL" not in Path(frames[-1].filename).parts:
-            return f"asked for more memory than there may be ({place})"
+            return f"requested more memory than the limit ({place})"
         inner = inner.__cause__ or inner.__context__
     return ""
 
@@ -319,7 +319,7 @@ def _tidy(text: str) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line of the package, or of this one."""
+    """Innermost line of the package in the traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [f for f in frames if "fractalkit" in Path(f.filename).parts] or frames[-1:]
     return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
@@ -327,7 +327,7 @@ def _place(error: BaseException) -> str:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """End a block by TooLong after so many CPU seconds."""
+    """Raise TooLong in the block after this many CPU seconds."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooLong
@@ -343,7 +343,7 @@ def at_most(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def limits() -> Iterator[None]:
-    """Let the system refuse more than ADDRESSES bytes beyond what the process has now, where it can (Linux)."""
+    """Limit additional address space to ADDRESSES bytes, on Linux."""
     import resource
 
     status = Path("/proc/self/statm")
@@ -361,7 +361,7 @@ def limits() -> Iterator[None]:
 
 
 def _forget_peak() -> float:
-    """Resident MiB now; the peak is counted from here on, where the system can do that (Linux)."""
+    """Reset the peak of resident memory, on Linux, and return the current value in MiB."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:
@@ -381,11 +381,11 @@ def _peak() -> float:
 
 
 @click.command(help=__doc__.split("\n\n")[0])
-@click.option("--cases", "n", type=click.IntRange(1), default=2000, show_default=True, help="Files for each parser.")
+@click.option("--cases", "n", type=click.IntRange(1), default=2000, show_default=True, help="Files per parser.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--only", multiple=True, type=click.Choice([p.name for p in PARSERS]), help="This one; may be repeated.")
+@click.option("--only", multiple=True, type=click.Choice([p.name for p in PARSERS]), help="Only this; may be repeated.")
 @click.option("--keep", type=click.Path(path_type=Path), help="Folder for files whose outcome is wrong.")
-@click.option("--list", "list_", is_flag=True, help="The parsers.")
+@click.option("--list", "list_", is_flag=True, help="List the parsers.")
 @click.option("--inside", hidden=True, is_flag=True)
 def main(n: int, seed: int, only: tuple[str, ...], keep: Path | None, list_: bool, inside: bool) -> None:
     chosen = [p for p in PARSERS if not only or p.name in only]
@@ -401,36 +401,37 @@ def main(n: int, seed: int, only: tuple[str, ...], keep: Path | None, list_: boo
         return
     rows: list[dict[str, Any]] = []
     faults: dict[str, list[Any]] = {}
-    kinds = Counter[tuple[str, str]]()
+    by_kind: dict[str, Counter[str]] = {}
     for p in chosen:
-        words = [sys.executable, "-m", "recipes.benchmarks.fuzz", "--inside", "--only", p.name]
-        words += ["--cases", str(n), "--seed", str(seed), *(["--keep", str(keep)] if keep else [])]
-        ended = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
-        if ended.returncode:
-            rows.append({"parser": p.name, "cases": n, "accepted": 0, "refused": 0, "wrong": n})
-            faults[p.name] = [[f"the process ended with {ended.returncode}", n]]
-            continue
-        found = json.loads(ended.stdout.splitlines()[-1])
+        found = in_process(p, n, seed, keep)
         rows.append(found["row"])
         for kind, counts in found["kinds"].items():
-            kinds.update({(kind, outcome): count for outcome, count in counts.items()})
+            by_kind.setdefault(kind, Counter(accepted=0, refused=0, wrong=0)).update(counts)
         bad = found["faults"] + [["an undamaged file: " + u, 1] for u in found["undamaged"] if u != "accepted"]
         if bad:
             faults[p.name] = bad
         click.echo(f"{p.name}: {found['row']}", err=True)
     total: dict[str, Any] = {k: sum(r[k] for r in rows) for k in ("cases", "accepted", "refused", "wrong")}
     total |= {"parser": "all"} | {k: max(r.get(k, 0) for r in rows) for k in ("slowest CPU s", "growth MiB")}
-    click.echo(table([*rows, total], list(rows[0])))
-    for name, found in faults.items():
-        for why, count in found:
-            click.echo(f"{name}: {count} x {why}", err=True)
-    by_kind: dict[str, dict[str, int]] = {}
-    for (kind, outcome), count in sorted(kinds.items()):
-        by_kind.setdefault(kind, {"accepted": 0, "refused": 0, "wrong": 0})[outcome] = count
+    put([*rows, total])
+    for name, why, count in ((name, *fault) for name, bad in faults.items() for fault in bad):
+        click.echo(f"{name}: {count} x {why}", err=True)
     bounds = {"CPU s": SECONDS, "MiB": GROWTH}
-    save("fuzz", rows, total=total, seed=seed, bounds=bounds, damage=by_kind, faults=faults)
+    save("fuzz", rows, total=total, seed=seed, bounds=bounds, damage=dict(sorted(by_kind.items())), faults=faults)
     if faults:
         sys.exit(1)
+
+
+def in_process(parser: Parser, n: int, seed: int, keep: Path | None) -> dict[str, Any]:
+    """Fuzz one parser in a separate process: its row, outcomes by kind of damage, and faults."""
+    words = [sys.executable, "-m", "recipes.benchmarks.fuzz", "--inside", "--only", parser.name]
+    words += ["--cases", str(n), "--seed", str(seed), *(["--keep", str(keep)] if keep else [])]
+    ended = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode:
+        row = {"parser": parser.name, "cases": n, "accepted": 0, "refused": 0, "wrong": n}
+        return {"row": row, "kinds": {}, "faults": [[f"the process ended with {ended.returncode}", n]], "undamaged": []}
+    found: dict[str, Any] = json.loads(ended.stdout.splitlines()[-1])
+    return found
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The parsers that ``fuzz`` damages files for, and valid files of each, made here."""
+"""The parsers that ``fuzz`` tests, and generators of valid files for each."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ MAX_PIXELS = 1 << 18
 
 @dataclass(frozen=True)
 class Seed:
-    """A valid file: its name, whose suffix counts, and its parts; ``pack`` puts them into what guards or packs them."""
+    """A valid file: its name and its parts; ``pack`` applies containers, compression and checksums."""
 
     name: str
     parts: tuple[bytes, ...]
     pack: Pack | None = None
 
     def data(self) -> bytes:
-        """The file."""
+        """Contents of the file."""
         return b"".join(self.parts) if self.pack is None else self.pack(self.parts)
 
 
 @dataclass(frozen=True)
 class Parser:
-    """A reader of files.
+    """A parser under test.
 
     Attributes:
-        read: reads a file, uses what it got as the commands do, and asserts that it is good.
-        repair: a damaged file with the checksums that its bytes should have, or None where that cannot be done.
-        errors: what it may raise.
+        read: reads a file, uses the result as the commands do, and asserts that it is valid.
+        repair: returns a damaged file with correct checksums, or None if that is impossible.
+        errors: errors that it may raise.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Parser:
 
 
 def zipped(names: Sequence[str]) -> Pack:
-    """Members of a zip archive, stored."""
+    """Pack parts as uncompressed members of a zip archive."""
 
     def pack(parts: Sequence[bytes]) -> bytes:
         out = io.BytesIO()
@@ -73,12 +73,12 @@ def zipped(names: Sequence[str]) -> Pack:
 
 
 def gzipped(parts: Sequence[bytes]) -> bytes:
-    """All parts in one gzip stream."""
+    """Pack all parts as one gzip stream."""
     return gzip.compress(b"".join(parts), 1, mtime=0)
 
 
 def tarred(names: Sequence[str]) -> Pack:
-    """Files of a gzipped tar archive."""
+    """Pack parts as files of a gzipped tar archive."""
 
     def pack(parts: Sequence[bytes]) -> bytes:
         out = io.BytesIO()
@@ -99,12 +99,12 @@ def safe_parts(data: bytes) -> tuple[bytes, bytes]:
 
 
 def safe_pack(parts: Sequence[bytes]) -> bytes:
-    """A safetensors file with the right length of its header."""
+    """Pack header and tensors as a safetensors file with the correct header length."""
     return len(parts[0]).to_bytes(8, "little") + parts[0] + parts[1]
 
 
 def metadata_seed(name: str, data: bytes, key: str) -> Seed:
-    """A safetensors file whose part is one text of its metadata, as a text; the rest is as it was."""
+    """A safetensors file whose only part is one text of its metadata."""
     head, body = safe_parts(data)
     table = json.loads(head)
 
@@ -116,7 +116,7 @@ def metadata_seed(name: str, data: bytes, key: str) -> Seed:
 
 
 def png_pack(kinds: Sequence[bytes]) -> Pack:
-    """Chunks of a PNG with their checksums."""
+    """Pack parts as chunks of a PNG with their checksums."""
 
     def pack(parts: Sequence[bytes]) -> bytes:
         out = b"\x89PNG\r\n\x1a\n"
@@ -128,7 +128,7 @@ def png_pack(kinds: Sequence[bytes]) -> Pack:
 
 
 def png_seed(name: str, data: bytes) -> Seed:
-    """A PNG by its chunks."""
+    """Split a PNG into its chunks."""
     kinds, parts, at = [], [], 8
     while at < len(data):
         n = int.from_bytes(data[at : at + 4], "big")
@@ -139,14 +139,14 @@ def png_seed(name: str, data: bytes) -> Seed:
 
 
 def glb_pack(parts: Sequence[bytes]) -> bytes:
-    """A GLB of a JSON and a binary chunk."""
+    """Pack a JSON and a binary chunk as GLB."""
     text, body = parts[0] + b" " * (-len(parts[0]) % 4), parts[1] + bytes(-len(parts[1]) % 4)
     chunks = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(body), b"BIN\0") + body
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
 
 
 def repair_fk(data: bytes) -> bytes | None:
-    """A ``.fk`` file with the checksums that its bytes should have, or None where its header cannot be walked."""
+    """Correct the checksums of a ``.fk`` file; None if its header cannot be parsed."""
     b = bytearray(data)
     try:
         at = 6
@@ -186,7 +186,7 @@ def repair_fk(data: bytes) -> bytes | None:
 
 
 def scene(height: int = 72, width: int = 88) -> np.ndarray:
-    """Waves, a chequered pattern and noise: ``[H, W, 3]`` uint8."""
+    """Picture of waves, a checkerboard and noise: ``[H, W, 3]`` uint8."""
     rng = np.random.default_rng(0)
     y, x = np.indices((height, width))
     base = 120 + 60 * np.sin(x / 7) * np.cos(y / 9) + 20 * ((x // 12 + y // 12) % 2)
@@ -209,7 +209,28 @@ def fk_quadtree() -> list[Seed]:
         encode(a.astype(np.uint16) * 257, quality=45, effort=1),
         encode(a[:1, :1]),
         encode(a, quality=50, method="pifs"),
+        encode(np.tile(a[:24, :30], (4, 3, 1)), quality=40, effort=5),
         encode(a, quality=50, effort=6, metadata={"icc": rng.bytes(200), "exif": b"Exif\0\0" + rng.bytes(50)}),
+    ]
+    return [Seed("a.fk", (c.to_bytes(),)) for c in made]
+
+
+def fk_lossless() -> list[Seed]:
+    """With and without a palette, copies, transparency, 16 bits."""
+    from fractalkit.fit.copies import encode_copies
+
+    rng = np.random.default_rng(0)
+    a = scene(40, 48)
+    glyphs = np.tile(np.where(rng.random((10, 8)) < 0.4, rng.integers(0, 200, (10, 8)), 255), (5, 7)).astype(np.uint8)
+    made = [
+        encode_copies(a),
+        encode_copies(a[..., 0], copies=False),
+        encode_copies(glyphs),
+        encode_copies(np.dstack([a, a[..., :1]]), metadata={"icc": rng.bytes(200)}),
+        encode_copies(a.astype(np.uint16) * 257),
+        encode_copies(np.where(a[..., 0] > 120, 255, 0).astype(np.uint8)),
+        encode_copies(np.tile(a[:12, :12] // 64, (4, 4, 1))),
+        encode_copies(a[:1, :1]),
     ]
     return [Seed("a.fk", (c.to_bytes(),)) for c in made]
 
@@ -230,6 +251,37 @@ def fk_coin() -> list[Seed]:
     a = scene(24, 32)
     made = [encode_coin(a, bpp=8, iterations=3), encode_coin(a[..., 1], bpp=8, iterations=3, metadata={"icc": b"p"})]
     return [Seed("a.fk", (c.to_bytes(),)) for c in made]
+
+
+def fk_cloud() -> list[Seed]:
+    """Clouds in space and in the plane, coloured, far from the origin, and of few points."""
+    from fractalkit.fit.cloud_codec import encode_cloud
+
+    rng = np.random.default_rng(0)
+    u = rng.random((3000, 2))
+    sheet = np.column_stack([u, 0.2 * np.sin(6 * u[:, 0]) * np.cos(4 * u[:, 1])])
+    made = [
+        encode_cloud(sheet, quality=20),
+        encode_cloud(sheet * 1e-3 + [4e5, -5e6, 30], bytes=300, colours=np.column_stack([u, 1 - u[:, 0]])),
+        encode_cloud(u[u.sum(axis=1) < 1], quality=10),
+        encode_cloud(sheet[:1]),
+        encode_cloud(sheet[:20], metadata={"exif": b"Exif"}),
+        encode_cloud(np.vstack([sheet, sheet[:40] + 1e6]), quality=15),
+    ]
+    return [Seed("a.fk", (c.to_bytes(),)) for c in made]
+
+
+def read_fk_cloud(path: Path) -> None:
+    """As decompress and info do."""
+    from fractalkit import fk
+
+    code = fk.load(path, partial=path.stat().st_size % 3 == 0)
+    if not hasattr(code, "collage"):  # the damage made another codec of it
+        return
+    collage = code.collage.check_contractive()
+    assert collage.matrices.isfinite().all() and collage.offsets.isfinite().all()
+    assert len(collage) <= code.settings.leaves <= 1 << 16
+    assert json.dumps(code.summary())
 
 
 def read_fk(path: Path) -> None:
@@ -332,9 +384,8 @@ def ifs_json() -> list[Seed]:
 
 def ifs_png() -> list[Seed]:
     """A code in the text of a picture."""
-    from fractalkit.cli.common import CODE_KEY
     from fractalkit.codes import preset
-    from fractalkit.render.png import save_png
+    from fractalkit.raster.png import CODE_KEY, save_png
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "a.png")
@@ -351,14 +402,13 @@ def ifs_png() -> list[Seed]:
 
 def read_ifs(path: Path) -> None:
     """As ifs and info do."""
-    from fractalkit.cli.common import load_code
-    from fractalkit.cli.info import describe_code
     from fractalkit.codes import AffineIFS
+    from fractalkit.codes.open import load_as
 
-    code = load_code(path)
+    code = load_as(AffineIFS, path)
     assert code.lipschitz() < 1 and abs(float(code.probabilities.sum()) - 1) < 1e-6
     assert AffineIFS.from_dict(json.loads(code.to_json())).to_json() == code.to_json()
-    describe_code(code)
+    code.summary()
 
 
 def rows_csv() -> list[Seed]:
@@ -370,7 +420,7 @@ def rows_csv() -> list[Seed]:
 
 def read_rows(path: Path) -> None:
     """As render does."""
-    from fractalkit.cli.render import load_affine
+    from fractalkit.render.still import load_affine
 
     assert load_affine(str(path)).lipschitz() < 1
 
@@ -408,7 +458,8 @@ def flames() -> list[Seed]:
 
 def read_flame(path: Path) -> None:
     """As render does; what was read is written and read again."""
-    from fractalkit.codes.flame_xml import read_flames, to_xml
+    from fractalkit.codes.flame import read_flames
+    from fractalkit.codes.flame_xml import to_xml
 
     found = read_flames(path)
     again = read_flames(to_xml(found).encode())
@@ -426,7 +477,7 @@ def palette_list() -> list[Seed]:
 
 
 def read_palettes(path: Path) -> None:
-    """As a flame that names a number does; what cannot be read is as if there were no list."""
+    """Read as for a flame that names a palette number; unreadable lists are ignored."""
     from fractalkit.codes import flame_palettes
 
     before = os.environ.get("flam3_palettes")  # noqa: SIM112
@@ -444,10 +495,10 @@ def read_palettes(path: Path) -> None:
 
 
 def collage_code() -> list[Seed]:
-    """A collage as a file, and the text of its description."""
+    """A collage file, and the text of its configuration."""
     import torch
 
-    from fractalkit.fit.fractalize import fractalize
+    from fractalkit.fit.tiling import fractalize
 
     a = torch.from_numpy(scene(32, 32)).permute(2, 0, 1).float() / 255
     with tempfile.TemporaryDirectory() as folder:
@@ -466,8 +517,8 @@ def read_collage(path: Path) -> None:
 
 
 def flame_buffer() -> list[Seed]:
-    """Samples kept to go on with."""
-    from fractalkit.codes.flame_xml import read_flames
+    """Samples of an interrupted render."""
+    from fractalkit.codes.flame import read_flames
     from fractalkit.render.flame import Exposure
 
     flame = read_flames(_FLAME.format(palette="", more="").replace("mystery", "version").encode())[0]
@@ -483,8 +534,8 @@ def flame_buffer() -> list[Seed]:
 
 def read_buffer(path: Path) -> None:
     """As render does with a buffer."""
-    from fractalkit.cli.render import develop
     from fractalkit.render.flame import Exposure
+    from fractalkit.render.still import develop
 
     e = Exposure.load(path)
     if e.quality > 0:
@@ -670,8 +721,8 @@ def read_cloud(path: Path) -> None:
 def _model_files() -> dict[str, bytes]:
     import torch
 
-    from fractalkit.models.hub import save_pretrained
     from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
+    from fractalkit.models.pretrained import save_pretrained
     from fractalkit.models.vdvae import VDVAE, VDVAEConfig
 
     small = VDVAEConfig(
@@ -698,7 +749,7 @@ def models() -> list[Seed]:
 
 def read_model(path: Path) -> None:
     """As sample and info do."""
-    from fractalkit.models.hub import from_pretrained
+    from fractalkit.models.pretrained import from_pretrained
 
     net = from_pretrained(str(path))
     assert all(bool(p.isfinite().all()) for p in net.parameters()) and isinstance(net.about, dict)
@@ -715,7 +766,7 @@ def _net() -> Any:
 
 
 def checkpoints() -> list[Seed]:
-    """A checkpoint after a step, and the texts of its head: counters, settings, what it is of."""
+    """A checkpoint, and the texts of its metadata: counters, settings, description."""
     from fractalkit.train.config import TrainConfig
     from fractalkit.train.state import TrainState
 
@@ -732,14 +783,17 @@ def checkpoints() -> list[Seed]:
 
 
 def read_checkpoint(path: Path) -> None:
-    """As train --resume does: the settings, then the state, then a step's schedule; also as --init does."""
+    """Read as train --resume does (settings, state, schedule) and as --init does."""
     import math
 
-    from fractalkit.cli.train import _config
+    from fractalkit.cli.train import _config, _model_changes
     from fractalkit.train.config import TrainConfig, average_decay, learning_rate
+    from fractalkit.train.loop import existing_run
     from fractalkit.train.state import TrainState, load_weights
 
-    config = _config(TrainConfig(), {}, path.parent, "tiny", True, False)
+    head = existing_run(path.parent)
+    config = _config(TrainConfig(), {}, path.parent, "tiny", True, head)
+    _model_changes({}, head)
     state = TrainState(_net(), config)
     state.load(path)
     assert math.isfinite(learning_rate(config, state.step)) and 0 <= average_decay(config, state.updates) < 1
@@ -755,7 +809,7 @@ def logs() -> list[Seed]:
 
 
 def read_log(path: Path) -> None:
-    """As a resumed run does: what cannot be read, or comes after the step, is taken out."""
+    """Read as a resumed run does: unreadable lines and those after the step are removed."""
     from fractalkit.train.log import JsonLog
 
     log = JsonLog(path, 20)
@@ -824,7 +878,9 @@ def read_cifar(path: Path) -> None:
 
 PARSERS: tuple[Parser, ...] = (
     Parser("fk-quadtree", ".fk of the quadtree and of PIFS", fk_quadtree, read_fk, repair_fk),
+    Parser("fk-lossless", ".fk without loss", fk_lossless, read_fk, repair_fk),
     Parser("fk-neural", ".fk of neural collages", fk_neural, read_fk, repair_fk),
+    Parser("fk-cloud", ".fk of clouds", fk_cloud, read_fk_cloud, repair_fk),
     Parser("fk-coin", ".fk of COIN", fk_coin, read_fk, repair_fk),
     Parser("ifs-json", "codes as JSON", ifs_json, read_ifs),
     Parser("ifs-png", "codes in the text of a PNG", ifs_png, read_ifs),

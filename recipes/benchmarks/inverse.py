@@ -1,12 +1,14 @@
-"""The inverse problem: how near the attractors of fitted codes come to the clouds they were fitted to.
+"""The inverse problem: distances between attractors of fitted codes and the clouds.
 
     python -m recipes.benchmarks.inverse known                     seven attractors, K given, 10 seeds each
     python -m recipes.benchmarks.inverse known --effort 3          the same in a quarter of the time
-    python -m recipes.benchmarks.inverse auto                      K found, one seed each
+    python -m recipes.benchmarks.inverse auto                      K unknown, one seed each
+    python -m recipes.benchmarks.inverse random                    random codes: 40 in the plane, 20 in space
+    python -m recipes.benchmarks.inverse pictures                  pictures of those in the plane
     python -m recipes.benchmarks.inverse clouds FOLDER             scans: bunny, horse, elephant, tree; K = 4 to 64
 
-Every ratio is over the floor of the same row: what two independent samples of the one set, or the two halves that a
-scan is dealt into, score against each other. All distances are measured on new points that the fit has not seen.
+Ratios are relative to the floor of the same row: the distance between two independent samples of the set, or between
+the two halves of a scan. All distances are measured on new points that the fit has not seen.
 """
 
 from __future__ import annotations
@@ -21,9 +23,11 @@ from fractalkit.codes.presets import preset
 from fractalkit.data.clouds import load_cloud
 from fractalkit.fit import compare_clouds, fit_cloud, sampling_floor
 from fractalkit.orbit import sample
-from recipes.benchmarks.report import load, save, table, timed
+from recipes.benchmarks.inverse_pictures import pictures
+from recipes.benchmarks.inverse_random import random
+from recipes.benchmarks.report import load, put, put_progress, save, table, timed
 
-# name, preset, points of the cloud, points measured, what the ratio of Chamfer distances is to stay below
+# name: preset, points of the cloud, points measured, upper limit of the ratio of Chamfer distances
 KNOWN = {
     "triangle": ("sierpinski-triangle", 20_000, 20_000, 1.05),
     "dragon": ("heighway-dragon", 20_000, 20_000, 1.05),
@@ -47,12 +51,16 @@ def main() -> None:
     """Benchmarks of fit_cloud."""
 
 
+main.add_command(random)
+main.add_command(pictures)
+
+
 @main.command()
 @click.option("--name", "names", multiple=True, type=click.Choice(list(KNOWN)), help="Only this one; may be repeated.")
 @click.option("--seeds", default=10)
 @click.option("--effort", default=5)
 def known(names: tuple[str, ...], seeds: int, effort: int) -> None:
-    """Attractors whose number of maps is given."""
+    """Attractors with a known number of maps."""
     rows: list[dict[str, Any]] = []
     for name in names or KNOWN:
         source, fitted, measured, limit = KNOWN[name]
@@ -73,10 +81,7 @@ def known(names: tuple[str, ...], seeds: int, effort: int) -> None:
                     "seconds": t.wall, "cpu_seconds": t.cpu,
                 }
             )  # fmt: skip
-            click.echo(
-                table(rows[-1:], ["name", "seed", "chamfer_ratio", "hausdorff_ratio", "seconds"]).split("\n")[1],
-                err=True,
-            )
+            put_progress(rows[-1], ["name", "seed", "chamfer_ratio", "hausdorff_ratio", "seconds"])
     summary = []
     for name in dict.fromkeys(r["name"] for r in rows):
         mine = [r for r in rows if r["name"] == name]
@@ -90,7 +95,7 @@ def known(names: tuple[str, ...], seeds: int, effort: int) -> None:
                 "seconds": float(np.median([r["seconds"] for r in mine])), "longest": max(r["seconds"] for r in mine),
             }
         )  # fmt: skip
-    click.echo(table(summary, list(summary[0])))
+    put(summary)
     click.echo(str(save(f"inverse_known_effort{effort}", rows, summary=summary)))
 
 
@@ -98,7 +103,7 @@ def known(names: tuple[str, ...], seeds: int, effort: int) -> None:
 @click.option("--seeds", default=1)
 @click.option("--effort", default=5)
 def auto(seeds: int, effort: int) -> None:
-    """Attractors whose number of maps is to be found."""
+    """Attractors with an unknown number of maps."""
     rows: list[dict[str, Any]] = []
     for name, (source, fitted, _, _) in KNOWN.items():
         if name == "triangle, 1000":
@@ -117,7 +122,7 @@ def auto(seeds: int, effort: int) -> None:
                     "rule": code.provenance["maps_rule"], "seconds": t.wall,
                 }
             )  # fmt: skip
-            click.echo(table(rows[-1:], list(rows[-1])), err=True)
+            put_progress(rows[-1])
     click.echo(table(rows, ["name", "seed", "true", "found", "chamfer_ratio", "seconds"]))
     click.echo(str(save("inverse_auto", rows)))
 
@@ -129,9 +134,9 @@ def auto(seeds: int, effort: int) -> None:
 @click.option("--effort", default=5)
 @click.option("--seed", default=0)
 def clouds(folder: Path, names: tuple[str, ...], maps: tuple[int, ...], effort: int, seed: int) -> None:
-    """Scans in FOLDER, which are no attractors: distance against the number of maps.
+    """Scans in FOLDER, which are not attractors: distance against the number of maps.
 
-    Rows of earlier runs at the same effort that are not asked for again stay in the file.
+    Rows of earlier runs at the same effort are kept in the file unless they are computed again.
     """
     rows = {(r["name"], r["maps"]): r for r in load("inverse_clouds") if r["effort"] == effort}
     for name in names or SCANS:
@@ -148,7 +153,7 @@ def clouds(folder: Path, names: tuple[str, ...], maps: tuple[int, ...], effort: 
                 "fscore floor": floor.fscore, "isotropy": code.provenance["isotropy"], "seconds": t.wall,
                 "cpu_seconds": t.cpu,
             }  # fmt: skip
-            click.echo(table([rows[name, k]], list(rows[name, k])).split("\n")[1], err=True)
+            put_progress(rows[name, k])
             order = list(SCANS)
             done = sorted(rows.values(), key=lambda r: (order.index(r["name"]), r["maps"]))
             save("inverse_clouds", done)

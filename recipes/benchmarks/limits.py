@@ -1,4 +1,4 @@
-"""What bounds a chaos game on a processor: its random numbers alone, and its scattered increments alone."""
+"""Limits of a chaos game on a CPU: its random numbers alone, and its scattered increments alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _S15, _S16 = np.uint32(15), np.uint32(16)
 
 @nb.njit(cache=True)
 def random_words(rows):
-    """The hash that the engines draw from, ``rows`` times on every chain, into nothing but a sum."""
+    """Evaluate the random hash of the engines ``rows`` times on every chain, and return the sum."""
     total = np.zeros(LANES, np.uint32)
     for block in range(CHAINS // LANES):
         for r in range(rows):
@@ -32,7 +32,7 @@ def random_words(rows):
 
 @nb.njit(cache=True)
 def increments(places, cells, n):
-    """Count ``places [M]`` int32 over and over, n of them in all, into ``[cells]`` uint32: nothing but the scatter.
+    """Count ``places [M]`` int32 repeatedly, n in total, into ``[cells]`` uint32.
 
     >>> increments(np.array([1, 1, 2], np.int32), 4, 6)
     array([0, 4, 2, 0], dtype=uint32)
@@ -48,7 +48,7 @@ def increments(places, cells, n):
 
 @nb.njit(cache=True)
 def fill(out):
-    """Write every number of ``out [N, 3]`` once, in order.
+    """Write each number of ``out [N, 3]`` once, in order.
 
     >>> fill(np.empty((2, 3), np.float32)).tolist()
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]

@@ -1,4 +1,4 @@
-"""What bounds a histogram on a CUDA card: atomic increments and nothing else. Needs Triton."""
+"""Limit of a histogram on a CUDA device: atomic increments alone. Needs Triton."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import triton.language as tl
 # mypy: disable-error-code="no-untyped-def"
 
 BLOCK = 1024
-PER_PROGRAM = 64  # blocks of places that one program counts
+PER_PROGRAM = 64  # blocks of places per program
 
 
 @triton.jit
@@ -23,7 +23,7 @@ def _increments(places, counts, m, total, BLOCK: tl.constexpr, PER_PROGRAM: tl.c
 
 
 def atomic_increments(places: torch.Tensor, cells: int, n: int) -> torch.Tensor:
-    """Count ``places [M]`` int32 over and over, n of them in all, into ``[cells]`` int64 by atomic additions."""
+    """Count ``places [M]`` int32 repeatedly, n in total, into ``[cells]`` int64 by atomic additions."""
     counts = torch.zeros(cells, dtype=torch.int64, device=places.device)
     grid = (triton.cdiv(n, BLOCK * PER_PROGRAM),)
     _increments[grid](places, counts, len(places), n, BLOCK=BLOCK, PER_PROGRAM=PER_PROGRAM)

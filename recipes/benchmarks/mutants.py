@@ -1,12 +1,12 @@
-"""Whether tests can fail: modules are damaged in small ways, one at a time, and their tests have to notice.
+"""Mutation testing: modules are changed in small ways, one at a time, and their tests must fail.
 
-    python -m recipes.benchmarks.mutants                         40 mutants of each module in MODULES
+    python -m recipes.benchmarks.mutants                         40 mutants per module in MODULES
     python -m recipes.benchmarks.mutants codes/algebra -n 100    of one
 
-A mutant is the module with one change: a comparison turned round, a sum made a difference, a product a quotient, a
-condition negated, an "and" made an "or", a number changed by one, a return value dropped. Text, annotations and calls
-that raise are left alone: what an error says is not what is asked here. A mutant is killed when the module's tests fail
-or take ten times as long; survivors are listed with their line, some of which change nothing that could be seen.
+A mutant is the module with one change: a comparison inverted, a sum made a difference, a product a quotient, a
+condition negated, an "and" made an "or", a number incremented, a return value dropped. Text, annotations and raise
+statements are not changed. A mutant is killed if the module's tests fail or take ten times as long. Survivors are
+listed with their line; some of them are equivalent to the original.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 from recipes.benchmarks.report import save, table
 
 ROOT = Path(__file__).resolve().parents[2]
-# each with the tests that are about it
+# module: its tests
 MODULES = {
     "codes/algebra": ["tests/codes/test_algebra.py"],
     "codec/container": ["tests/codec/test_container.py"],
@@ -50,7 +50,7 @@ OPERATIONS = {
 
 
 class _Places(ast.NodeVisitor):
-    """Every node of a function that can be damaged, with what damages it."""
+    """Nodes of functions that can be changed, with the change."""
 
     def __init__(self) -> None:
         self.found: list[tuple[ast.AST, str, Callable[[], None]]] = []
@@ -59,7 +59,7 @@ class _Places(ast.NodeVisitor):
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self.inside += 1
         for statement in node.body:
-            self.visit(statement)  # neither annotations nor defaults nor decorators
+            self.visit(statement)  # not annotations, defaults or decorators
         self.inside -= 1
 
     def visit_Raise(self, node: ast.Raise) -> None:
@@ -112,14 +112,14 @@ class _Places(ast.NodeVisitor):
 
 
 def places(source: str) -> int:
-    """How many mutants a module has."""
+    """Number of mutants of a module."""
     seen = _Places()
     seen.visit(ast.parse(source))
     return len(seen.found)
 
 
 def mutant(source: str, k: int) -> tuple[str, int, str]:
-    """The module with its k-th change, the line, and the kind.
+    """Apply the k-th change: the module, the line, and the kind of change.
 
     >>> mutant("def f(a, b):\\n    return a < b", 0)
     ('def f(a, b):\\n    return None', 2, 'return')
@@ -135,7 +135,7 @@ def mutant(source: str, k: int) -> tuple[str, int, str]:
 
 
 def fails(tree: Path, tests: list[str], limit: float) -> bool:
-    """Whether the tests of a copy of the project notice."""
+    """Whether the tests fail in a copy of the project."""
     environment = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
     try:
@@ -148,8 +148,8 @@ def fails(tree: Path, tests: list[str], limit: float) -> bool:
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("modules", nargs="*", help=f"of {', '.join(MODULES)}; all")
-    parser.add_argument("-n", type=int, default=40, help="mutants of each module, drawn by the seed; 40")
+    parser.add_argument("modules", nargs="*", help=f"any of {', '.join(MODULES)}; default all")
+    parser.add_argument("-n", type=int, default=40, help="mutants per module, drawn with the seed; 40")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     wrong = [m for m in options.modules if m not in MODULES]
@@ -165,7 +165,7 @@ def main() -> None:
             source = path.read_text(encoding="utf-8")
             began = time.perf_counter()
             if fails(tree, tests, 600):
-                sys.exit(f"{name}: its tests fail without any change; mend them first")
+                sys.exit(f"{name}: its tests fail without any change; fix them first")
             limit = max(60.0, 10 * (time.perf_counter() - began))
             count = places(source)
             chosen = sorted(random.Random(f"{options.seed} {name}").sample(range(count), min(options.n, count)))

@@ -1,12 +1,12 @@
-"""Neural collages beside the quadtree codec, the plain PIFS, COIN and JPEG: rate, distortion, time, and what parts do.
+"""Neural collages compared with the quadtree codec, plain PIFS, COIN and JPEG: rate, distortion, time, ablation.
 
-    python -m recipes.benchmarks.neural rd FOLDER --held-out     aerial pictures that training has not seen
+    python -m recipes.benchmarks.neural rd FOLDER --held-out     aerial pictures outside the training set
     python -m recipes.benchmarks.neural rd FOLDER                all pictures of a folder, such as Kodak's
     python -m recipes.benchmarks.neural times PICTURE            CPU seconds of one picture
-    python -m recipes.benchmarks.neural parts FOLDER             trains small variants: losses, domains
+    python -m recipes.benchmarks.neural parts FOLDER             ablation with small variants: losses, domains
 
-Rates are those of whole files. COIN takes minutes a picture, so it runs on --coin pictures, spread over the folder; the
-others are given on the same ones too.
+Rates are those of whole files. COIN takes minutes per picture, so it runs on --coin pictures spread over the folder;
+all codecs are also reported on this subset.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from fractalkit.data.pictures import read_picture
 from fractalkit.models.coin import encode_coin
 from fractalkit.models.neural_code import MODELS, encode_neural, load_network
 from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
-from recipes.benchmarks.codec import at_rates, lstsq_search, measures, peers, psnr, put
-from recipes.benchmarks.report import RESULTS, save
+from recipes.benchmarks.codec import at_rates, lstsq_search, measures, peers, psnr, save_plot
+from recipes.benchmarks.report import RESULTS, put, save
 
 RATES = (0.15, 0.25, 0.5, 0.75, 1.0)
 PIFS = (20, 35, 50)  # qualities that have ranges of 16, 8 and 4
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def through_file(a: np.ndarray, **options: Any) -> tuple[float, np.ndarray, float, float]:
-    """Bits a pixel, the picture, CPU seconds of coding and of decoding."""
+    """Bits per pixel, the decoded picture, and the CPU seconds of encoding and decoding."""
     t0 = time.process_time()
     data = fk.encode(a, **options).to_bytes()
     t1 = time.process_time()
@@ -50,7 +50,7 @@ def through_file(a: np.ndarray, **options: Any) -> tuple[float, np.ndarray, floa
 
 
 def aimed(a: np.ndarray, **options: Any) -> Curve:
-    """PSNR at the rates; what a file falls short of its rate is made up for at 6 dB for a factor of four."""
+    """PSNR at the rates, corrected to the exact rate by 3 dB per octave."""
     out: Curve = []
     for rate in RATES:
         got, b, _, _ = through_file(a, bpp=rate, **options)
@@ -59,7 +59,7 @@ def aimed(a: np.ndarray, **options: Any) -> Curve:
 
 
 def means(curves: list[Curve]) -> Curve:
-    """Of those rates that all pictures have."""
+    """Mean PSNR at each rate that all pictures have."""
     return [
         None if any(v is None for v in c) else float(np.mean([v for v in c if v is not None]))
         for c in zip(*curves, strict=True)
@@ -68,50 +68,49 @@ def means(curves: list[Curve]) -> Curve:
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--held-out", is_flag=True, help="Only what the rule of the data set crops keeps for test.")
-@click.option("--coin", "coins", default=2, help="Pictures that COIN is fitted to.")
-@click.option("--iterations", default=2000, help="Of COIN.")
-@click.option("--name", help="Of the results.  [default: the folder's]")
+@click.option("--held-out", is_flag=True, help="Only the test split of the data set crops.")
+@click.option("--coin", "coins", default=2, help="Number of pictures for COIN.")
+@click.option("--iterations", default=2000, help="Iterations of COIN.")
+@click.option("--name", help="Name of the results.  [default: the folder's]")
 def rd(folder: Path, held_out: bool, coins: int, iterations: int, name: str | None) -> None:
     """Rate and distortion."""
     torch.set_num_threads(1)
     files = crop_splits(folder)["test"] if held_out else list_pictures(folder)
-    pictures = [rgb(read_picture(f).samples) for f in files]
     some = [int(i) for i in np.linspace(0, len(files) - 1, coins + 2)[1:-1]]
     curves: dict[str, list[Curve]] = {}
     fixed: dict[str, list[tuple[float, float]]] = {}
-    for number, a in enumerate(pictures):
-        curves.setdefault("neural", []).append(aimed(a, method="neural"))
-        curves.setdefault("quadtree", []).append(aimed(a, effort=5, threads=1))
-        for codec in ("JPEG 4:2:0", "JPEG 4:4:4"):
-            points = [(rate, measures(a, b)) for f in peers(False)[codec] for rate, b in [f(a)]]
-            curves.setdefault(codec, []).append([m and m[0] for m in at_rates(points, RATES)])
+    for number, file in enumerate(files):
+        a = rgb(read_picture(file).samples)
+        for codec, curve in curves_of(a).items():
+            curves.setdefault(codec, []).append(curve)
+        if number in some:
+            curves.setdefault("COIN", []).append(aimed(a, method="coin", iterations=iterations))
         for quality in PIFS:
             got, b, _, _ = through_file(a, method="pifs", quality=quality)
             fixed.setdefault(f"PIFS, quality {quality}", []).append((got, psnr(a, b)))
-        if number in some:
-            curves.setdefault("COIN", []).append(aimed(a, method="coin", iterations=iterations))
-        click.echo(f"{files[number].name}: neural {curves['neural'][-1]}", err=True)
-    rows: list[dict[str, Any]] = []
-    for codec, c in curves.items():
-        rows.append({"codec": codec, "pictures": len(c)} | _row(means(c)))
-    for codec in ("neural", "quadtree", "JPEG 4:4:4"):
+        click.echo(f"{file.name}: neural {curves['neural'][-1]}", err=True)
+    rows: list[dict[str, Any]] = [{"codec": codec, "pictures": len(c)} | _row(means(c)) for codec, c in curves.items()]
+    for codec in ("neural", "quadtree", "JPEG 4:4:4") if some else ():
         there = means([curves[codec][i] for i in some])
-        rows += [{"codec": f"{codec}, where COIN ran", "pictures": len(some)} | _row(there)] if some else []
+        rows.append({"codec": f"{codec}, where COIN ran", "pictures": len(some)} | _row(there))
     put(rows)
-    pifs = [
-        {
-            "codec": k,
-            "pictures": len(v),
-            "bpp": float(np.mean([r for r, _ in v])),
-            "psnr": float(np.mean([p for _, p in v])),
-        }
-        for k, v in fixed.items()
-    ]
+    pifs = []
+    for codec, points in fixed.items():
+        bpp, quality_ = np.mean(points, axis=0)
+        pifs.append({"codec": codec, "pictures": len(points), "bpp": float(bpp), "psnr": float(quality_)})
     put(pifs)
     name = name or folder.name
     draw(rows, pifs, RESULTS / f"neural_rd_{name}.png", f"{name}, {len(files)} pictures")
     click.echo(str(save(f"neural_rd_{name}", rows + pifs, iterations_of_coin=iterations)))
+
+
+def curves_of(a: np.ndarray) -> dict[str, Curve]:
+    """PSNR at the rates of neural collages, the quadtree codec and JPEG."""
+    out = {"neural": aimed(a, method="neural"), "quadtree": aimed(a, effort=5, threads=1)}
+    for codec in ("JPEG 4:2:0", "JPEG 4:4:4"):
+        points = [(rate, measures(a, b)) for f in peers(False)[codec] for rate, b in [f(a)]]
+        out[codec] = [m and m[0] for m in at_rates(points, RATES)]
+    return out
 
 
 def _row(curve: Curve) -> dict[str, Any]:
@@ -119,7 +118,7 @@ def _row(curve: Curve) -> dict[str, Any]:
 
 
 def draw(rows: list[dict[str, Any]], pifs: list[dict[str, Any]], path: Path, title: str) -> None:
-    """Rate against PSNR."""
+    """Plot PSNR against rate."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -143,21 +142,15 @@ def draw(rows: list[dict[str, Any]], pifs: list[dict[str, Any]], path: Path, tit
             color=colours[codec.split(",")[0]], alpha=0.7 if few else 1,
         )  # fmt: skip
     ax.plot([p["bpp"] for p in pifs], [p["psnr"] for p in pifs], "s", color="#9467bd", label="plain PIFS")
-    ax.set(xlabel="bits a pixel of the file", ylabel="RGB PSNR, dB, mean over pictures", title=title)
-    ax.grid(alpha=0.25)
-    ax.legend(fontsize=8, frameon=False)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    fig.tight_layout()
-    fig.savefig(path)
+    save_plot(fig, ax, path, title=title)
 
 
 @main.command()
 @click.argument("picture", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--iterations", default=200, help="Of COIN, whose time for 2,000 and 50,000 follows.")
-@click.option("--repeat", default=9, help="The median of so many runs.")
+@click.option("--iterations", default=200, help="Iterations of COIN, extrapolated to 2,000 and 50,000.")
+@click.option("--repeat", default=9, help="Number of runs; the median is reported.")
 def times(picture: Path, iterations: int, repeat: int) -> None:
-    """CPU seconds for one picture, one thread; and pixels a second with all cores."""
+    """CPU seconds of one picture on one thread, and pixels per second on all cores."""
     torch.set_num_threads(1)
     a = rgb(read_picture(picture).samples)
     pixels = a.shape[0] * a.shape[1]
@@ -208,7 +201,7 @@ def times(picture: Path, iterations: int, repeat: int) -> None:
         walls.append(time.perf_counter() - t)
     put(rows)
     rate = large.shape[0] * large.shape[1] / min(walls) / 1e6
-    click.echo(f"{threads} threads, 3 megapixels, file and all: {rate:.2f} Mpixel/s")
+    click.echo(f"{threads} threads, 3 megapixels, including the file: {rate:.2f} Mpixel/s")
     click.echo(str(save("neural_times", rows, megapixels_a_second=rate, threads=threads)))
 
 
@@ -224,7 +217,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--steps", default=1500)
 def parts(folder: Path, steps: int) -> None:
-    """Small variants of nc_aerial_mid, trained alike for --steps of 8 crops; and how exact the unrolled gradient is."""
+    """Train small variants of nc_aerial_mid on --steps batches of 8 crops; measure the error of unrolled gradients."""
     torch.set_num_threads(1)
     train = torch.from_numpy(load_crops(folder, "train").images).float().div(255)
     valid = torch.from_numpy(load_crops(folder, "valid").images[:90]).float().div(255)
@@ -254,7 +247,7 @@ def parts(folder: Path, steps: int) -> None:
         with torch.no_grad():
             made = net.synthesise(net.parameters_of(valid[:30]).round())
             contrast = float(made.contrast.abs().sum(-1).mean()) if net.config.rho else 0.0
-        rows.append({"variant": name, **got, "ms a step": 1000 * cpu / steps, "mean contrast": contrast})
+        rows.append({"variant": name, **got, "ms per step": 1000 * cpu / steps, "mean contrast": contrast})
         click.echo(f"{rows[-1]}", err=True)
     put(rows)
     exact = gradient_error(train[:8])
@@ -263,7 +256,7 @@ def parts(folder: Path, steps: int) -> None:
 
 
 def gradient_error(x: torch.Tensor) -> list[dict[str, Any]]:
-    """How far the gradients of so many unrolled steps are from those of the fixed point itself (200 steps)."""
+    """Error of the gradient through a few unrolled steps, relative to that of the fixed point (200 steps)."""
     net, _ = load_network(MODELS[1])
     net = NeuralCollage(net.config)
     net.load_state_dict(load_network(MODELS[1])[0].state_dict())

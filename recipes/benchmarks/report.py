@@ -1,4 +1,4 @@
-"""What all benchmarks share: a table on stdout, a JSON file, and the machine they ran on."""
+"""Shared by all benchmarks: tables on stdout, JSON files, timing, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import torch
 
 import fractalkit
 
-# where results go; another folder for runs that are not to be kept
+# folder of the results; set the variable for runs whose results are not to be kept
 RESULTS = Path(os.environ.get("FRACTALKIT_RESULTS") or Path(__file__).parent / "results")
 
 
 def machine() -> dict[str, Any]:
-    """Processor, cores and versions."""
+    """Describe the machine: processor, cores and versions."""
     model = platform.processor()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -49,7 +50,7 @@ def machine() -> dict[str, Any]:
 
 @dataclass
 class Timing:
-    """Seconds on the wall and of all processors together."""
+    """Wall seconds, and CPU seconds of all cores together."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -57,7 +58,7 @@ class Timing:
 
 @contextmanager
 def timed() -> Iterator[Timing]:
-    """Time a block, children included.
+    """Time a block, including child processes.
 
     >>> with timed() as t:
     ...     _ = sum(range(1000))
@@ -79,13 +80,13 @@ def _cpu() -> float:
 
 
 def peak_memory() -> float:
-    """Largest resident size of this process so far, in MiB."""
+    """Peak resident memory of this process so far, in MiB."""
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
 def table(rows: list[dict[str, Any]], columns: list[str]) -> str:
-    """A plain text table, numbers aligned to the right.
+    """Format a plain text table with numbers aligned to the right.
 
     >>> print(table([{"name": "fern", "ratio": 1.0042}], ["name", "ratio"]))
     name  ratio
@@ -108,8 +109,18 @@ def _text(value: Any) -> str:
     return str(value)
 
 
+def put(rows: list[dict[str, Any]]) -> None:
+    """Print a table with the columns of its first row."""
+    click.echo(table(rows, list(rows[0])))
+
+
+def put_progress(row: dict[str, Any], columns: list[str] | None = None) -> None:
+    """Print one row to standard error."""
+    click.echo(table([row], columns or list(row)).split("\n")[1], err=True)
+
+
 def save(name: str, rows: list[dict[str, Any]], **more: Any) -> Path:
-    """Write rows to ``results/NAME.json``, with the command, the machine and the day."""
+    """Write rows to ``results/NAME.json`` with the command, the machine and the date."""
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{name}.json"
     module = sys.modules["__main__"].__spec__
@@ -121,6 +132,6 @@ def save(name: str, rows: list[dict[str, Any]], **more: Any) -> Path:
 
 
 def load(name: str) -> list[dict[str, Any]]:
-    """The rows of ``results/NAME.json``, none where it is not there."""
+    """Load the rows of ``results/NAME.json``; empty if there is no such file."""
     path = RESULTS / f"{name}.json"
     return json.loads(path.read_text())["rows"] if path.exists() else []

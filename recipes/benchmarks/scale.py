@@ -1,16 +1,15 @@
-"""What one core does, what a second process brings, and what travels: from this, larger machines are reckoned.
+"""Rates of one core, efficiency of two processes, and network traffic, for estimates of larger machines.
 
     python -m recipes.benchmarks.scale                    about 5 minutes
     python -m recipes.benchmarks.scale --seconds 0.1 --jobs 6 --steps 3 --repeats 1          small
 
-Rates of the first table are of one thread, over its CPU seconds, compilation left out. The second is of a Dask
-scheduler and one or two workers of one thread on this machine, which take turns: jobs a second of wall time from the
-first that is done to the last, and the CPU seconds of a job, those of its worker and those of client and scheduler
-together. The third is of torchrun with one process or two, from the quicker quarter of the steps. Efficiency is that
-of two beside one, by wall time and by CPU seconds: what a job costs one worker alone over all that it costs where
-there are two. On a machine that does other work wall times say little; its load is written beside them. Bytes are
-counted by relays through which all that client, scheduler and workers say to one another passes. CPU seconds and bytes
-of a job are margins between many jobs and few, without start and greetings.
+The first table has rates of one thread per CPU second, without compilation. The second is for a Dask scheduler with
+one or two workers of one thread on this machine, which take turns: jobs per wall second between the first and the last
+to finish, and the CPU seconds per job of the worker, and of client and scheduler together. The third is for torchrun
+with one or two processes, from the fastest quarter of the steps. Efficiency compares two processes with one, by wall
+time and by CPU seconds: the cost of a job with one worker over its total cost with two. Wall times are unreliable on a
+busy machine, so its load is recorded. Relays between client, scheduler and workers count bytes. CPU seconds and bytes
+per job are marginal: the difference between many jobs and few, without start-up.
 """
 
 from __future__ import annotations
@@ -34,17 +33,17 @@ import psutil
 import torch
 
 from recipes.benchmarks.__main__ import FLAMES, ROOT, make_photographs
-from recipes.benchmarks.report import save, table, timed
+from recipes.benchmarks.report import put, save, table, timed
 
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 SIDE = 1440
 BATCH = 64  # of training
-FEW = 4  # jobs, or steps, whose cost is taken off that of many
-H200_BF16, H200_BYTES = 989e12, 4.8e12  # dense operations and bytes a second, from its data sheet
+FEW = 4  # jobs or steps whose cost is subtracted from that of many
+H200_BF16, H200_BYTES = 989e12, 4.8e12  # dense operations and bytes per second, from its data sheet
 
 
 def rate(work: Callable[[], float], seconds: float) -> float:
-    """What ``work`` says it has done, over its CPU seconds; it is run once before, then for so long."""
+    """Amount of work, as returned by ``work``, per CPU second; runs once to warm up, then for ``seconds``."""
     work()
     done, start = 0.0, time.process_time()
     while time.process_time() - start < seconds:
@@ -53,7 +52,7 @@ def rate(work: Callable[[], float], seconds: float) -> float:
 
 
 def row(what: str, value: float, unit: str, **more: Any) -> dict[str, Any]:
-    """A line of a table."""
+    """One row of a table."""
     return {"what": what, "value": value, "unit": unit, **more}
 
 
@@ -62,7 +61,7 @@ def row(what: str, value: float, unit: str, **more: Any) -> dict[str, Any]:
 
 def one_core(seconds: float, steps: int) -> list[dict[str, Any]]:
     """Rates of one thread."""
-    from fractalkit.models.hub import from_pretrained
+    from fractalkit.models.pretrained import from_pretrained
 
     torch.set_num_threads(1)
     net = from_pretrained("vdvae_mnist")
@@ -71,23 +70,23 @@ def one_core(seconds: float, steps: int) -> list[dict[str, Any]]:
 
 
 def sampling(net: Any, seconds: float) -> list[dict[str, Any]]:
-    """Codes from noise, and pictures from codes."""
+    """Rates of codes from noise, and of pictures from codes."""
     from torch.utils.flop_counter import FlopCounterMode
 
-    from fractalkit.render.collage import Picture, draw
+    from fractalkit.models.mean_picture import MeanPicture, draw
 
     def codes() -> float:
         net.sample([torch.Generator().manual_seed(s) for s in range(BATCH)])
         return BATCH
 
-    picture = Picture.of(net, net.sample([torch.Generator().manual_seed(0)]))
+    picture = MeanPicture.of(net, net.sample([torch.Generator().manual_seed(0)]))
 
     def pixels(side: int) -> Callable[[], float]:
         return lambda: draw(picture, side, side, threads=1).size
 
     def whole() -> float:
         for s in range(8):
-            some = Picture.of(net, net.sample([torch.Generator().manual_seed(s)]))
+            some = MeanPicture.of(net, net.sample([torch.Generator().manual_seed(s)]))
             draw(some, 28, 28, threads=1)
         return 8.0
 
@@ -105,7 +104,7 @@ def sampling(net: Any, seconds: float) -> list[dict[str, Any]]:
 
 
 def codec(seconds: float) -> list[dict[str, Any]]:
-    """Compression and decompression of a picture of 768 x 512."""
+    """Rates of compression and decompression for a picture of 768 x 512."""
     from PIL import Image
 
     from fractalkit import fk
@@ -134,8 +133,8 @@ def codec(seconds: float) -> list[dict[str, Any]]:
 
 
 def flames(seconds: float) -> list[dict[str, Any]]:
-    """Samples of the gallery's flames; the middle one."""
-    from fractalkit.codes.flame_xml import read_flames
+    """Median rate of samples over the flames of the gallery."""
+    from fractalkit.codes.flame import read_flames
     from fractalkit.orbit.flame import accumulate
 
     rates = []
@@ -145,7 +144,7 @@ def flames(seconds: float) -> list[dict[str, Any]]:
         out = np.zeros((h * flame.oversample, w * flame.oversample, 4), np.float32)
 
         def some(flame: Any = flame, out: Any = out) -> float:
-            accumulate(flame, 1 << 20, threads=1, out=out)
+            accumulate(flame, 1 << 20, threads=1, compiled=True, out=out)
             return float(1 << 20)
 
         rates.append(rate(some, seconds / 2))
@@ -156,12 +155,12 @@ def flames(seconds: float) -> list[dict[str, Any]]:
 
 
 def training(steps: int) -> list[dict[str, Any]]:
-    """Steps of the loop with the model and settings of vdvae_mnist."""
+    """Rate of the training loop with the model and settings of vdvae_mnist."""
     from dataclasses import replace
 
     from torch.utils.flop_counter import FlopCounterMode
 
-    from fractalkit.data.image_sets import ImageSet
+    from fractalkit.data.image_set import ImageSet
     from fractalkit.models.configs import CONFIGS
     from fractalkit.train.loop import train
 
@@ -188,7 +187,7 @@ def training(steps: int) -> list[dict[str, Any]]:
 
 
 class Relay:
-    """Passes on what comes to a port of this machine, and counts it."""
+    """Forwards connections to a port of this machine and counts the bytes."""
 
     def __init__(self, target: int) -> None:
         self.target, self.bytes = target, 0
@@ -199,7 +198,7 @@ class Relay:
         threading.Thread(target=self.accept, daemon=True).start()
 
     def accept(self) -> None:
-        """Take connections until the listener is closed."""
+        """Accept connections until the listener is closed."""
         while True:
             try:
                 near, _ = self.listener.accept()
@@ -212,7 +211,7 @@ class Relay:
                 threading.Thread(target=self.pass_on, args=(a, b), daemon=True).start()
 
     def pass_on(self, a: socket.socket, b: socket.socket) -> None:
-        """From one to the other until it ends."""
+        """Forward data from one socket to the other until it ends."""
         try:
             while data := a.recv(1 << 16):
                 with self.lock:
@@ -224,21 +223,21 @@ class Relay:
             b.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """Pass on no more."""
-        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits there
+        """Stop forwarding."""
+        self.listener.shutdown(socket.SHUT_RDWR)  # wakes the waiting thread
         for s in (self.listener, *self.ends):
             s.close()
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Find a free port."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
 
 
 class Dask:
-    """A scheduler and workers of one thread, with relays between all that speak to one another."""
+    """A scheduler and workers of one thread, with relays between all of them."""
 
     def __init__(self, workers: int, folder: Path) -> None:
         from distributed import Client
@@ -263,26 +262,26 @@ class Dask:
             client.wait_for_workers(workers, timeout=120)
 
     def relay(self, port: int) -> int:
-        """A port that leads to another."""
+        """Start a relay to a port and return its own port."""
         self.relays.append(Relay(port))
         return self.relays[-1].port
 
     def start(self, kind: str, *words: str) -> psutil.Popen:
-        """One of Dask's programs."""
+        """Start one of Dask's programs."""
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *words, "--no-dashboard"]
         quiet = subprocess.DEVNULL
         return psutil.Popen(command, cwd=self.folder, env=ENV, stdout=quiet, stderr=quiet)
 
     def cpu(self) -> tuple[float, float]:
-        """CPU seconds so far: of the workers, and of the scheduler and this process."""
+        """CPU seconds so far of the workers, and of the scheduler and this process together."""
         return sum(_cpu(w) for w in self.workers), _cpu(self.scheduler) + time.process_time()
 
     def bytes(self) -> int:
-        """That have passed so far."""
+        """Bytes forwarded so far."""
         return sum(r.bytes for r in self.relays)
 
     def close(self) -> None:
-        """End all."""
+        """Stop all processes and relays."""
         for process in (*self.workers, self.scheduler):
             process.kill()
             process.wait()
@@ -299,7 +298,7 @@ Jobs = Callable[[int], list[dict[str, Any]]]
 
 
 def kinds(folder: Path) -> dict[str, tuple[Callable[[Any], Any], Jobs]]:
-    """Of each command, the function that the workers run and its items, so many: as the command itself makes them."""
+    """For each command, the function that workers run and a function that makes n of its items."""
     from PIL import Image
 
     from fractalkit.cli.compress import compress_file
@@ -328,7 +327,7 @@ def kinds(folder: Path) -> dict[str, tuple[Callable[[Any], Any], Jobs]]:
 
     def sample(n: int) -> list[dict[str, Any]]:
         one: dict[str, Any] = {
-            "model": "vdvae_mnist", "from": None, "view": View(2048, 2048), "texts": {}, "temperature": 1.0,
+            "model": "vdvae_mnist", "from": None, "view": View(2048, 2048), "texts": {}, "how": {},
             "device": "cpu", "force": True,
         }  # fmt: skip
         return [one | {"pictures": [(k, str(folder / f"{k}.png"))]} for k in range(n)]
@@ -353,7 +352,7 @@ def kinds(folder: Path) -> dict[str, tuple[Callable[[Any], Any], Jobs]]:
 
 
 def over_dask(jobs: int, repeats: int) -> list[dict[str, Any]]:
-    """Each kind of job with one worker and with two; efficiency by wall time, and by what a job costs in all."""
+    """Run each kind of job with one and with two workers; efficiency by wall time and by total CPU cost."""
     out: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -361,7 +360,7 @@ def over_dask(jobs: int, repeats: int) -> list[dict[str, Any]]:
         try:
             for name, (function, items) in kinds(folder).items():
                 got: dict[int, list[dict[str, float]]] = {1: [], 2: []}
-                for cluster in clusters.values():  # compiled in each worker
+                for cluster in clusters.values():  # compile in each worker
                     drive(cluster, function, items(FEW))
                 for _ in range(repeats):
                     for n, cluster in clusters.items():
@@ -377,8 +376,8 @@ def over_dask(jobs: int, repeats: int) -> list[dict[str, Any]]:
                 out.append(
                     {
                         "job": name, "one worker, jobs/s": one, "two": two, "by wall": two / (2 * one),
-                        "CPU s a job, one": cost[0], "CPU s, two": cost[1], "client and scheduler": rest,
-                        "by CPU": cost[0] / (cost[1] + rest), "bytes a job": round(margin("bytes", 2)),
+                        "CPU s per job, one": cost[0], "CPU s, two": cost[1], "client and scheduler": rest,
+                        "by CPU": cost[0] / (cost[1] + rest), "bytes per job": round(margin("bytes", 2)),
                     }
                 )  # fmt: skip
         finally:
@@ -388,7 +387,7 @@ def over_dask(jobs: int, repeats: int) -> list[dict[str, Any]]:
 
 
 def drive(cluster: Dask, function: Callable[[Any], Any], items: list[dict[str, Any]]) -> dict[str, float]:
-    """Jobs a second of wall time, first done to last; CPU seconds of workers and of the rest; bytes."""
+    """Jobs per wall second, from the first to the last to finish; CPU seconds of workers and of the rest; bytes."""
     from fractalkit.jobs import map_items
 
     worker, rest = cluster.cpu()
@@ -406,7 +405,7 @@ def drive(cluster: Dask, function: Callable[[Any], Any], items: list[dict[str, A
 
 
 def over_ranks(steps: int) -> list[dict[str, Any]]:
-    """Training by torchrun with one process and with two, of one thread each, on the same batches."""
+    """Train with torchrun in one and in two processes of one thread each, on the same batches."""
     from fractalkit.data.mnist import PACKED
 
     rates, cost = {}, {}
@@ -421,13 +420,13 @@ def over_ranks(steps: int) -> list[dict[str, Any]]:
     return [
         {
             "job": "training", "one process, images/s": rates[1], "two": rates[2], "by wall": rates[2] / (2 * rates[1]),
-            "CPU s an image, one": cost[1], "CPU s, two": cost[2], "by CPU": cost[1] / cost[2],
+            "CPU s per image, one": cost[1], "CPU s, two": cost[2], "by CPU": cost[1] / cost[2],
         }
     ]  # fmt: skip
 
 
 def torchrun(number: int, steps: int, place: Path) -> tuple[float, list[float]]:
-    """Train in so many processes: CPU seconds, and the clock of the loop after each step."""
+    """Train in ``number`` processes: CPU seconds, and the time of the loop after each step."""
     words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(number), "-m", "fractalkit"]
     words += ["train", "vdvae_mnist", "--data-dir", str(place), "--out", f"{place}/run", "--fresh", "--parts", "2"]
     words += ["--batch", str(BATCH), "--steps", str(steps), "--log-every", "1", "--valid-every", "0"]
@@ -438,16 +437,16 @@ def torchrun(number: int, steps: int, place: Path) -> tuple[float, list[float]]:
     return t.cpu, [line["seconds"] for line in lines if line["kind"] == "train"]
 
 
-# ---- reckoned
+# ---- estimates
 
 
 def reckon(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """What bounds an H200 by its data sheet: operations over its peak, for what is made of matrix products."""
+    """Upper bounds for an H200: its peak rate from the data sheet over the operations, for matrix products."""
     return [
         {
             "what": r["what"], "operations": r["flops"], "of": r["of"],
             "here, G operations/s": r["flops"] * r["value"] * (1e6 if r["unit"] == "Mpx/s" else 1) / 1e9,
-            "an H200 at its peak, of them a second": H200_BF16 / r["flops"],
+            "an H200 at its peak, per second": H200_BF16 / r["flops"],
         }
         for r in rows
         if "flops" in r
@@ -455,21 +454,24 @@ def reckon(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 @click.command(help=__doc__)
-@click.option("--seconds", default=2.0, show_default=True, help="CPU seconds a rate is taken over.")
-@click.option("--jobs", default=16, show_default=True, type=click.IntRange(5), help="Of a kind.")
-@click.option("--steps", default=20, show_default=True, help="Of training.")
-@click.option("--repeats", default=2, show_default=True, help="Of the jobs; the best of them counts.")
+@click.option("--seconds", default=2.0, show_default=True, help="CPU seconds per rate.")
+@click.option("--jobs", default=16, show_default=True, type=click.IntRange(5), help="Jobs of each kind.")
+@click.option("--steps", default=20, show_default=True, help="Training steps.")
+@click.option("--repeats", default=2, show_default=True, help="Repeats of the jobs; the best counts.")
 def main(seconds: float, jobs: int, steps: int, repeats: int) -> None:
     load = [os.getloadavg()]
     core = one_core(seconds, steps)
     click.echo(table(core, ["what", "value", "unit"]))
     bounds = reckon(core)
-    click.echo("\n" + table(bounds, list(bounds[0])))
+    click.echo("")
+    put(bounds)
     load.append(os.getloadavg())
     jobs_rows = over_dask(jobs, repeats)
-    click.echo("\n" + table(jobs_rows, list(jobs_rows[0])))
+    click.echo("")
+    put(jobs_rows)
     ranks = over_ranks(steps)
-    click.echo("\n" + table(ranks, list(ranks[0])))
+    click.echo("")
+    put(ranks)
     load.append(os.getloadavg())
     loads = [round(one, 2) for one, _, _ in load]
     click.echo(f"\nload of the machine before, between and after: {', '.join(map(str, loads))}")

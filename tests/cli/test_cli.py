@@ -1,4 +1,4 @@
-"""The command line: outputs, exit codes, and what is on which stream."""
+"""The command line: outputs, exit codes, standard output and standard error."""
 
 import json
 import subprocess
@@ -10,9 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fractalkit.cli.main import explain, main
-from fractalkit.codes import AffineIFS, preset
+from fractalkit.codes import AffineIFS, Flame, Xform, preset
 from fractalkit.data import load_cloud, save_cloud
 from fractalkit.orbit import sample
+from fractalkit.raster.png import save_png
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def run(*args: object) -> Result:
 
 
 def refused(result: Result, code: int, *words: str) -> None:
-    """One sentence on standard error, nothing on standard output, the exit code."""
+    """Check for one sentence on standard error, no output, and the exit code."""
     assert result.exit_code == code, result.output
     assert result.stdout == ""
     assert result.stderr.startswith("fractalkit: error: ") and result.stderr.count("\n") == 1
@@ -48,7 +49,7 @@ assert not found, found
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "A point cloud in, its fractal out." in done.stdout
+    assert "iterated function system" in done.stdout and "barnsley-fern" in done.stdout
 
 
 def test_module_runs_and_knows_its_version() -> None:
@@ -73,11 +74,12 @@ def test_a_preset_makes_cloud_code_and_report(here: Path) -> None:
 
 
 def test_a_similarity_dimension_beyond_the_space_is_called_a_bound() -> None:
-    from fractalkit.cli.report import figures, lines
+    from fractalkit.cli.ifs import report_lines
+    from fractalkit.render.fractal_files import figures
 
     told = {"name": "x", "maps": 4, "maps_rule": "given", "dimension": 3, "similarity_dimension": 14.4, "warnings": []}
-    told |= {"notes": [], "lipschitz": 0.95, "outputs": {}, "seconds": {}, "points": 1}
-    assert "14.4000 (an upper bound; the space has 3)" in "\n".join(lines(told))
+    told |= {"method": "ifs", "reason": "", "notes": [], "lipschitz": 0.95, "outputs": {}, "seconds": {}, "points": 1}
+    assert "14.4000 (an upper bound; the space has 3)" in "\n".join(report_lines(told))
     assert figures(told) == ["4 maps"] and figures(told | {"similarity_dimension": 2.5})[1] == "dimension 2.500"
 
 
@@ -88,13 +90,14 @@ def test_up_turns_the_picture(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
         asked.append(up)
         return np.zeros((4, 4, 3), np.uint8)
 
-    monkeypatch.setattr("fractalkit.render.preview.preview", picture)
+    monkeypatch.setattr("fractalkit.render.fractal_files.draw_preview", picture)
     for words in ([], ["--up", "y"]):
         assert run("ifs", "menger-sponge", "--points", 100, *words).exit_code == 0
     assert asked == ["auto", "y"]
     refused(run("ifs", "menger-sponge", "--up", "w"), 2, "--up")
 
 
+@pytest.mark.slow
 def test_json_is_one_object_and_nothing_else(here: Path) -> None:
     code = here / "a.ifs.json"
     code.write_text(preset("barnsley-fern").to_json())
@@ -173,8 +176,11 @@ def test_info(here: Path) -> None:
         (["ifs"], 2, "SOURCE"),
         (["ifs", "barnsley-fern", "--maps", "3"], 2, "--maps"),
         (["ifs", "barnsley-fern", "--effort", "3"], 2, "--effort"),
-        (["ifs", "x.ply", "--maps", "none"], 2, "auto"),
-        (["ifs", "x.ply", "--maps", "0"], 2, "auto"),
+        (["ifs", "barnsley-fern", "--maps", "none"], 2, "auto"),
+        (["ifs", "barnsley-fern", "--maps", "0"], 2, "auto"),
+        (["ifs", "x.ply", "--maps", "0"], 1, "x.ply: there is no such file"),
+        (["render", "x.flame", "--res", "nan"], 1, "x.flame: there is no such file"),
+        (["info", ""], 2, "one of the words is empty"),
         (["ifs", "barnsley-fern", "--points", "0"], 2, "--points"),
         (["ifs", "barnsley-fern", "--points", "1.5"], 2, "--points"),
         (["ifs", "barnsley-fern", "--points", "nan"], 2, "--points"),
@@ -212,7 +218,7 @@ def test_broken_sources(here: Path) -> None:
     before = {p.name: p.read_bytes() for p in here.iterdir()}
     refused(run("ifs", "cut.ply"), 1, "cut.ply", "bytes are left")
     refused(run("ifs", "steep.ifs.json"), 1, "steep.ifs.json", "maps[1].matrix", "1.5")
-    refused(run("ifs", "few.xyz"), 1, "few.xyz", "2 distinct")
+    refused(run("ifs", "few.xyz", "--method", "ifs"), 1, "few.xyz", "2 distinct")
     refused(run("ifs", "plain.png"), 1, "plain.png")
     refused(run("info", "cut.ply", "--json"), 1, "cut.ply")
     assert {p.name: p.read_bytes() for p in here.iterdir()} == before
@@ -263,3 +269,47 @@ def test_debug_shows_the_traceback(here: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_explain_takes_only_the_first_line() -> None:
     assert explain(RuntimeError("one\ntwo")) == ("unexpected RuntimeError: one (FRACTALKIT_DEBUG=1 shows where)", 1)
+
+
+def test_a_picture_without_a_subject_is_refused(here: Path) -> None:
+    save_png(here / "plain.png", np.zeros((40, 40, 3), np.uint8))
+    refused(run("ifs", "plain.png", "--maps", 3), 1, "plain.png", "plain ground", "--threshold")
+    refused(run("ifs", "plain.png", "--method", "collage"), 2, "--method collage", "for clouds")
+    refused(run("ifs", "sierpinski-triangle", "--threshold", 0.5), 2, "--threshold", "picture")
+    assert sorted(p.name for p in here.iterdir()) == ["plain.png"]
+    refused(run("ifs", "gone.ply", "--points", 0), 1, "gone.ply", "no such file")
+
+
+def test_a_code_of_another_kind_is_named(here: Path) -> None:
+    Flame(xforms=(Xform(weight=1.0, variations={"linear": 1.0}),)).save(here / "a.flame")
+    refused(run("ifs", "a.flame", "--maps", 3), 1, "a.flame: holds a flame", "fractalkit render")
+
+
+FLAME = """<flames><flame name="{name}" size="40 30" center="0 0.1" scale="20" cam_pitch="0.5" mystery="1">
+<xform weight="1" color="0" swirl="0.5" oddity="0.25" coefs="0.5 0 0 0.5 0 0"/>
+<xform weight="2" color="1" blob="0.5" blob_low="0.2" coefs="0.5 0 0 0.5 1 0"/>
+<finalxform color="0" spherical="1" coefs="1 0 0 1 0 0"/></flame></flames>"""
+
+
+def test_info_of_flames(here: Path) -> None:
+    (here / "a.flame").write_text(FLAME.format(name="a"))
+    out = run("info", "a.flame", "--json")
+    assert out.stderr == ""
+    told = json.loads(out.stdout)
+    assert (told["kind"], told["name"], told["width"], told["height"]) == ("flame", "a", 40, 30)
+    assert [m["weight"] for m in told["maps"]] == [1, 2] and told["maps"][1]["variations"] == {"blob": 0.5}
+    assert told["variations"] == ["blob", "spherical", "swirl"] and told["unknown_variations"] == ["oddity"]
+    assert told["camera"] == {"center": [0, 0.1], "scale": 20, "zoom": 0, "rotate": 0, "cam_pitch": 0.5}
+    assert told["final"]["variations"] == {"spherical": 1} and told["unknown_attributes"] == ["mystery"]
+    shown = run("info", "a.flame").stdout
+    assert "map 2" in shown and "oddity" in shown and "cam pitch" in shown
+    (here / "two.flame").write_text(f"<all>{FLAME.format(name='a')}{FLAME.format(name='b')}</all>")
+    told = json.loads(run("info", "two.flame", "--json").stdout)
+    assert told["count"] == 2 and [f["name"] for f in told["flames"]] == ["a", "b"]
+    assert "flame 2" in run("info", "two.flame").stdout
+
+
+def test_info_of_a_picture_of_flames(here: Path) -> None:
+    save_png(here / "a.png", np.zeros((4, 4, 3), np.uint8), {"fractalkit:flame": FLAME.format(name="a"), "Title": "t"})
+    told = json.loads(run("info", "a.png", "--json").stdout)
+    assert told["kind"] == "picture" and told["flame"]["name"] == "a" and told["text"] == {"Title": "t"}

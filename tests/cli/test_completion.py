@@ -1,4 +1,4 @@
-"""Shell completion: the script runs in its shell, and completes commands, options, presets and models."""
+"""Shell completion of commands, options, presets and models, run in each shell."""
 
 import os
 import shutil
@@ -11,11 +11,11 @@ from click.testing import CliRunner
 from fractalkit.cli.completion import SHELLS
 from fractalkit.cli.main import main
 from fractalkit.codes.presets import PRESETS
-from fractalkit.models.hub import names
+from fractalkit.models.pretrained import names
 
 
 def complete(line: str) -> list[str]:
-    """What bash would be offered after ``line``."""
+    """Return bash's completions of ``line``."""
     words = line.split(" ")
     env = {
         **os.environ,

@@ -1,4 +1,4 @@
-"""The page in a headless browser: every tab is clicked through, and what it shows is looked at."""
+"""The demo in a headless browser: use every tab and check the pictures."""
 
 import io
 import json
@@ -13,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+
+pytestmark = pytest.mark.slow
 
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
@@ -58,7 +60,7 @@ def browser():
 
 @pytest.fixture
 def page(server, browser):
-    """A user's own session, which asks nothing of any other machine."""
+    """A browser session that must not send requests to other machines."""
     context = browser.new_context(viewport={"width": 1360, "height": 1000})
     new = context.new_page()
     new.set_default_timeout(SLOW)
@@ -73,7 +75,7 @@ def page(server, browser):
 
 
 def picture(page, where):
-    """The picture that an element shows, as the server has it."""
+    """Fetch the picture of an element from the server."""
     image = page.locator(f"{where} img").first
     image.wait_for()
     source = image.get_attribute("src")
@@ -90,7 +92,7 @@ def says(page, name):
 
 
 def act(page, name, click):
-    """Do something, wait for another picture, and give what the page says of its magnification."""
+    """Perform an action, wait for a new picture, and return the magnification that the page displays."""
     old = page.locator(f"#{name}-0 img").get_attribute("src")
     click()
     page.wait_for_function(
@@ -101,12 +103,12 @@ def act(page, name, click):
 
 
 def near(page, name):
-    """Click into the middle of a picture."""
+    """Click on the centre of a picture."""
     return act(page, name, page.locator(f"#{name}-0 img").click)
 
 
 def give(page, where, path, taken):
-    """Give a file until ``taken`` sees it; a tab that has just been opened does not always listen yet."""
+    """Upload a file until ``taken`` is true; a tab that has just been opened may miss the first upload."""
     for _ in range(12):
         page.set_input_files(f"{where} input[type=file]", path)
         try:
@@ -118,7 +120,7 @@ def give(page, where, path, taken):
 
 
 def upload(page, where, path):
-    """Give a picture in place of another."""
+    """Replace a picture by another."""
     page.locator(f"{where} img").wait_for()  # the one that was there before
     there = "([where, name]) => (document.querySelector(where)?.src ?? '').includes(name)"
     arguments = [f"{where} img", path.stem]
@@ -139,7 +141,7 @@ def test_a_digit_is_drawn_and_looked_into(page):
     assert 0.02 < (whole > 128).mean() < 0.5  # a light stroke on dark
     assert page.locator("#sample-sheet img").count() == 16
     assert near(page, "sample").startswith("Magnified 3 times")
-    assert near(page, "sample").startswith("Magnified 9 times: the whole would be 6,480 pixels wide")
+    assert near(page, "sample").startswith("Magnified 9 times: the whole picture would be 6,480 pixels wide")
     assert act(page, "sample", lambda: page.click("#sample-out")).startswith("Magnified 3 times")
     assert act(page, "sample", lambda: page.click("#sample-whole")).startswith("Click into the picture")
     assert np.abs(picture(page, "#sample-0") - whole).max() == 0
@@ -272,7 +274,7 @@ def test_a_port_that_is_taken(server):
     port = server[0].rsplit(":", 1)[1]
     answer = CliRunner().invoke(main, ["demo", "--port", port, "--no-open"])
     assert answer.exit_code == 1
-    assert f"--port {port}" in answer.output and "name another one" in answer.output
+    assert f"--port {port}" in answer.output and "give another port" in answer.output
 
 
 def test_without_gradio(monkeypatch):

@@ -1,4 +1,4 @@
-"""fractalkit fractalize: files, sizes, and what it says of bad input."""
+"""fractalkit fractalize: files, sizes, and errors for bad input."""
 
 import json
 from pathlib import Path
@@ -36,6 +36,7 @@ def test_picture_code_and_report(here):
     assert CollageCode.load("c.safetensors").grid == (10, 10)
 
 
+@pytest.mark.slow
 def test_large_pictures_are_written_in_strips_and_are_the_same(here, monkeypatch):
     run("fractalize", "photo.png", "--tiles", 8, "--res", "160x120", "-o", "a.png")
     monkeypatch.setattr(command, "MAX_WHOLE", 100)
@@ -54,11 +55,11 @@ def test_style_and_grey(here):
     [
         (("none.png",), 1, "none.png: there is no such file"),
         (("photo.png", "-o", "a.jpg"), 2, ".png"),
-        (("photo.png", "-o", "photo.png"), 2, "one file"),
+        (("photo.png", "-o", "photo.png"), 2, "same file"),
         (("photo.png", "--tiles", 1), 2, "--tiles"),
         (("photo.png", "--res", "0x4"), 2, "--res"),
         (("photo.png", "--res", "10000000"), 2, "ask for fewer"),
-        (("photo.png", "--self-weight", 0), 2, "zero"),
+        (("photo.png", "--self-weight", 0), 2, "not both 0"),
         (("photo.png", "--code", "a.json"), 2, ".safetensors"),
         (("photo.png", "--res", 20000, "--depth", 2), 2, "--depth"),
         (("photo.png", "-o", "no/a.png"), 1, "does not exist"),

@@ -1,4 +1,4 @@
-"""``fractalkit render``, ``zoom`` and ``animate`` as they are called."""
+"""The commands ``fractalkit render``, ``zoom`` and ``animate``."""
 
 import json
 
@@ -8,6 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from fractalkit.cli.main import main
+from fractalkit.codes.flame import read_flames
 
 X = '<xform weight="1" color="{c}" linear="1" coefs="0.5 0 0 0.5 {x} {y}"/>'
 FLAME = '<flame name="a" size="32 24" scale="12" quality="5" estimator_radius="0">{}</flame>'.format(
@@ -38,7 +39,7 @@ def test_a_flame_its_buffer_and_its_picture_again(folder, capsys):
     with Image.open("a.png") as a, Image.open("again.png") as b:
         assert np.array_equal(np.asarray(a), np.asarray(b))
     (folder / "g.csv").write_text("0.5,0,0,0.5,0,0,0.5\n0.5,0,0,0.5,0.5,0.5,0.5\n")
-    assert run("render", "g.csv", "--size", "20x16", "--quality", "2", "--palette", "magma") == 0
+    assert run("render", "g.csv", "--res", "20x16", "--quality", "2", "--palette", "magma") == 0
 
 
 def test_a_flame_in_space_is_the_same_for_a_seed(folder, recwarn):
@@ -62,7 +63,7 @@ def test_a_flame_in_space_is_the_same_for_a_seed(folder, recwarn):
     ("words", "code", "said"),
     [
         (["render"], 2, "SOURCE"),
-        (["render", "a.flame", "--size", "0"], 2, "size"),
+        (["render", "a.flame", "--res", "0"], 2, "--res"),
         (["render", "a.flame", "--quality", "-1"], 2, "quality"),
         (["render", "a.flame", "--index", "7"], 2, "index"),
         (["render", "a.flame", "--palette", "nil"], 2, "palette"),
@@ -70,6 +71,8 @@ def test_a_flame_in_space_is_the_same_for_a_seed(folder, recwarn):
         (["render", "a.flame", "-o", "a.bmp"], 2, "tiff"),
         (["zoom", "a.flame", "--depth", "0.5"], 2, "depth"),
         (["animate", "a.flame", "-o", "x.gif"], 2, "loop"),
+        (["render", "--breed", "3", "a.flame"], 2, "two flames"),
+        (["render", "--breed", "0", "a.flame", "a.flame"], 2, "1 to 400"),
     ],
 )
 def test_bad_calls(folder, capsys, words, code, said):
@@ -77,8 +80,52 @@ def test_bad_calls(folder, capsys, words, code, said):
     assert said in capsys.readouterr().err
 
 
+def test_every_flame_of_a_pattern_with_a_sheet_and_a_report(folder, capfd):
+    (folder / "b.flame").write_text(FLAME.replace("linear=", "pre_odd_thing='0.5' log#1#='0' linear=") * 2)
+    (folder / "c.flame").write_text("<flame>")
+    assert run("render", "*.flame", "--all", "-o", "out", "--jobs", "1", "--json") == 1
+    said, err = capfd.readouterr()
+    told = json.loads(said)
+    assert [f["whole"] for f in told["files"]] == [True, False, False] and (told["whole"], told["pictures"]) == (1, 3)
+    assert "left out: pre_odd_thing" in told["files"][1]["notes"][-1] and "log#1#" in told["files"][1]["notes"][0]
+    assert len(told["failed"]) == 1 and "c.flame" in told["failed"][0] and "Warning" not in err
+    report = json.loads((folder / "out/report.json").read_text())
+    assert report["sheets"] == ["out/contact-sheet.png"] and len(report["files"]) == 3
+    with Image.open("out/contact-sheet.png") as sheet:
+        assert np.asarray(sheet).std() > 5
+    assert run("render", "*.flame", "--all", "-o", "out", "--jobs", "1") == 1  # pictures there tell for themselves
+    assert "1 of 3 are drawn whole" in capfd.readouterr().out
+    assert run("render", "b.flame", "--strict") == 1
+    said, err = capfd.readouterr()
+    assert err.startswith("fractalkit: ") and "pre_odd_thing" in err and not (folder / "b.png").exists()
+    assert run("render", "b.flame", "--res", "8x8") == 0
+    assert capfd.readouterr().err.count("fractalkit: note: b.flame") >= 2
+
+
+def test_children_of_two_flames(folder):
+    (folder / "b.flame").write_text(FLAME.replace("linear=", "julia="))
+    assert run("render", "--breed", "2", "a.flame", "b.flame", "--res", "24", "--quality", "3", "-o", "c.png") == 0
+    assert len(read_flames(folder / "c.flame")) == 2
+    assert run("render", "--breed", "a.flame", "b.flame", "--res", "24", "--quality", "3", "-o", "a.png") == 2
+
+
+def test_a_zoom_says_where_a_flame_ends(folder, capsys):
+    words = ["zoom", "a.flame", "--frames", "2", "--res", "24x18", "--quality", "3", "-o", "z.gif", "--json"]
+    assert run(*words, "--depth", "100") == 0
+    said, err = capsys.readouterr()
+    told = json.loads(said)
+    assert told["limit"] is None and told["depth"] == told["asked_depth"] == 100 and "drawn to" not in err
+    at = ",".join(map(str, told["at"]))
+    assert run(*words, "--at", at, "--depth", "1e13") == 0
+    said, err = capsys.readouterr()
+    told = json.loads(said)
+    assert told["depth"] < told["asked_depth"] == 1e13 and told["limit"] and told["limit"] in err
+    assert run(*words, "--at", "0.01,0.01", "--depth", "100") == 2
+    assert "nothing is there" in capsys.readouterr().err
+
+
 def test_films(folder):
-    assert run("zoom", "sierpinski-triangle", "-o", "z.gif", "--frames", "2", "--size", "24x16", "--quality", "3") == 0
+    assert run("zoom", "sierpinski-triangle", "-o", "z.gif", "--frames", "2", "--res", "24x16", "--quality", "3") == 0
     words = ["animate", "a.flame", "--loop", "-o", "f", "--frames", "2", "--quality", "2", "--jobs", "1"]
     assert run(*words) == 0
     (folder / "f" / "frame-000001.png").unlink()
@@ -91,7 +138,7 @@ def test_zoom_says_where_a_compressed_picture_ends(tmp_path):
     from tests.pictures import scene
 
     (tmp_path / "a.fk").write_bytes(fk.encode(scene(60, 80), quality=20, effort=0).to_bytes())
-    words = ["zoom", str(tmp_path / "a.fk"), "-o", str(tmp_path / "a.gif"), "--frames", "2", "--size", "40x30"]
+    words = ["zoom", str(tmp_path / "a.fk"), "-o", str(tmp_path / "a.gif"), "--frames", "2", "--res", "40x30"]
     for depth, said in (("100", False), ("200", True)):  # 64 x 80 / 40 = 128
         r = CliRunner().invoke(main, [*words, "--depth", depth, "--at", "0.4,0.3"])
         assert r.exit_code == 0, r.output
@@ -103,7 +150,7 @@ def test_zoom_into_a_photograph_made_of_itself(tmp_path):
 
     Image.fromarray(scene(60, 80)).save(tmp_path / "a.png")
     r = CliRunner().invoke(main, ["zoom", str(tmp_path / "a.png"), "-o", str(tmp_path / "z"), "--frames", "3",
-                                  "--size", "48x36", "--depth", "1e5", "--at", "0.4,0.3"])  # fmt: skip
+                                  "--res", "48x36", "--depth", "1e5", "--at", "0.4,0.3"])  # fmt: skip
     assert r.exit_code == 0, r.output
     frames = sorted((tmp_path / "z").glob("*.png"))
     assert len(frames) == 3
@@ -112,6 +159,18 @@ def test_zoom_into_a_photograph_made_of_itself(tmp_path):
 
 
 def test_a_network_without_samples_is_named():
-    for command in (["sample", "--model"], ["zoom"]):
-        r = CliRunner().invoke(main, [*command, "nc_aerial_mid"])
-        assert r.exit_code == 2 and "is a neural-collage" in r.output
+    words = {"sample --model": "is a neural-collage", "zoom": "nc_aerial_mid: a NeuralCollage has no windows"}
+    for command, word in words.items():
+        r = CliRunner().invoke(main, [*command.split(), "nc_aerial_mid"])
+        assert r.exit_code == 2 and word in r.output
+
+
+def test_the_former_name_of_res_means_what_it_meant(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run("render", "barnsley-fern", "--size", "24", "--quality", "1", "-o", "a.png") == 0
+    assert "--size is now --res" in capsys.readouterr().err
+    assert run("render", "barnsley-fern", "--res", "24", "--quality", "1", "-o", "b.png") == 0
+    assert "--size" not in capsys.readouterr().err
+    for name in ("a.png", "b.png"):
+        with Image.open(name) as picture:
+            assert picture.size == (24, 24)

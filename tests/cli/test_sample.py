@@ -1,4 +1,4 @@
-"""fractalkit sample and evaluate: files, seeds, sizes, and what they say of bad input."""
+"""fractalkit sample and evaluate: files, seeds, sizes, and errors for bad input."""
 
 import json
 import pickle
@@ -12,7 +12,7 @@ from PIL import Image
 
 from fractalkit.cli.main import main
 from fractalkit.models.vdvae import VDVAE, VDVAEConfig
-from fractalkit.render.png import read_png_text
+from fractalkit.raster.png import read_png_text
 
 TINY = {
     "size": 28, "stem": 4, "encoder": "7x1,7d7,1x1", "decoder": "1x1,7m1,7x1", "width": 8, "latent": 2, "features": 3,
@@ -97,6 +97,64 @@ def test_sizes_and_windows(here: Path) -> None:
     assert set(np.unique(pixels("f.png"))) <= {0, 255}
 
 
+def test_sharpness(here: Path) -> None:
+    for value in (1, 3):
+        sample("--res", 60, "--sharpness", value, "-o", f"{value}.png")
+    sample("--res", 60, "-o", "default.png")
+    assert np.array_equal(pixels("default.png"), pixels("3.png"))
+    grey = [np.abs(pixels(f"{v}.png").astype(float) - 127.5).mean() for v in (1, 3)]
+    assert grey[1] > grey[0]
+    refused(run("sample", "--model", "tiny.safetensors", "--sharpness", 0), 2, "sharpness")
+    refused(run("sample", "--model", "tiny.safetensors", "--detail", 2.5), 2, "detail")
+
+
+def test_classes(here: Path) -> None:
+    torch.manual_seed(1)
+    model = VDVAE(VDVAEConfig(**TINY, prior="block", classes=3))  # type: ignore[arg-type]
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    model.save_pretrained("known.safetensors")
+    known = ("sample", "--model", "known.safetensors", "--res", 56)
+    for words in (("--digit", 1, "-n", 2, "--jobs", 1), ("--label", 2, "-o", "two.png"), ("-o", "any.png")):
+        assert run(*known, *words).exit_code == 0
+    first = pixels("known-0.png")
+    assert not np.array_equal(first, pixels("two.png")) and not np.array_equal(first, pixels("any.png"))
+    assert json.loads(run(*known, "--digit", 1, "-o", "one.png", "--json").stdout)["label"] == 1
+    assert np.array_equal(first, pixels("one.png"))
+    assert run(*known, "--from", "one.png", "--digit", 2, "-o", "hand.png").exit_code == 0
+    assert not np.array_equal(pixels("hand.png"), pixels("two.png"))
+    assert run(*known, "--interpolate", 0, 1, "--digit", 1, "--frames", 3, "-o", "{frame}.png").exit_code == 0
+    assert np.array_equal(pixels("0.png"), first)
+    assert run(*known, "--digit", 1, "--guidance", 1, "-o", "wide.png").exit_code == 0
+    assert not np.array_equal(pixels("wide.png"), first)
+    refused(run(*known, "--guidance", 1), 2, "--guidance: belongs to --digit")
+    refused(run(*known, "--digit", 3), 2, "--digit 3", "the classes 0 to 2")
+    refused(run("sample", "--model", "tiny.safetensors", "--digit", 3), 2, "--digit 3", "knows no classes")
+
+
+def test_layers_and_temperature_by_side(here: Path) -> None:
+    sample("--res", 30, "--layers", 1, "-o", "a.png")
+    sample("--res", 30, "--temperature", "7:0", "-o", "b.png")
+    sample("--res", 30, "-o", "c.png")
+    assert np.array_equal(pixels("a.png"), pixels("b.png")) and not np.array_equal(pixels("a.png"), pixels("c.png"))
+    model = ("sample", "--model", "tiny.safetensors")
+    refused(run(*model, "--temperature", "5:1"), 2, "no layer of latents has side 5")
+    refused(run(*model, "--temperature", "7:warm"), 2, "expected a number")
+    refused(run(*model, "--temperature", -1), 2, "from 0")
+    refused(run(*model, "--layers", 9), 2, "layers: expected 0 to 2")
+    refused(run(*model, "--layers", 1, "--interpolate", 0, 1), 2, "--layers is for new samples")
+
+
+def test_what_one_size_and_colours_cannot(here: Path) -> None:
+    refused(run("sample", "--model", "conv.safetensors", "--detail", 1), 2, "no collage")
+    torch.manual_seed(1)
+    VDVAE(VDVAEConfig(**TINY, channels=3, likelihood="logistic-mixture")).save_pretrained("colour.safetensors")  # type: ignore[arg-type]
+    assert run("sample", "--model", "colour.safetensors", "--res", 40, "-o", "a.png").exit_code == 0
+    refused(run("sample", "--model", "colour.safetensors", "--binarize"), 2, "--binarize", "colours or greys")
+    refused(run("sample", "--model", "colour.safetensors", "--sharpness", 2), 2, "sharpness", "colours or greys")
+
+
 def test_temperature_zero_has_one_picture(here: Path) -> None:
     sample("--res", 30, "-n", 2, "--temperature", 0)
     assert np.array_equal(pixels("tiny-0.png"), pixels("tiny-1.png"))
@@ -156,16 +214,16 @@ def test_bad_models(here: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--res", 0), "at least 1 pixel"),
-        (("--res", -5), "at least 1 pixel"),
-        (("--res", "12x"), "neither a number of pixels nor WIDTHxHEIGHT"),
-        (("--res", "3x4x5"), "neither a number of pixels nor WIDTHxHEIGHT"),
+        (("--res", 0), "sides of 1 to 2^40 pixels"),
+        (("--res", -5), "sides of 1 to 2^40 pixels"),
+        (("--res", "12x"), "needs an original size"),
+        (("--res", "3x4x5"), "expected a factor such as 4x"),
         (("--res", "1e6"), "931 GiB"),
         (("--res", "1e6"), "--window"),
         (("--res", "1e13", "--window", "0,0,1,1"), "2^40"),
         (("--res", 100, "--window", "0,0,101,5"), "leaves the picture"),
         (("--res", 100, "--window", "5,5,5,9"), "empty"),
-        (("--window", "1,2,3"), "four whole numbers"),
+        (("--window", "1,2,3"), "expected x0,y0,x1,y1"),
         (("--res", 30000, "-n", 64, "--grid"), "a sheet of 64"),
         (("-n", 0), "-n"),
         (("--temperature", -1), "--temperature"),
@@ -210,9 +268,34 @@ def test_evaluate(here: Path) -> None:
     assert "-ELBO" in text and "bits/dim" in text and "layer 2, 7x7" in text
 
 
+def grey_digits(folder: Path) -> None:
+    """Blobs in the files of MNIST, with two classes."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:28, :28]
+    for name, n in (("train", 300), ("t10k", 60)):
+        at = rng.uniform(8, 20, (n, 2, 1, 1))
+        wide = np.where(np.arange(n) % 2, 3, 9)[:, None, None]
+        values = 255 * np.exp(-((y - at[:, 0]) ** 2 + (x - at[:, 1]) ** 2) / wide)
+        head = b"\0\0\x08\x03" + b"".join(v.to_bytes(4, "big") for v in (n, 28, 28))
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(head + values.astype(np.uint8).tobytes())
+        labels = bytes(k % 2 for k in range(n))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + n.to_bytes(4, "big") + labels)
+
+
+def test_evaluate_on_pixels_that_are_drawn_and_its_judge(here: Path) -> None:
+    grey_digits(here)
+    words = ("evaluate", "--model", "tiny.safetensors", "--data-dir", here)
+    refused(run(*words, "--data", "mnist"), 1, "mnist: is not of black and white pixels", "choose another --data")
+    got = json.loads(run(*words, "--data", "mnist-dynamic", "--samples", 100, "--json").stdout)
+    assert got["items"] == 60 and got["samples"] == 100
+    assert sum(got["classes"]) == pytest.approx(1, abs=0.01) and got["frechet"] > got["frechet_real"] > 0
+    other = json.loads(run(*words, "--data", "mnist-dynamic", "--seed", 1, "--json").stdout)
+    assert other["elbo"] != got["elbo"]
+
+
 def test_evaluate_refuses(here: Path) -> None:
     words = ("evaluate", "--model", "tiny.safetensors")
-    refused(run(*words, "--data-dir", here / "no"), 1, "is no folder")
+    refused(run(*words, "--data-dir", here / "no"), 1, "is not a folder")
     refused(run(*words, "--data-dir", here), 1, "binarized_mnist_packed.npz")
     refused(run(*words, "--data", "sudoku"), 2, "sudoku", "mnist-static")
     refused(run(*words, "--k-items", 3), 2, "--k-items")

@@ -1,4 +1,4 @@
-"""Training by torchrun in two processes, which are killed on the way: it goes on by itself, to the same bits."""
+"""Training with torchrun in two processes that are killed: it restarts by itself, with bit-identical results."""
 
 import os
 import re
@@ -18,9 +18,11 @@ import torch
 from fractalkit.data.mnist import PACKED
 from fractalkit.errors import DataError
 from fractalkit.train.loop import LOG, existing_run
-from fractalkit.train.meeting import meet
 from fractalkit.train.ranks import processes
+from fractalkit.train.rendezvous import meet
 from tests.train.test_loop import lines, run, same_files
+
+pytestmark = pytest.mark.slow
 
 psutil = pytest.importorskip("psutil")
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +31,7 @@ STEPS = 240
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Digits, and a run that nothing happened to."""
+    """Digits, and an uninterrupted run."""
     root = tmp_path_factory.mktemp("elastic")
     bits = np.random.default_rng(0).integers(0, 256, (20, 98), np.uint8)
     np.savez(root / PACKED, train=bits, valid=bits[:6], test=bits[:6])
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
 
 
 def started(root: Path, name: str, restarts: int = 1) -> subprocess.Popen[str]:
-    """``torchrun ... fractalkit train tiny``, as a user starts it."""
+    """Start ``torchrun ... fractalkit train tiny``."""
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     command += [
         "--max-restarts",
@@ -57,6 +59,7 @@ def started(root: Path, name: str, restarts: int = 1) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_killed_processes_are_replaced_and_the_weights_are_the_same(folder):
     out = folder / "killed"
     with started(folder, "killed", restarts=2) as process:
@@ -87,7 +90,7 @@ def step_of(out: Path) -> int:
 
 
 def test_processes_that_see_different_things_are_refused(folder, tmp_path):
-    """As on machines that share no folder: one has a checkpoint, the other has none."""
+    """Machines without a shared folder: one has a checkpoint, the other has none."""
     run(tmp_path / "with", steps=7, parts=2)
     port = free_port()
     pipes = []
@@ -111,7 +114,7 @@ def alone(rank: int, port: int, out: Path, pipe) -> None:
 
 
 def test_a_meeting_waits_for_those_of_this_start():
-    """The word of one that was killed is still in the store when the others come."""
+    """The message of a killed process is still in the store when the others restart."""
     from torch.distributed import HashStore
 
     store = HashStore()

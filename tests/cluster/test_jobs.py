@@ -1,4 +1,4 @@
-"""Jobs on a Dask cluster of this machine, a scheduler and two workers, one of which is killed on the way."""
+"""Jobs on a local Dask cluster with a scheduler and two workers, one of which is killed."""
 
 import json
 import os
@@ -18,13 +18,13 @@ from tests.cli.test_render import FLAME
 from tests.pictures import scene
 
 pytest.importorskip("distributed")
-pytestmark = pytest.mark.filterwarnings("ignore")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]
 ROOT = Path(__file__).resolve().parents[2]
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
 class Cluster:
-    """A scheduler and its workers, each a process with a current folder of its own."""
+    """A scheduler and its workers, each a process with a separate current folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -50,7 +50,7 @@ class Cluster:
         return subprocess.Popen(command, cwd=self.folder, env=ENV, stdout=log, stderr=log)
 
     def fill(self, client) -> None:
-        """Two workers, anew where one was killed."""
+        """Start workers until there are two."""
         for name in ("a", "b"):
             if name not in self.workers:
                 self.workers[name] = self.start("worker", self.address, "--name", name, "--nthreads", "1", "--no-nanny")
@@ -85,7 +85,7 @@ def client(running):
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """What the commands read, and two folders to write into."""
+    """Input files, and two output folders."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "album").mkdir()
     for k in range(3):
@@ -101,7 +101,7 @@ def here(tmp_path, monkeypatch):
 # words, how the local run is done, and how many outputs there are; {..} is the folder above
 COMMANDS = {
     "compress": ("compress ../album -o out --quality 40", "--jobs 1", 3),
-    "render": ("render ../pack.flame ../a.flame sierpinski-triangle --all -o out --size 40x30", "--jobs 1", 4),
+    "render": ("render ../pack.flame ../a.flame sierpinski-triangle --all -o out --res 40x30", "--jobs 1", 4),
     "sample": ("sample --model vdvae_mnist -n 5 --res 40 -o out/{seed}.png", "", 5),
     "animate": ("animate ../a.flame ../b.flame --frames 4 -o out", "--jobs 1", 4),
 }  # fmt: skip
@@ -123,17 +123,18 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def outputs(folder: Path) -> list[Path]:
-    """What stands under its final name: begun files begin with a dot."""
-    return sorted(p for p in folder.iterdir() if p.suffix in (".png", ".fk") and not p.name.startswith("."))
+    """List completed files of jobs; the names of incomplete ones begin with a dot, and a contact sheet is no job's."""
+    done = (p for p in folder.iterdir() if p.suffix in (".png", ".fk") and not p.name.startswith("."))
+    return sorted(p for p in done if p.stem != "contact-sheet")
 
 
 def inodes(folder: Path) -> dict[str, tuple[int, int]]:
-    """A file that is written anew is another file under the same name."""
+    """Identify the versions of files: a file that is rewritten has another inode."""
     return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in outputs(folder)}
 
 
 def executed(client) -> int:
-    """Jobs that the workers have run so far."""
+    """Count the jobs that the workers have run."""
     return sum(client.run(lambda dask_worker: dask_worker.state.executed_count).values())
 
 
@@ -196,7 +197,7 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(here, running, 
     for k in range(count):
         flame = FLAME.replace('scale="12"', f'scale="{rng.uniform(6, 12):.3f}"')
         (here / "album" / f"flame{k}.flame").write_text(flame)
-    words = "render ../album -o out --size 320x240 --quality 150"
+    words = "render ../album -o out --res 320x240 --quality 150"
     there = here / "there" / "out"
     names = {w["name"]: address for address, w in client.scheduler_info(n_workers=-1)["workers"].items()}
     command = [sys.executable, "-m", "fractalkit", *words.split(), "--json", "--cluster", running.address]
@@ -219,7 +220,7 @@ def test_a_killed_worker_loses_nothing_and_nothing_is_done_twice(here, running, 
 
 
 def test_an_item_that_comes_again_is_left_alone(here):
-    """As when a worker dies between the end of an item and the word of it."""
+    """A worker dies after it completed an item and before it could report it."""
     from fractalkit.cli import sample_jobs
     from fractalkit.cli.batch import _do_once
     from fractalkit.cli.render_many import is_drawn, render_one
@@ -227,13 +228,13 @@ def test_an_item_that_comes_again_is_left_alone(here):
     from fractalkit.render.pictures import View
 
     options = dict.fromkeys(("size", "palette", "oversample", "quality", "device"), None)
-    options |= {"bits": 8, "transparent": False, "seed": 0, "threads": 1}
+    options |= {"bits": 8, "transparent": False, "seed": 0, "threads": 1, "strict": False}
     still = {"source": "a.flame", "target": "out.png", "index": None, "options": options, "command": "fractalkit"}
     assert _do_once(render_one, is_drawn, still)["width"] == 32
     frame = {"flames": FLAME, "frame": 2, "folder": str(here / "there")}
     frame["options"] = {"motion": {"frames": 4, "loop": True}, "draw": {"threads": 1}}
     assert frame_job(frame) == 2
-    some = {"model": "vdvae_mnist", "from": None, "view": View(20, 20), "texts": {}, "temperature": 1.0}
+    some = {"model": "vdvae_mnist", "from": None, "view": View(20, 20), "texts": {}, "how": {}}
     some |= {"device": "cpu", "force": False, "pictures": [(s, str(here / "here" / f"{s}.png")) for s in (3, 4)]}
     assert sample_jobs.draw_some(some) == 2
     was = [inodes(f) for f in (here, here / "here", here / "there")]
@@ -247,8 +248,8 @@ def test_what_cannot_be_shared_out_is_refused(here, running):
     for words, what in (
         ("sample --model vdvae_mnist -n 3 --grid", "pattern with {seed}"),
         ("sample --model vdvae_mnist --interpolate 1 2", "pattern with {seed}"),
-        ("render a.flame --mutate 2", "--mutate: is for a single picture"),
-        ("render a.flame b.flame -o one.png", "is one file for several pictures"),
+        ("render a.flame --mutate 2", "--mutate: applies to a single picture"),
+        ("render a.flame b.flame -o one.png", "is a single file for several pictures"),
         ("render", "give a SOURCE"),
     ):
         done = CliRunner().invoke(main, [*words.split(), "--cluster", running.address])

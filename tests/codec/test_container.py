@@ -1,4 +1,4 @@
-"""The container: what is written is read, and nothing else is."""
+"""The container format: round trips, and errors for anything else."""
 
 import io
 import zlib

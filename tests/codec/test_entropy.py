@@ -1,4 +1,4 @@
-"""The range coder: what goes in comes out, in about as many bits as it should."""
+"""The range coder: round trips, and file sizes close to the entropy."""
 
 import hashlib
 

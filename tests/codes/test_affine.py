@@ -1,4 +1,4 @@
-"""AffineIFS: validation, JSON both ways, refusals."""
+"""AffineIFS: validation, JSON round trips, errors."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Operations on codes keep the attractor, move it or bend it as they say; bounds hold it."""
+"""Operations on codes and their effect on the attractor; bounds that contain it."""
 
 import math
 
@@ -184,7 +184,7 @@ def test_at_least_thirty_presets_and_the_near_miss_is_named():
 
 
 @pytest.mark.parametrize("dim", [2, 3])
-@pytest.mark.parametrize("rule", ["singular-values", "variance"])
+@pytest.mark.parametrize("rule", ["singular-values", "variance", "scales"])
 def test_random_codes_contract_and_follow_the_seed(rule, dim):
     for seed in range(10):
         a = random_ifs(3, dim, rule=rule, generator=torch.Generator().manual_seed(seed))
@@ -199,6 +199,14 @@ def test_the_singular_value_rule_keeps_its_factor():
         ifs = random_ifs(4, 2, generator=torch.Generator().manual_seed(seed))
         sv = torch.linalg.svdvals(ifs.matrices)
         assert 4.5 - 1e-9 <= float((sv[:, 0] + 2 * sv[:, 1]).sum()) <= 5 + 1e-9
+
+
+def test_the_rule_of_scales_keeps_its_range_and_reflects_half_the_maps():
+    g = torch.Generator().manual_seed(1)
+    a = torch.cat([random_ifs(6, 2, rule="scales", generator=g).matrices for _ in range(50)])
+    sv = torch.linalg.svdvals(a)
+    assert 0.1 <= float(sv.min()) < 0.12 and 0.78 < float(sv.max()) <= 0.8
+    assert 0.4 < float((torch.linalg.det(a) < 0).double().mean()) < 0.6
 
 
 def test_random_codes_refuse_what_makes_no_sense():

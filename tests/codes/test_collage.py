@@ -184,9 +184,9 @@ def test_load_refuses(tmp_path):
             CollageCode.load(path)
 
     refused("cannot be read", tmp_path / "missing")
-    refused("is a folder", tmp_path)
+    refused("cannot be read", tmp_path)
     (tmp_path / "x.safetensors").write_bytes(b"\x80\x04\x95 pickle")
-    refused("not a safetensors file")
+    refused("is a pickle")
     path = tmp_path / "x.safetensors"
     code = make()
     tensors = {n: getattr(code, n).contiguous() for n in ("contrast", "brightness", "mixing", "patches")}

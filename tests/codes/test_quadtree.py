@@ -1,13 +1,17 @@
 """Quadtree codes: bytes and back, prefixes. Damage is tested in tests/hardening."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fractalkit.codec import container
+from fractalkit.codec.quadtree_file import pack, unpack
 from fractalkit.codes.quadtree import QuadtreeCode, Settings, tiles
 from fractalkit.errors import DataError, UsageError
+from fractalkit.fit import quadtree as fit
 from fractalkit.fit.quadtree import encode
-from fractalkit.maps.quadtree import decode
+from fractalkit.maps.quadtree_picture import decode
 from tests.pictures import psnr, scene
 
 
@@ -29,9 +33,9 @@ def test_bytes_and_back_with_metadata():
 
 def test_settings_round_trip():
     s = Settings(700, False, 4, 6, 3, 3, (1, -2, 3, -60, 5, 120), 512, (True, True), True)
-    assert Settings.unpack(s.pack(), "x") == s
+    assert unpack(pack(s), "x") == s
     with pytest.raises(DataError):
-        Settings.unpack(s.pack()[:-1], "x")
+        unpack(pack(s)[:-1], "x")
 
 
 def test_a_prefix_shows_a_coarser_picture():
@@ -52,7 +56,7 @@ def test_summary_counts_every_leaf():
     facts = code.summary()
     area = sum(int(side) ** 2 * n for side, n in facts["leaves"].items())
     assert area == 64 * 64 and sum(facts["kinds"].values()) == sum(facts["leaves"].values())
-    assert sum(facts["bytes by part"].values()) == sum(map(len, code.segments))
+    assert sum(facts["bytes by part"].values()) == sum(map(len, code.tile_planes.segments))
 
 
 @pytest.mark.parametrize(("h", "w", "side"), [(1, 1, 1024), (1100, 30, 1024), (2049, 1025, 1024), (64, 64, 64)])
@@ -68,6 +72,29 @@ def test_tiles_cover_the_picture_once(h, w, side):
 
 def test_another_codec_is_named():
     code = encode(scene(8, 8, 1))
-    h = container.Header("coin", 8, 8, 1, 8, code.settings.pack())
+    h = container.Header("coin", 8, 8, 1, 8, pack(code.settings))
     with pytest.raises(DataError, match="coded by 'coin'"):
-        QuadtreeCode.from_bytes(container.write(h, list(code.segments)))
+        QuadtreeCode.from_bytes(container.write(h, list(code.tile_planes.segments)))
+
+
+def test_a_code_of_planes_is_written_as_the_file_that_it_was_read_from():
+    data = encode(scene(70, 90), quality=40).to_bytes()
+    code = QuadtreeCode.from_bytes(data)
+    plain = replace(code, tile_planes=[code.planes(i) for i in range(len(code.tiles))])
+    assert plain.to_bytes() == data
+    assert (decode(plain) == decode(code)).all()
+    with pytest.raises(DataError, match="planes of 0 tiles, expected 1"):
+        replace(code, tile_planes=[])
+
+
+def test_tiles_are_decoded_on_demand(monkeypatch):
+    import fractalkit.codec.quadtree_file as files
+
+    monkeypatch.setattr(fit, "Settings", lambda *v: replace(Settings(*v), tile=64))
+    code = QuadtreeCode.from_bytes(encode(scene(130, 70), quality=40, effort=1).to_bytes())
+    assert len(code.tiles) > 3
+    read = []
+    original = files.read_planes
+    monkeypatch.setattr(files, "read_planes", lambda *a: read.append(a[2]) or original(*a))
+    decode(code, window=(0, 0, 5, 5))
+    assert read == code.tiles[:1]

@@ -1,12 +1,23 @@
+import numpy as np
 import pytest
 import torch
 
-from fractalkit.core import Anderson, CoarseFirst, ConvergenceError, Implicit, Picard, Unrolled, collage_bound, solve
+from fractalkit.core import (
+    Anderson,
+    ConvergenceError,
+    Implicit,
+    Picard,
+    Squaring,
+    Unrolled,
+    collage_bound,
+    fixed_point,
+    solve,
+)
 from fractalkit.errors import DataError, UsageError
 from tests.problems import CantorMoments, Linear, collage, linear
 
 
-@pytest.mark.parametrize("solver", ["picard", "anderson", "coarse-first", Anderson(memory=3), CoarseFirst(Anderson())])
+@pytest.mark.parametrize("solver", ["picard", "anderson", Anderson(memory=3)])
 def test_reaches_the_exact_fixed_point_within_its_own_bound(solver):
     problem = linear()
     s = solve(problem, solver=solver, tol=1e-9)
@@ -28,11 +39,11 @@ def test_cantor_moments():
     assert torch.allclose(m[1] - m[0] ** 2, torch.tensor(0.125, dtype=torch.float64))
 
 
-def test_coarse_first_is_exact_and_takes_one_full_size_step():
+def test_coarse_first_is_exact_and_takes_no_full_size_step():
     problem = collage(4**5)
-    s = solve(problem, solver="coarse-first", tol=1e-10)
-    assert s.steps == 1 and s.converged
-    assert torch.allclose(s.value, problem.exact(), atol=1e-12)
+    x = fixed_point(problem)
+    assert problem.steps == 0 and torch.allclose(x, problem.exact(), atol=1e-12)
+    assert solve(problem, x, tol=1e-10).steps == 1
     assert solve(collage(4**5), tol=1e-10).steps > 20
 
 
@@ -84,7 +95,7 @@ def test_an_accelerated_answer_is_an_image_of_the_map():
 def test_an_item_that_grew_forgets_its_history():
     anderson = Anderson(memory=5, growth=2.0)
     x, tx = torch.zeros(2, 3).double(), torch.ones(2, 3).double()
-    _, state = anderson.advance(x, tx, torch.tensor([1.0, 1.0]).double(), anderson.init(x))
+    _, state = anderson.advance(x, tx, torch.tensor([1.0, 1.0]).double(), anderson.init(None, x))
     _, state = anderson.advance(tx, tx + 0.5, torch.tensor([0.5, 0.5]).double(), state)
     y, z = torch.full((2, 3), 2.0).double(), torch.full((2, 3), 4.0).double()
     got, state = anderson.advance(y, z, torch.tensor([0.9, 1.1]).double(), state)
@@ -167,3 +178,47 @@ def test_no_graph_where_nothing_wants_one():
     with torch.no_grad():
         b = linear().b.requires_grad_()
         assert not solve(Linear(linear().a, b), adjoint=Implicit()).value.requires_grad
+
+
+def test_weaker_rules_ask_for_no_lipschitz_constant(monkeypatch):
+    problem = linear()
+    monkeypatch.setattr(type(problem), "lipschitz", lambda self: pytest.fail("not needed"))
+    s = solve(problem, residual=1e-6)
+    assert s.converged and s.residual.max() <= 1e-6 and s.error_bound.isnan().all()
+    assert not solve(problem, residual=1e-6, max_steps=2).converged
+    monkeypatch.setattr(type(problem), "distance", lambda self, x, y: pytest.fail("not needed"))
+    s = solve(problem, steps=3)
+    assert s.steps == 3 and torch.equal(s.value, problem.step(problem.step(problem.step(problem.start()))))
+
+
+def test_rounding_is_a_tolerance():
+    problem = linear(rate=0.9)
+    s = solve(problem, tol=None)
+    assert s.converged and torch.allclose(s.value, problem.exact(), rtol=1e-12)
+
+
+class Permuted(Linear):
+    """x -> b + w x(s) as a linear map."""
+
+    def __init__(self, b, w, places):
+        self.weight, self.places = w, places
+        a = torch.zeros(len(places), len(places), dtype=b.dtype)
+        a[range(len(places)), places] = w[0]
+        super().__init__(a.expand(len(b), -1, -1), b)
+
+    def affine(self):
+        return self.b, self.weight, self.places
+
+
+def test_squaring_doubles_the_steps_and_takes_gradients():
+    places = np.array([3, 0, 1, 1, 4, 2])
+    b = torch.randn(2, 6, dtype=torch.float64, requires_grad=True)
+    w = (0.999 * torch.rand(1, 6, dtype=torch.float64)).requires_grad_()
+    s = solve(Permuted(b, w, places), solver=Squaring(), tol=1e-12)
+    assert s.converged and s.steps <= 15
+    assert torch.allclose(s.value, Permuted(b, w, places).exact(), atol=1e-10)
+
+    def fixed(b, w):
+        return solve(Permuted(b, w, places), solver=Squaring(), tol=1e-12).value
+
+    assert torch.autograd.gradcheck(fixed, (b, w), atol=1e-6)

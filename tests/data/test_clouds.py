@@ -1,4 +1,4 @@
-"""Clouds from files: every kind round trip, what broken files say, and Open3D as a second reader."""
+"""Clouds from files: round trips of every format, errors of broken files, and Open3D as a second reader."""
 
 import json
 import struct
@@ -188,7 +188,7 @@ GOOD = ply(2, "0 0 0\n1 1 1\n")
 BROKEN_PLY = {
     "empty": (b"", "empty"),
     "magic": (b"plyx\n" + GOOD[4:], "not a PLY"),
-    "no end": (GOOD.replace(b"end_header\n", b""), "cannot be understood"),
+    "no end": (GOOD.replace(b"end_header\n", b""), "unknown PLY header line"),
     "cut header": (GOOD[:60], "end_header"),
     "no format": (GOOD.replace(b"format ascii 1.0\n", b""), "format line"),
     "no vertex": (b"ply\nformat ascii 1.0\nend_header\n", "no vertex element"),
@@ -218,7 +218,7 @@ BROKEN_PLY = {
     "no area": (
         ply(3, "0 0 0\n1 0 0\n2 0 0\n3 0 1 2\n",
             properties=XYZ + "element face 1\nproperty list uchar int vertex_indices\n"),
-        "without any area",
+        "without area",
     ),
     "all nan": (ply(1, "nan 0 0\n"), "no point with finite"),
 }  # fmt: skip
@@ -332,20 +332,20 @@ def test_text(write, name: str, content: str, points, colours, normals) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.xyz", "# only a comment\n", "no points"),
-        ("a.csv", "x,y,z\n", "no points"),
-        ("a.csv", "lon,lat\n1,2\n", "names of columns"),
-        ("a.csv", "x,y,z\n1,2\n", "columns"),
-        ("a.xyz", "C 1 2 3\n", "neither numbers"),
-        ("a.xyz", "1 2 3\n4 5\n", "column"),
-        ("a.xyz", "1 2 3\n4 five 6\n", "five"),
-        ("a.xyz", "1\n2\n", "declares|at least x and y"),
-        ("a.pts", "5\n1 2 3\n", "declares 5"),
-        ("a.xyz", "\x00\x01\x02", "not a text"),
-        ("a.txt", "1 " * 40_000, "65,536"),
+        ("a.xyz", "# only a comment\n", "no points"), ("a.csv", "x,y,z\n", "no points"),
+        ("a.csv", "lon,lat\n1,2\n", "column names"), ("a.csv", "x,y,z\n1,2\n", "columns"),
+        ("a.xyz", "C 1 2 3\n", "neither numbers"), ("a.xyz", "1 2 3\n4 5\n", "column"),
+        ("a.xyz", "1 2 3\n4 five 6\n", "five"), ("a.xyz", "1\n2\n", "declares|needs x and y"),
+        ("a.pts", "5\n1 2 3\n", "declares 5"), ("a.xyz", "\x00\x01\x02", "not a text"),
+        ("a.txt", "1 " * 40_000, "65,536"), ("a.obj", "# nothing\n", "no vertices"), ("a.obj", "v 1 2 x\n", "line 1"),
+        ("a.obj", "v 0 0 0\nv 1 0 0\nf 1 2 9\n", "vertex 8"), ("a.off", "NO\n", "not an OFF"),
+        ("a.off", "OFF\n1000000000000 1 0\n", "cannot hold"),
+        ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "missing"),
+        ("a.stl", b"\0" * 80 + struct.pack("<I", 10**9), "cannot hold"),
+        ("a.stl", "solid x\nvertex 1 2\n", "missing"),
     ],
-)
-def test_broken_text(write, name: str, content: str, words: str) -> None:
+)  # fmt: skip
+def test_broken_text_and_meshes(write, name: str, content: str | bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         load_cloud(write(name, content))
 
@@ -462,11 +462,11 @@ def test_glb_with_nested_nodes_and_colours(write) -> None:
 
 def test_broken_glb(write) -> None:
     whole = glb(*triangle_scene())
-    with pytest.raises(DataError, match="whole GLB"):
+    with pytest.raises(DataError, match="complete GLB"):
         load_cloud(write("a.glb", whole[:-10]))
     for words, change in (
         ("promises 999", lambda s: s["accessors"][0].update(count=999_999_999_999)),
-        ("circle", lambda s: s["nodes"][1].update(children=[0])),
+        ("cycle", lambda s: s["nodes"][1].update(children=[0])),
         ("KHR_draco", lambda s: s.update(extensionsRequired=["KHR_draco_mesh_compression"])),
         ("another file", lambda s: s["buffers"][0].update(uri="mesh.bin")),
         ("damaged", lambda s: s["nodes"][1].update(mesh=7)),
@@ -496,24 +496,6 @@ def test_open3d_and_we_write_and_read_the_same_box(tmp_path: Path, capfd) -> Non
     assert capfd.readouterr().out == ""
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("a.obj", "# nothing\n", "no vertices"),
-        ("a.obj", "v 1 2 x\n", "line 1"),
-        ("a.obj", "v 0 0 0\nv 1 0 0\nf 1 2 9\n", "vertex 8"),
-        ("a.off", "NO\n", "not an OFF"),
-        ("a.off", "OFF\n1000000000000 1 0\n", "cannot hold"),
-        ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n", "missing"),
-        ("a.stl", b"\0" * 80 + struct.pack("<I", 10**9), "cannot hold"),
-        ("a.stl", "solid x\nvertex 1 2\n", "missing"),
-    ],
-)
-def test_broken_meshes(write, name: str, content, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        load_cloud(write(name, content))
-
-
 def test_samples_of_a_far_away_surface_keep_their_digits() -> None:
     corners = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]]) + 5e6
     x, _ = sample_surface(corners, np.array([[0, 1, 2], [0, 2, 3], [0, 0, 0]]), 2000)
@@ -527,13 +509,13 @@ def test_paths_that_are_no_cloud(tmp_path: Path, write) -> None:
     for path, words in (
         (tmp_path, "is a folder"),
         (tmp_path / "no.ply", "no such file"),
-        (write("a.docx", "x"), "known kind"),
+        (write("a.docx", "x"), "suffix .docx is unknown"),
     ):
         with pytest.raises(DataError, match=words):
             load_cloud(path)
-    with pytest.raises(DataError, match="more than the 1 allowed"):
+    with pytest.raises(DataError, match="more than 1 points, the limit"):
         load_cloud(write("a.ply", GOOD), max_points=1)
-    assert len(READERS) == 14
+    assert set(READERS) >= {".ply", ".pcd", ".xyz", ".npz", ".glb"}
 
 
 def test_real_files(shared_data: Path) -> None:

@@ -1,9 +1,11 @@
-"""Loaders of pictures: what they read, and one sentence for each file that they cannot."""
+"""Loaders of data sets: contents, and clear errors for bad files."""
 
 import gzip
 import hashlib
 import io
+import sys
 import tarfile
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ from PIL import Image
 
 from fractalkit.data import cifar, mnist
 from fractalkit.data.fetch import Remote, fetch, fetch_all
-from fractalkit.data.image_sets import load_images
+from fractalkit.data.image_set import ImageSet, hold_out
+from fractalkit.data.image_sets import DATA_SETS, load_images
 from fractalkit.data.images import MAX_SOURCE_PIXELS, load_folder, read_square
 from fractalkit.errors import DataError, UsageError
 
@@ -25,7 +28,7 @@ def idx(array: np.ndarray, magic: bytes | None = None) -> bytes:
 
 @pytest.fixture
 def digits(tmp_path):
-    """A tiny MNIST, gzipped for training and plain for test; its arrays."""
+    """A tiny MNIST, gzipped for training and plain for test, and its arrays."""
     arrays = {}
     for split, n in (("train", 12), ("t10k", 5)):
         images = RNG.integers(0, 256, (n, 28, 28), np.uint8)
@@ -61,7 +64,7 @@ def test_mnist_beside_in_a_folder_of_its_own_or_by_the_environment(digits, tmp_p
     assert len(load_images("mnist", "test")) == 5
     with pytest.raises(DataError, match=r"lacks t10k-images-idx3-ubyte.gz, t10k-labels-idx1-ubyte.gz .*put them there"):
         load_images("mnist", "test", folder=folder)
-    with pytest.raises(DataError, match="is no folder"):
+    with pytest.raises(DataError, match="is not a folder"):
         load_images("mnist", "test", folder=folder / "none")
 
 
@@ -71,13 +74,13 @@ def test_mnist_beside_in_a_folder_of_its_own_or_by_the_environment(digits, tmp_p
         (lambda b: b[:-1], "is cut off: 3,919 of 3,920 values"),
         (lambda b: b[:9], "cut off in its header"),
         (lambda b: b + b"0", "more than the 3,920"),
-        (lambda b: b"\x00\x00\x0d\x03" + b[4:], "no idx file of bytes"),
+        (lambda b: b"\x00\x00\x0d\x03" + b[4:], "not an idx file of bytes"),
         (lambda b: b"", "begins with nothing"),
         (lambda b: b[:4] + b"\xff\xff\xff\xff" + b[8:], "promises 4294967295 x 28 x 28"),
         (lambda b: b[:4] + b"\x00\x0f\x00\x00" + b[8:], "is cut off: 3,920"),
         (lambda b: gzip.compress(b)[:-30], "cannot be read"),
         (lambda b: b"\x1f\x8b" + b, "cannot be read"),
-        (lambda b: gzip.compress(b)[:20] + b"\xff" * 40, "fetch it anew"),
+        (lambda b: gzip.compress(b)[:20] + b"\xff" * 40, "download it again"),
     ],
 )
 def test_a_bad_idx_file_is_one_sentence(digits, change, words):
@@ -91,7 +94,7 @@ def test_a_bad_idx_file_is_one_sentence(digits, change, words):
 def test_labels_must_fit_pictures(digits):
     path = digits[0] / "t10k-labels-idx1-ubyte"
     path.write_bytes(idx(np.zeros(4, np.uint8)))
-    with pytest.raises(DataError, match="4 labels for 5 pictures"):
+    with pytest.raises(DataError, match="4 labels for 5 images"):
         load_images("mnist", "test", folder=digits[0])
 
 
@@ -109,7 +112,12 @@ def test_static_digits_packed_and_text_agree(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("0 1 2\n", "other than zeros"), ("0 1\n", "2 values in 1 lines"), ("", "0 values"), ("0 " * 785 + "\n", "785")],
+    [
+        ("0 1 2\n", "characters other than 0, 1"),
+        ("0 1\n", "2 values in 1 lines"),
+        ("", "0 values"),
+        ("0 " * 785 + "\n", "785"),
+    ],
 )
 def test_a_bad_text_of_digits(tmp_path, text, words):
     (tmp_path / "binarized_mnist_test.amat").write_text(text)
@@ -163,10 +171,10 @@ def test_cifar_from_the_archive_and_unpacked(tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({"a/test_batch.bin": bytes(100)}, "test_batch.bin: 100 bytes are no whole number"),
+        ({"a/test_batch.bin": bytes(100)}, "test_batch.bin: 100 bytes are not a whole number"),
         ({"a/test_batch.bin": b"\x0a" * cifar.ROW}, "label 10"),
         ({"a/other": b""}, "lacks test_batch.bin"),
-        (None, "no gzipped tar"),
+        (None, "not a gzipped tar"),
     ],
 )
 def test_a_bad_cifar_archive(tmp_path, files, words):
@@ -236,7 +244,7 @@ def test_downloads_are_checked_and_never_half_written(tmp_path):
     for remote, words in (
         (Remote(url, 2999, md5), "more than 2,999"),
         (Remote(url, 3001, md5), "3,000 of 3,001"),
-        (Remote(url, 3000, "0" * 32), "sent another file"),
+        (Remote(url, 3000, "0" * 32), "sent a different file"),
         (Remote(url + "x", 3000, md5), "cannot be downloaded"),
     ):
         with pytest.raises(DataError, match=words):
@@ -265,9 +273,9 @@ def test_without_a_network_the_sentence_names_folder_and_files(tmp_path, monkeyp
 
 
 def test_unknown_names():
-    with pytest.raises(UsageError, match="'svhn' is unknown; there are mnist-static, mnist, cifar10, images"):
+    with pytest.raises(UsageError, match="'svhn' is unknown; choose one of mnist-static, mnist, mnist-dynamic"):
         load_images("svhn")
-    with pytest.raises(UsageError, match="there are train, valid, test"):
+    with pytest.raises(UsageError, match="choose one of train, valid, test"):
         load_images("mnist", "dev")
 
 
@@ -275,3 +283,20 @@ def test_the_real_digits(shared_data):
     for name, mean in (("mnist-static", 0.1325), ("mnist", 33.79)):
         data = load_images(name, "test", folder=shared_data)
         assert data.images.shape == (10_000, 1, 28, 28) and abs(data.images.mean() - mean) < 0.01
+
+
+def test_a_new_data_set_is_a_loader_and_a_line(tmp_path, monkeypatch):
+    def load_blobs(folder, split, *, size=None, fetch=False):
+        assert folder == tmp_path and not fetch
+        return ImageSet(np.zeros((3, 1, size or 4, size or 4), np.uint8), 256, None, "blobs", split)
+
+    monkeypatch.setitem(sys.modules, "fractalkit.data.blobs", SimpleNamespace(load_blobs=load_blobs))
+    monkeypatch.setitem(DATA_SETS, "blobs", "blobs.load_blobs")
+    assert load_images("blobs", "valid", folder=tmp_path, size=8).images.shape == (3, 1, 8, 8)
+
+
+def test_training_data_is_held_out_for_validation():
+    x, y = np.arange(12), np.arange(12) % 3
+    parts = {split: hold_out(split, 6, x, y) for split in ("train", "valid", "test")}
+    assert [len(p[0]) for p in parts.values()] == [10, 2, 12]
+    assert parts["valid"][0].tolist() == [10, 11] and parts["valid"][1].tolist() == [1, 2]

@@ -1,4 +1,4 @@
-"""Pictures in and out: every mode, 16 bits, orientation, profiles, damage."""
+"""Reading and writing pictures: every mode, 16 bits, orientation, profiles, damage."""
 
 import numpy as np
 import pytest

@@ -16,12 +16,15 @@ def draw(name, n=3000, seed=0):
 
 
 def ratio(ifs, cloud, again):
-    """Chamfer distance of a fit's attractor, over that of another sample of the truth."""
+    """Chamfer distance of the fitted attractor, relative to that of another sample of the true one."""
     points = sample(ifs, len(cloud), seed=9, dtype=torch.float64).points
     return compare_clouds(points, cloud).chamfer / compare_clouds(again, cloud).chamfer
 
 
-@pytest.mark.parametrize("name", ["sierpinski-triangle", "heighway-dragon", "sierpinski-tetrahedron"])
+@pytest.mark.parametrize(
+    "name",
+    ["sierpinski-triangle", pytest.param("heighway-dragon", marks=pytest.mark.slow), "sierpinski-tetrahedron"],
+)
 def test_known_attractors_are_found(name):
     truth = preset(name)
     cloud = draw(name)
@@ -32,6 +35,7 @@ def test_known_attractors_are_found(name):
     torch.testing.assert_close(found.probabilities, truth.probabilities, atol=0.03, rtol=0)
 
 
+@pytest.mark.slow
 def test_weights_are_estimated():
     truth = preset("sierpinski-triangle")
     lopsided = type(truth)(truth.matrices, truth.offsets, torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64))
@@ -41,32 +45,41 @@ def test_weights_are_estimated():
     )
 
 
+@pytest.mark.slow
 def test_auto_finds_the_number_of_maps():
     found = fit_cloud(draw("sierpinski-triangle"), maps="auto", effort=1)
     assert len(found) == 3 and "3" in found.provenance["maps_rule"]
 
 
-def test_the_seed_fixes_the_result_and_nothing_else_does():
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_result():
     cloud = draw("heighway-dragon", 1000)
     a, b = (fit_cloud(cloud, maps=2, effort=0, seed=5) for _ in range(2))
     assert torch.equal(a.matrices, b.matrices) and torch.equal(a.offsets, b.offsets)
+
+
+@pytest.mark.slow
+def test_generators_in_the_same_state_give_the_same_result():
+    cloud = draw("heighway-dragon", 1000)
     generators = [torch.Generator().manual_seed(5) for _ in range(2)]
     c, d = (fit_cloud(cloud, maps=2, effort=0, generator=g) for g in generators)
     assert torch.equal(c.matrices, d.matrices) and c.to_json() == d.to_json()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
 @pytest.mark.parametrize("shift", [0.0, 5e6])
 def test_units_do_not_matter(scale, shift):
     cloud = (draw("sierpinski-triangle", 1000).numpy() + shift) * scale
     found = fit_cloud(cloud, maps=3, effort=0)
-    assert torch.isfinite(found.matrices).all() and torch.isfinite(found.offsets).all() and found.lipschitz() <= 0.95001
+    assert torch.isfinite(found.matrices).all() and torch.isfinite(found.offsets).all() and found.lipschitz() <= 0.98501
     points = sample(found, 1000, seed=1, dtype=torch.float64).points.numpy()
     low, high = cloud.min(0), cloud.max(0)
     size = (high - low).max()
     assert (points > low - 0.2 * size).all() and (points < high + 0.2 * size).all()
 
 
+@pytest.mark.slow
 def test_colours_are_kept():
     # no symmetry, so that there is one code only and deep addresses are told apart as well
     turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=torch.float64)
@@ -109,6 +122,7 @@ def test_what_was_dropped_is_said():
     assert "8 points that are not finite" in notes and "50 duplicate" in notes
 
 
+@pytest.mark.slow
 def test_a_cloud_that_is_no_attractor_is_drawn_in_round_copies():
     rng = np.random.default_rng(0)
     u, v = 2 * np.pi * rng.random((2, 4000))
@@ -153,6 +167,7 @@ def test_colours_of_the_wrong_shape_are_refused():
             fit_cloud(cloud, colours=bad, maps=2, effort=0)
 
 
+@pytest.mark.slow
 def test_progress_rises_to_its_end():
     seen = []
     fit_cloud(draw("heighway-dragon", 500), maps=2, effort=0, progress=lambda word, share: seen.append(share))

@@ -1,4 +1,4 @@
-"""A picture of a known code, fitted: nearer than what the points alone give."""
+"""Fit pictures of known codes."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def test_gradients_find_a_known_code_from_near_it():
 
 
 def test_it_refuses_what_is_no_picture():
-    with pytest.raises(DataError, match="lit"):
+    with pytest.raises(DataError, match="above zero"):
         fit_image(np.zeros((20, 20)))
     with pytest.raises(DataError, match="finite"):
         fit_image(np.full((20, 20), np.nan))

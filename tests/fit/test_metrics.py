@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from fractalkit.errors import DataError
 from fractalkit.fit import compare_clouds, sampling_floor
+from fractalkit.fit.metrics import crowding
 
 
 def test_distances_agree_with_brute_force():
@@ -78,3 +80,15 @@ def test_bad_clouds_are_refused():
             compare_clouds(bad, x)
         with pytest.raises(DataError):
             sampling_floor(bad)
+
+
+def test_the_floor_of_points_that_keep_apart_is_that_of_independent_ones():
+    grid = np.stack(np.meshgrid(np.arange(60.0), np.arange(60.0)), -1).reshape(-1, 2)
+    rng = np.random.default_rng(3)
+    x, y = 59 * rng.random((2, 3600, 2))
+    true = compare_clouds(x, y).chamfer
+    assert sampling_floor(grid).chamfer == pytest.approx(true, rel=0.15)
+    assert crowding(grid, cKDTree(grid)) < 0.65
+    # independent points, also of a set with gaps, are left as they are
+    dust = sum(4.0 ** -(k + 1) * 3 * rng.integers(0, 2, (3000, 2)) for k in range(12))
+    assert crowding(x, cKDTree(x)) == crowding(dust, cKDTree(dust)) == 1

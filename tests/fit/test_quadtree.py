@@ -1,4 +1,4 @@
-"""The encoder: every kind of picture, targets, determinism, and that what it does pays."""
+"""The encoder: every kind of picture, targets, determinism, and gains of its options."""
 
 from dataclasses import replace
 
@@ -12,7 +12,9 @@ from fractalkit.errors import UsageError
 from fractalkit.fit import quadtree as fit
 from fractalkit.fit.quadtree import EFFORTS, encode
 from fractalkit.fit.quadtree_search import features, search, turned
-from fractalkit.maps.quadtree import certificate, decode, mapped_leaves
+from fractalkit.maps.quadtree import mapped_leaves
+from fractalkit.maps.quadtree_picture import decode
+from fractalkit.maps.quadtree_proof import certificate
 from tests.pictures import psnr, scene
 
 CASES = [
@@ -145,7 +147,7 @@ def test_the_transform_is_exact_and_orthonormal():
     for log in range(2, 7):
         c = fit.transform(a, log, 8).astype(np.float64)
         side = 1 << log
-        m = fit.maps.cosines(side)
+        m = fit.block_cosines(side)
         back = m @ c.reshape(64 // side, side, 64 // side, side).transpose(0, 2, 1, 3) @ m.T
         assert np.abs(back.transpose(0, 2, 1, 3).reshape(64, 64) - a).max() < 0.02
         assert len(scan(log)) == side * side
@@ -155,7 +157,7 @@ def test_the_transform_is_exact_and_orthonormal():
     "options",
     [
         {"quality": 0}, {"quality": 101}, {"bpp": -1}, {"bpp": float("nan")}, {"bpp": 1, "psnr": 30}, {"effort": 10},
-        {"method": "jpeg"}, {"chroma": "quarter"}, {"metadata": {"xmp": b""}}, {"bytes": 20}, {"psnr": 90},
+        {"method": "jpeg"}, {"chroma": "quarter"}, {"metadata": {"gps": b""}}, {"bytes": 20}, {"psnr": 90},
     ],
 )  # fmt: skip
 def test_bad_options(options):
@@ -169,3 +171,20 @@ def test_bad_options(options):
 def test_bad_pictures(a):
     with pytest.raises(UsageError):
         encode(a)
+
+
+def test_tuned_for_the_eye_errors_move_from_flat_regions_to_texture():
+    rng = np.random.default_rng(0)
+    y, x = np.indices((128, 256))
+    flat = 120 + 4 * np.sin(y / 9) + 4 * np.cos(x / 7)
+    picture = np.where(x < 128, flat, flat + 40 * rng.normal(size=flat.shape)).clip(0, 255).astype(np.uint8)
+    errors = {}
+    for tune in ("psnr", "eye"):
+        code = encode(picture, bpp=0.8, effort=1, tune=tune)
+        e = (decode(code).astype(float) - picture) ** 2
+        errors[tune] = e[:, :120].mean(), e[:, 136:].mean()
+    assert errors["eye"][0] < 0.9 * errors["psnr"][0] and errors["eye"][1] > errors["psnr"][1]
+    with pytest.raises(UsageError, match="tune"):
+        encode(picture, tune="nose")
+    with pytest.raises(UsageError, match="tune"):
+        encode(picture, method="pifs", tune="eye")

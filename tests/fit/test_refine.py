@@ -1,4 +1,4 @@
-"""Gauss-Newton through the orbit: its normal equations against autograd, and what it recovers."""
+"""Gauss-Newton through the orbit: normal equations against autograd, and recovery of known codes."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,7 @@ def test_the_normal_equations_are_those_of_autograd(dim):
     rows, weight = np.arange(n), rng.random(n)
     aims = np.zeros((n, 3))
     aims[:, :dim] = rng.standard_normal((n, dim))
-    got, right = _accumulate(maps, dim, start, address, rows, aims, weight, depth, points)
+    got, right = _accumulate(maps, dim, points[start], address, rows, aims, weight, depth)
 
     def orbit(flat):
         m = flat.reshape(k, dim, dim + 1)

@@ -1,4 +1,4 @@
-"""Denoising, inpainting and mixing do better than what they were given."""
+"""Denoising, inpainting and mixing improve on their input."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from fractalkit.errors import UsageError
 from fractalkit.fit.quadtree import encode
 from fractalkit.fit.restore import denoise, inpaint, noise_level
-from fractalkit.maps.quadtree import decode, mix
+from fractalkit.maps.quadtree_picture import decode, mix
 from tests.pictures import psnr, scene
 
 

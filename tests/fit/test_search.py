@@ -1,4 +1,4 @@
-"""The search's ways to a map that proposals rarely find: roots of powers, and what the other maps leave bare."""
+"""Search for maps that proposals rarely find: roots of powers, and maps for uncovered parts."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def fern():
 
 
 def gap(searcher: Searcher, one: np.ndarray, maps: np.ndarray) -> float:
-    """How far the nearest of ``maps`` is from ``one``, in spacings."""
+    """Distance of the nearest of ``maps`` from ``one``, in spacings."""
     return float(np.linalg.norm(searcher.frames(maps) - searcher.frames(one[None]), axis=1).min()) / searcher.spacing
 
 

@@ -1,4 +1,4 @@
-"""Damaged files into every parser; at full length: python -m recipes.benchmarks.fuzz."""
+"""Fuzz every parser briefly; the full run is python -m recipes.benchmarks.fuzz."""
 
 import gc
 import random
@@ -120,7 +120,7 @@ def test_every_kind_of_damage_does_something() -> None:
 
 
 def test_no_warning_of_the_parsers_is_lost() -> None:
-    """The judge's own filters end with it."""
+    """The warning filters of judge are removed afterwards."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         judge(parser_of(lambda path: None), Path("none"))

@@ -1,6 +1,6 @@
-"""Long jobs that are stopped, killed, run twice at once, or run out of disk: whole outputs or none, one sentence.
+"""Long jobs that are interrupted, killed, run twice, or run out of disk: complete outputs or none, and clear errors.
 
-Training has tests of its own in tests/train and tests/cli.
+Tests of training are in tests/train and tests/cli.
 """
 
 import json
@@ -23,13 +23,16 @@ from tests.pictures import scene
 
 ROOT = Path(__file__).resolve().parents[2]
 ENV = os.environ | {"OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
-INTERRUPTED = "fractalkit: error: interrupted; nothing half-written was left behind"
+INTERRUPTED = "fractalkit: error: interrupted; no incomplete files were left"
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that fork"),
+]
 
 
 class Zygote:
-    """See zygote.py."""
+    """A process that forks commands, see zygote.py."""
 
     def __init__(self) -> None:
         words = [sys.executable, "-m", "tests.hardening.zygote"]
@@ -59,7 +62,7 @@ def zygote() -> Iterator[Zygote]:
 
 @dataclass
 class Running:
-    """A command at work in a folder."""
+    """A command running in a folder."""
 
     zygote: Zygote
     folder: Path
@@ -68,7 +71,7 @@ class Running:
     err: Path
 
     def until(self, ready: Callable[[Path], bool], seconds: float = 60) -> None:
-        """Wait for it to be in the middle of its work."""
+        """Wait until it is in the middle of its work."""
         end = time.monotonic() + seconds
         while not ready(self.folder):
             code = self.zygote.ask(poll=self.pid)
@@ -77,7 +80,7 @@ class Running:
             time.sleep(0.01)
 
     def wait(self) -> tuple[int, str]:
-        """Exit code and standard error, without its empty lines."""
+        """Exit code and standard error without empty lines."""
         code = self.zygote.ask(wait=self.pid)
         return code, "\n".join(line for line in self.err.read_text().splitlines() if line.strip())
 
@@ -136,7 +139,7 @@ def has(*patterns: str) -> Callable[[Path], bool]:
 
 
 def named(folder: Path, pattern: str) -> set[str]:
-    """Files of a pattern, without temporary ones, whose names begin with a dot."""
+    """Files that match a pattern, except temporary ones, whose names begin with a dot."""
     found = {str(p.relative_to(folder)) for p in folder.glob(pattern)}
     return {p for p in found if pattern.startswith(".") or not Path(p).name.startswith(".")}
 
@@ -147,7 +150,7 @@ def grows(folder: Path) -> bool:
 
 
 def waits(seconds: float) -> Callable[[Path], bool]:
-    """Jobs that write nothing before they are done: some time into their work."""
+    """For jobs that write nothing until they are done: wait some time."""
     begun: list[float] = []
 
     def ready(folder: Path) -> bool:
@@ -188,9 +191,9 @@ JOBS = {
         "sample --model vdvae_mnist -n 500 --res 600 -o s-{seed}.png", lambda: has("s-0.png"), whole=("s-*.png",)
     ),
     "render": Job(
-        "render barnsley-fern --quality 1e7 --size 200x200 -o a.png --buffer b.safetensors", lambda: waits(1.0)
+        "render barnsley-fern --quality 1e7 --res 200x200 -o a.png --buffer b.safetensors", lambda: waits(1.0)
     ),
-    "zoom": Job("zoom barnsley-fern -o z.gif --size 96x64 --frames 5000", lambda: has(".z-*")),
+    "zoom": Job("zoom barnsley-fern -o z.gif --res 96x64 --frames 5000", lambda: has(".z-*")),
     "animate": Job(
         "animate a.flame b.flame --frames 12 --jobs 1 --quality 2e5 -o a.gif", lambda: has("a.gif.frames/frame-*.png"),
         two_flames, ("a.gif.frames/frame-*.png", "a.gif.frames/film.sha256"),
@@ -257,7 +260,7 @@ def test_a_film_that_was_stopped_goes_on_to_the_same_film(zygote: Zygote, tmp_pa
 
 @pytest.mark.skipif(sys.gettrace() is not None, reason="coverage warns on stderr")
 def test_ctrl_c_stops_all_processes_of_a_job(tmp_path: Path) -> None:
-    """As in a terminal: the whole group gets it, workers that are still importing too."""
+    """As in a terminal, the whole process group gets the signal, including workers that are still importing."""
     album(tmp_path, 9, 256)
     words = [sys.executable, "-m", "fractalkit", "compress", "album", "-o", "packed", "--jobs", "2", "--effort", "7"]
     pipe = subprocess.PIPE
@@ -325,6 +328,16 @@ def test_two_processes_drawing_one_film(zygote: Zygote, tmp_path: Path) -> None:
 
 # ---- no room, no right
 
+DRAWN = {
+    "render": "render a.flame --res 300x300 --quality 2 -o out/a.png",
+    "render-16": "render a.flame --res 300x300 --quality 2 --bits 16 -o out/a.png",
+    "render-npy": "render a.flame --res 300x300 --quality 2 -o out/a.npy",
+    "render-tiff": "render a.flame --res 300x300 --quality 2 -o out/a.tiff",
+    "buffer": "render a.flame --res 300x300 --quality 2 -o b.png --buffer out/a.safetensors",
+    "sheet": "render a.flame --mutate 4 --res 128x128 --quality 5 -o out/a.png",
+    "animate": "animate a.flame b.flame --frames 2 --jobs 1 --res 300x300 -o out/film",
+    "video": "animate a.flame b.flame --frames 2 --jobs 1 --res 300x300 -o out/a.mp4",
+}
 WRITES = {
     "compress": ("compress photo.png -o out/photo.fk --effort 1", photograph),
     "decompress": ("decompress a.fk -o out/a.png", lambda f: fk_file(f)),
@@ -334,18 +347,11 @@ WRITES = {
     "sample": ("sample --model vdvae_mnist --res 2000 -o out/a.png", lambda f: None),
     "poster": ("sample --model vdvae_mnist --res 9000 -o out/a.png", lambda f: None),
     "walk": ("sample --model vdvae_mnist --interpolate 1 2 --frames 20 --res 200 -o out/a.gif", lambda f: None),
-    "render": ("render a.flame --size 300x300 --quality 2 -o out/a.png", two_flames),
-    "render-16": ("render a.flame --size 300x300 --quality 2 --bits 16 -o out/a.png", two_flames),
-    "render-npy": ("render a.flame --size 300x300 --quality 2 -o out/a.npy", two_flames),
-    "render-tiff": ("render a.flame --size 300x300 --quality 2 -o out/a.tiff", two_flames),
-    "buffer": ("render a.flame --size 300x300 --quality 2 -o b.png --buffer out/a.safetensors", two_flames),
-    "sheet": ("render a.flame --mutate 4 --size 128x128 --quality 5 -o out/a.png", two_flames),
-    "zoom": ("zoom barnsley-fern --frames 4 --size 200x200 -o out/a.gif", lambda f: None),
+    "zoom": ("zoom barnsley-fern --frames 4 --res 200x200 -o out/a.gif", lambda f: None),
     "page": ("zoom vdvae_mnist --levels 1 -o out/a.html", lambda f: None),
-    "animate": ("animate a.flame b.flame --frames 2 --jobs 1 --size 300x300 -o out/film", two_flames),
-    "video": ("animate a.flame b.flame --frames 2 --jobs 1 --size 300x300 -o out/a.mp4", two_flames),
     "fractalize": ("fractalize photo.png --tiles 8 --res 600 -o out/a.png", photograph),
     "collage": ("fractalize photo.png --tiles 8 --res 20 -o a.png --code out/a.safetensors", photograph),
+    **{name: (words, two_flames) for name, words in DRAWN.items()},
 }  # fmt: skip
 
 
@@ -361,7 +367,7 @@ def one_sentence(err: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in WRITES if n != "page"])  # which takes long to get as far as its file
 def test_a_full_disk_is_one_sentence_and_no_file(zygote: Zygote, tmp_path: Path, name: str) -> None:
-    """No file may become larger than 2,000 bytes."""
+    """Limit files to 2,000 bytes."""
     words, given = WRITES[name]
     here = tmp_path / "here"
     (here / "out").mkdir(parents=True)
@@ -380,7 +386,7 @@ def test_a_full_disk_is_one_sentence_and_no_file(zygote: Zygote, tmp_path: Path,
 
 @pytest.mark.parametrize("name", ["compress", "points", "sample", "render", "buffer", "animate", "video"])
 def test_a_disk_that_fills_up(zygote: Zygote, tmp_path: Path, name: str) -> None:
-    """A real one of 4 KiB, where the system lets us have one."""
+    """A real full disk of 4 KiB, if the system allows one."""
     words, given = WRITES[name]
     here = tmp_path / "here"
     (here / "out").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""A day's work in simulation: many rounds in one process, and counters where they stand after 24 hours."""
+"""Simulated long runs: many rounds in one process, and counters at the values of a 24-hour run."""
 
 import gc
 import json
@@ -19,16 +19,16 @@ from safetensors.torch import load_file, save_file
 
 from fractalkit import fk
 from fractalkit.codes import AffineIFS, preset
-from fractalkit.codes.flame_xml import read_flames, write_flames
+from fractalkit.codes.flame import read_flames, write_flames
 from fractalkit.data import load_cloud, save_cloud
 from fractalkit.data.pictures import read_picture, write_picture
 from fractalkit.errors import DataError, UsageError
-from fractalkit.models.hub import from_pretrained
+from fractalkit.models.pretrained import from_pretrained
 from fractalkit.orbit import flame_loop, histogram, sample, stream
 from fractalkit.orbit.api import _walker
 from fractalkit.orbit.streams import CHAINS, MOST, plan
+from fractalkit.raster.png import read_png_text, save_png
 from fractalkit.render.flame import Exposure, render_flame
-from fractalkit.render.png import read_png_text, save_png
 from fractalkit.render.rows_png import PngRows
 from fractalkit.train.config import TrainConfig, average_decay, learning_rate
 from fractalkit.train.log import JsonLog
@@ -42,7 +42,7 @@ FLAME = """<flame size="24 20" scale="10" quality="5"><xform weight="1" color="0
  coefs="0.5 0 0 0.5 0.2 0"/><xform weight="1" color="1" spherical="0.5" coefs="0.6 0.3 -0.3 0.6 0 0.5"/></flame>"""
 
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 # ---- a thousand rounds
@@ -87,7 +87,7 @@ def sample_round(folder: Path, k: int, net=[]) -> None:  # noqa: B006 - the mode
 
 
 def refused_round(folder: Path, k: int) -> None:
-    """Errors must not keep what they were about."""
+    """Errors must not keep their subjects alive."""
     (folder / "bad.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 9\n" + os.urandom(50) * 1000)
     (folder / "bad.fk").write_bytes(os.urandom(100_000))
     (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + os.urandom(100_000))
@@ -102,7 +102,7 @@ ROUNDS: list[tuple[Round, int]] = [
 
 
 def held() -> tuple[int, int, float]:
-    """File handles, threads and resident MiB."""
+    """Numbers of file handles and threads, and resident MiB."""
     gc.collect()
     status = Path("/proc/self/status").read_text()
     found = re.search(r"VmRSS:\s+(\d+)", status)
@@ -136,7 +136,7 @@ def test_rounds_hold_on_to_nothing(tmp_path: Path, work: Round, n: int) -> None:
 
 
 def test_loops_of_random_flames_are_let_go() -> None:
-    """Each structure of a flame is a compiled module of its own; a day of random ones are tens of thousands."""
+    """Each structure of a flame is compiled separately; a day of random ones makes tens of thousands."""
     before = set(sys.modules)
     for k in range(300):
         assert flame_loop._load(f"def run():\n    return {k}\n")() == k
@@ -150,7 +150,7 @@ def test_loops_of_random_flames_are_let_go() -> None:
 @pytest.mark.parametrize("t", [2**31 - 3, 2**32 - 1024 - 3])
 @pytest.mark.parametrize("name", ["barnsley-fern", "sierpinski-tetrahedron"])
 def test_chains_walk_alike_after_a_day_and_longer(name: str, t: int) -> None:
-    """10^9 points a second for a day are 1.3 million steps of each chain; here it is thousands of times that."""
+    """10^9 points per second for a day are 1.3 million steps per chain; this tests thousands of times more."""
     ifs = preset(name)
     p = plan(ifs, 5)
     got = []
@@ -198,7 +198,7 @@ def test_random_choices_of_training_far_on() -> None:
 
 
 def aged(folder: Path, step: int) -> None:
-    """Set a run's counters to where they stand after a day at 50 steps a second, and 2^32 pictures."""
+    """Set a run's counters to their values after a day at 50 steps per second, and to 2^32 images."""
     path = folder / CHECKPOINT
     with safe_open(path, "pt") as file:
         head = file.metadata()
@@ -239,7 +239,7 @@ def test_a_run_of_a_day_goes_on_exactly(tmp_path: Path, step: int) -> None:
 
 
 def test_a_log_of_a_day(tmp_path: Path) -> None:
-    """50 steps a second, a line each 50 steps."""
+    """50 steps per second, one line every 50 steps."""
     path = tmp_path / "log.jsonl"
     line = '{"kind": "train", "step": %d, "loss": 97.25, "lr": 0.0003, "seconds": 1.5}\n'
     path.write_text("".join(line % (50 * k) for k in range(DAY)) + '{"kind": "tr')
@@ -256,7 +256,7 @@ def test_a_log_of_a_day(tmp_path: Path) -> None:
 
 
 def test_a_flame_exposed_for_a_day_goes_on_counting() -> None:
-    """Cells hold float32: one by one they would stand still at 2^24."""
+    """Cells are float32: incremented by one they would stop at 2^24."""
     flame = read_flames(FLAME.encode())[0]
     fresh, old = Exposure.empty(flame, 1), Exposure.empty(flame, 1)
     fresh.expose(2000, threads=1, batches=4)
@@ -286,7 +286,7 @@ def test_a_picture_of_counts_beyond_32_bits() -> None:
 
 
 def test_nothing_warns_of_numbers(tmp_path: Path) -> None:
-    """Overflows would show as warnings of NumPy's."""
+    """Overflows would cause NumPy warnings."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plan(preset("barnsley-fern"), 2**64 - 1)

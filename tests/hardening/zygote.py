@@ -1,4 +1,4 @@
-"""Commands in processes of their own, forked from one that has imported everything: a second or two saved for each.
+"""Run commands in processes forked from one that has imported everything, which saves a second or two each.
 
 Reads one JSON object a line and answers with one: {"start": {...}} with a process id, {"wait": id} with an exit code
 (negative: the signal that ended it), {"poll": id} with the same or null.
@@ -17,7 +17,7 @@ NEWNS, NEWUSER = 0x20000, 0x10000000
 
 
 def small_disk(folder: str, size: int) -> bool:
-    """A disk of so many bytes over the folder, seen by this process alone; False where the system does not allow it."""
+    """Mount a small disk over the folder for this process alone; False if the system does not allow it."""
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "unshare") or libc.unshare(NEWNS | (0 if os.geteuid() == 0 else NEWUSER)):
         return False
@@ -26,7 +26,7 @@ def small_disk(folder: str, size: int) -> bool:
 
 
 def obey_permissions() -> None:
-    """Give up root's right to write into folders that are read-only."""
+    """Drop root's capability to write to read-only folders."""
     libc = ctypes.CDLL(None)
     if os.geteuid() != 0 or not hasattr(libc, "capset"):
         return
@@ -85,7 +85,7 @@ def main() -> None:
 
     for name in (
         "cli.animate", "cli.compress", "cli.ifs", "cli.render", "cli.sample", "cli.zoom", "cli.fractalize",
-        "fit.cloud", "fit.quadtree", "models.hub", "orbit.numba_cpu", "render.attractor", "render.preview",
+        "fit.cloud", "fit.quadtree", "models.pretrained", "orbit.numba_cpu", "render.attractor", "render.preview",
         "render.zoom_ifs", "render.flame", "render.pictures", "render.rows_png", "data", "codes.presets",
     ):  # fmt: skip
         import_module(f"fractalkit.{name}")

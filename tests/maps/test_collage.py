@@ -6,10 +6,10 @@ import torch
 
 import fractalkit.maps.combine as combining
 from fractalkit.codes.collage import WHOLE, CollageCode, Domain
-from fractalkit.core import Implicit, solve
+from fractalkit.core import Implicit, fixed_point, solve
 from fractalkit.errors import DataError, UsageError
 from fractalkit.maps.collage import CollageMap, decode, good_size, strips, valid_size
-from fractalkit.maps.dense import decode_dense
+from fractalkit.maps.dense import DenseMap
 
 TURNED = Domain(isometry=7)
 HALF, QUARTER = Domain(2, 1, 0, 6), Domain(4, 1, 3, 5)
@@ -90,7 +90,7 @@ def test_continuous_decoding_satisfies_the_equation(grid, domains, size):
 
 
 def test_scales_that_do_not_divide_the_grid_are_interpolated_near_the_truth():
-    """Several domains on a 5 x 5 grid of which one is a half: the points never close, the base interpolates."""
+    """Several domains on a 5 x 5 grid, one of them a half: orbits of points never close, so the base interpolates."""
     code = make((5, 5), WHOLE, HALF, rho=0.1)
     f = decode(code, 25, 20)
     want = by_definition(code, Fraction(21, 50), Fraction(15, 40), 8)
@@ -119,14 +119,14 @@ def test_decoding_is_where_plain_steps_lead(grid, domains, size, continuous, sha
     f = decode(code, *size)
     plain = solve(CollageMap(code, *size), tol=1e-11)
     assert plain.converged and (plain.value - f).abs().max() < 1e-9
-    coarse_first = solve(CollageMap(code, *size), solver="coarse-first", tol=1e-10)
-    assert coarse_first.converged and (coarse_first.value - f).abs().max() < 1e-9
+    polished = solve(CollageMap(code, *size), f, tol=1e-10)
+    assert polished.converged and (polished.value - f).abs().max() < 1e-9
     if len(domains) == 1:
-        assert coarse_first.steps <= 2 < plain.steps
+        assert polished.steps <= 2 < plain.steps
 
 
 def test_a_plain_step_is_the_collage_written_out():
-    """Jacquin's operator in the fewest words: average the picture, scale it, add brightness and patches."""
+    """A minimal version of Jacquin's operator: average the picture, scale it, add brightness and patches."""
     code = make((4, 4), WHOLE, Domain(2, 1, 0, 1), continuous=False)
     x = torch.rand(2, 2, 16, 16, dtype=torch.float64)
     whole = torch.nn.functional.avg_pool2d(x, 4)
@@ -165,14 +165,14 @@ def test_the_dense_form_is_the_same():
     code = make((5, 3), b=3, shared=True)
     code = CollageCode(code.contrast, code.brightness, code.mixing, code.patches)
     for size in [(20, 24), (5, 3), (25, 27)]:
-        assert torch.allclose(decode_dense(code, *size), decode(code, *size), atol=1e-10)
+        assert torch.allclose(fixed_point(DenseMap(code, *size)), decode(code, *size), atol=1e-10)
 
 
 # ---- seams
 
 
 def jumps(f: torch.Tensor, borders: list[int]) -> float:
-    """Largest difference of the two columns at either side of any of the borders."""
+    """Return the largest difference between the two columns at either side of a border."""
     return max(float((f[..., b] - f[..., b - 1]).abs().max()) for b in borders)
 
 
@@ -203,7 +203,7 @@ def test_windows_and_strips_are_parts_of_the_picture(grid, domains, size, contin
     code = make(grid, *domains, rho=0.7, continuous=continuous)
     f = decode(code, *size)
     for y0, x0, y1, x1 in [(0, 0, 1, 1), (5, 7, 30, 9), (size[0] - 3, 0, *size), (10, 30, 12, 31)]:
-        part = decode(code, *size, window=(y0, x0, y1, x1))
+        part = decode(code, *size, window=(x0, y0, x1, y1))
         assert torch.allclose(part, f[:, :, y0:y1, x0:x1], atol=1e-12)
     for rows in (7, None):
         end = 0
@@ -217,14 +217,14 @@ def test_float32_windows_agree_too():
     code = make((7, 7), rho=0.9, dtype=torch.float32)
     f = decode(code, 196, 196)
     assert f.dtype == torch.float32
-    assert torch.allclose(decode(code, 196, 196, window=(50, 60, 90, 150)), f[:, :, 50:90, 60:150], atol=1e-4)
+    assert torch.allclose(decode(code, 196, 196, window=(60, 50, 150, 90)), f[:, :, 50:90, 60:150], atol=1e-4)
 
 
 @pytest.mark.parametrize("n", [10**9, 3**19, 10**12])
 def test_a_window_may_be_anywhere_at_any_depth(n):
     code = make((3, 3), b=1, rho=0.7)
     y0, x0 = n // 3 - 2, (2 * n) // 5
-    f = decode(code, n, n, window=(y0, x0, y0 + 5, x0 + 3))
+    f = decode(code, n, n, window=(x0, y0, x0 + 3, y0 + 5))
     for i, j in [(0, 0), (2, 1), (4, 2)]:
         want = by_definition(code, Fraction(2 * (y0 + i) + 1, 2 * n), Fraction(2 * (x0 + j) + 1, 2 * n), 75)
         assert torch.allclose(f[:, :, i, j], want, atol=1e-9)
@@ -233,13 +233,13 @@ def test_a_window_may_be_anywhere_at_any_depth(n):
 def test_a_deep_window_of_several_domains_or_of_a_plain_code():
     code = make((3, 3), WHOLE, Domain(isometry=2), rho=0.05)
     n = 3**15
-    f = decode(code, n, n, window=(n // 2, 77, n // 2 + 2, 79))
+    f = decode(code, n, n, window=(77, n // 2, 79, n // 2 + 2))
     want = by_definition(code, Fraction(2 * (n // 2) + 1, 2 * n), Fraction(2 * 77 + 1, 2 * n), 9)
     assert torch.allclose(f[:, :, 0, 0], want, atol=1e-9)
     code = make((4, 4), continuous=False)
     n = good_size(code, 10**9, 10**9)[0]
-    window = decode(code, n, n, window=(1000, 4000, 1004, 4008))
-    assert torch.allclose(window.mean((2, 3)), decode(code, n // 4, n // 4, window=(250, 1000, 251, 1002)).mean((2, 3)))
+    window = decode(code, n, n, window=(4000, 1000, 4008, 1004))
+    assert torch.allclose(window.mean((2, 3)), decode(code, n // 4, n // 4, window=(1000, 250, 1002, 251)).mean((2, 3)))
 
 
 # ---- gradients
@@ -271,7 +271,7 @@ def test_gradients_of_a_window_and_through_the_solver():
     tensors = [t.clone().requires_grad_() for t in (code.contrast, code.brightness, code.mixing, code.patches)]
 
     def window(*t):
-        return decode(CollageCode(*t), 27, 27, window=(7, 3, 12, 10))
+        return decode(CollageCode(*t), 27, 27, window=(3, 7, 10, 12))
 
     def solved(*t):
         return solve(CollageMap(CollageCode(*t), 6, 6), tol=1e-12, adjoint=Implicit(tol=1e-12)).value
@@ -372,7 +372,7 @@ def test_refusals():
     ):
         with pytest.raises(UsageError, match=r"(height|width): expected 1 to"):
             call()
-    for window in [(0, 0, 0, 1), (0, 0, 10, 9), (-1, 0, 2, 2), (0, 5, 1, 4)]:
+    for window in [(0, 0, 1, 0), (0, 0, 9, 10), (0, -1, 2, 2), (5, 0, 4, 1)]:
         with pytest.raises(UsageError, match=r"window: .* is not inside the 9 x 9 picture"):
             decode(code, 9, 9, window=window)
     with pytest.raises(UsageError, match="rows: expected at least 1"):
@@ -383,3 +383,66 @@ def test_refusals():
             call()
     with pytest.raises(UsageError, match="more than 4096 pixels a side; decode at good_size"):
         decode(make((4, 4), continuous=False), 10**9, 10**9, window=(0, 0, 2, 2))
+
+
+# ---- detail
+
+
+def test_the_contrast_of_detail_falls_from_level_to_level():
+    code = make((3, 3), rho=0.8)
+
+    def drawn(height, width, detail):
+        return fixed_point(CollageMap(code, height, width, detail=detail, native=(12, 12)))
+
+    none, half, full = (drawn(36, 27, d) for d in (0, 0.5, 1))  # one level above the native size
+    assert torch.equal(full, decode(code, 36, 27)) and (none - full).abs().max() > 0.01
+    assert torch.allclose(half, (none + full) / 2, atol=1e-12)
+    # two levels above it: the picture's own detail at half contrast is copied at half contrast
+    second, finest = CollageMap(code, 108, 81), CollageMap(code, 108, 81, detail=0.5, native=(12, 12))
+    plain = finest._enlarged(decode(code, 4, 4), code.domains[0], [(0, 36)], [(0, 27)])
+    assert torch.allclose(drawn(108, 81, 0.5), second.lift([torch.lerp(plain, half, 0.5)], None), atol=1e-12)
+
+
+def test_most_detail_still_contracts():
+    code = make((3, 3), rho=0.5)
+    rough = [
+        fixed_point(CollageMap(code, n, n, detail=d, native=(12, 12))).diff(dim=-1).abs().mean() * n
+        for d in (1, 1.5, 2)
+        for n in (324,)
+    ]
+    assert rough[0] < rough[1] < rough[2]
+    share = CollageMap(code, 36, 36, detail=2, native=(12, 12))._share
+    assert torch.allclose(share.flatten() * code.lipschitz(), torch.tensor(0.97, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("domains", [(WHOLE,), (Domain(isometry=6),), (Domain(2, 1, 0, 5), WHOLE)])
+def test_no_detail_copies_an_enlargement_of_the_native_picture(domains):
+    code = make((4, 4), *domains, rho=0.3)
+    plain = CollageMap(code, 64, 64, detail=0, native=(32, 32))
+    below = [decode(code, d.scale * 8, d.scale * 8) for d in domains]
+    enlarged = [torch.nn.functional.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False) for x in below]
+    full = CollageMap(code, 64, 64)
+    parts = []
+    for (_, (left, top, right, bottom)), x in zip(full.needs(None), enlarged, strict=True):
+        parts.append(x[..., top:bottom, left:right])
+    got = fixed_point(plain)
+    assert torch.allclose(got, full.lift(parts, None), atol=1e-9)
+    window = (13, 5, 50, 21)
+    assert torch.allclose(fixed_point(plain, window), got[..., 5:21, 13:50], atol=1e-12)
+
+
+def test_detail_changes_nothing_at_the_native_size_or_below():
+    code = make((3, 3), rho=0.8)
+    for size in ((12, 12), (9, 12)):
+        assert torch.equal(fixed_point(CollageMap(code, *size, detail=0, native=(12, 12))), decode(code, *size))
+
+
+def test_detail_refusals():
+    code = make((3, 3))
+    for detail in (-0.1, 2.1, math.nan):
+        with pytest.raises(UsageError, match="detail: expected 0 to 2"):
+            CollageMap(code, 9, 9, detail=detail, native=(3, 3))
+    with pytest.raises(UsageError, match="native"):
+        CollageMap(code, 9, 9, detail=0.5)
+    with pytest.raises(UsageError, match="no multiple of the grid"):
+        fixed_point(CollageMap(code, 10, 9, detail=0.5, native=(3, 3)))

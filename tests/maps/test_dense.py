@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from fractalkit.codes.collage import CollageCode, Domain
+from fractalkit.core import fixed_point
 from fractalkit.errors import UsageError
 from fractalkit.maps.collage import decode
-from fractalkit.maps.dense import decode_dense, is_dense
+from fractalkit.maps.dense import DenseMap, is_dense
 
 
 def code(b=2, c=3, gh=3, gw=5, a=2, dtype=torch.float64, shared=False) -> CollageCode:
@@ -23,25 +24,26 @@ def code(b=2, c=3, gh=3, gw=5, a=2, dtype=torch.float64, shared=False) -> Collag
 @pytest.mark.parametrize("size", [(3, 5), (6, 10), (12, 25), (27, 40), (90, 50)])
 def test_it_is_the_general_decoding(size, shared):
     x = code(shared=shared)
-    whole = decode_dense(x, *size)
+    whole = fixed_point(DenseMap(x, *size))
     assert torch.allclose(whole, decode(x, *size), atol=1e-11)
     h, w = size
-    window = (h // 3, w // 5, h // 3 + h // 2 + 1, w)
-    assert torch.allclose(
-        decode_dense(x, *size, window=window), whole[:, :, window[0] : window[2], window[1] :], atol=1e-12
-    )
+    window = (w // 5, h // 3, w, h // 3 + h // 2 + 1)
+    part = fixed_point(DenseMap(x, *size), window)
+    assert torch.allclose(part, whole[:, :, window[1] : window[3], window[0] :], atol=1e-12)
 
 
 def test_without_patches_and_in_float32():
     x = code(a=0, dtype=torch.float32)
-    assert torch.allclose(decode_dense(x, 12, 20), decode(x, 12, 20), atol=1e-5)
+    assert torch.allclose(fixed_point(DenseMap(x, 12, 20)), decode(x, 12, 20), atol=1e-5)
 
 
 def test_gradients():
     x = code(b=1, c=2, a=1)
     names = ("contrast", "brightness", "mixing", "patches")
     tensors = [getattr(x, n).clone().requires_grad_() for n in names]
-    assert torch.autograd.gradcheck(lambda *t: decode_dense(CollageCode(*t), 6, 10, rho=0.8), tensors, atol=1e-6)
+    assert torch.autograd.gradcheck(
+        lambda *t: fixed_point(DenseMap(CollageCode(*t), 6, 10, rho=0.8)), tensors, atol=1e-6
+    )
 
 
 def test_what_it_does_not_take():
@@ -53,6 +55,6 @@ def test_what_it_does_not_take():
     half = CollageCode(x.contrast, x.brightness, x.mixing, x.patches, (Domain(scale=2),))
     for bad in (even, half):
         with pytest.raises(UsageError, match="decode"):
-            decode_dense(bad, 30, 30)
+            DenseMap(bad, 30, 30)
     with pytest.raises(UsageError, match="window"):
-        decode_dense(x, 6, 10, window=(0, 0, 7, 3))
+        fixed_point(DenseMap(x, 6, 10), (0, 0, 3, 7))

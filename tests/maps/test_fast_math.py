@@ -1,4 +1,4 @@
-"""Branch-free functions beside those of the libraries."""
+"""Branch-free functions compared with those of the libraries."""
 
 import numba as nb
 import numpy as np
@@ -55,3 +55,12 @@ def test_what_is_not_finite_stays_in_range_or_says_so():
     assert np.isnan(fast_math.acos(1.5)) and np.isnan(fast_math.sqrt(-1.0))
     a, b = np.random.default_rng(3).normal(size=(2, 1000)) * 9
     np.testing.assert_allclose(along(fast_math.fmod, a, b), np.fmod(a, b), atol=1e-9)
+
+
+def test_zeros_have_signs_and_the_smallest_numbers_have_angles():
+    """An orbit that runs into an axis goes on by the sign of its zero, as with the libraries' functions."""
+    a = np.array([0.0, -0.0, 5e-324, -5e-324, 3e-310, -1.0, 1.0])
+    y, x = (v.ravel() for v in np.meshgrid(a, a))
+    np.testing.assert_allclose(along(fast_math.atan2, y, x), np.arctan2(y, x), atol=1e-11)
+    assert np.signbit(fast_math.sin(-0.0)) and np.signbit(fast_math.tan(-0.0))
+    assert np.isnan(fast_math.log(np.nan))

@@ -47,7 +47,7 @@ def test_gradients_reach_the_code():
 def test_refuses_bad_input():
     with pytest.raises(UsageError, match="words"):
         AddressedPoints.words(sierpinski(), 40)
-    with pytest.raises(UsageError, match="symbols"):
+    with pytest.raises(UsageError, match="ranges"):
         AddressedPoints.cycle(sierpinski(), torch.tensor([0, 3]))
     with pytest.raises(DataError, match=r"maps\[0\]"):
         AddressedPoints.words(AffineIFS(torch.eye(2)[None], torch.zeros(1, 2)), 1)

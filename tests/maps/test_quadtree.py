@@ -1,4 +1,4 @@
-"""The quadtree's map: twin against kernel, its fixed point at every scale, windows and sizes."""
+"""Quadtree maps: reference version against kernel, fixed points at every scale, windows and sizes."""
 
 from dataclasses import replace
 
@@ -7,11 +7,14 @@ import pytest
 import torch
 
 from fractalkit.codes.quadtree import QuadtreePlane
-from fractalkit.core import solve
+from fractalkit.core import GaussSeidel, fixed_point, solve
 from fractalkit.errors import UsageError
 from fractalkit.fit.quadtree import encode
 from fractalkit.maps import quadtree as maps
 from fractalkit.maps import quadtree_cpu as cpu
+from fractalkit.maps.quadtree_picture import decode, plane_at, trace
+from fractalkit.raster.colour import doubled
+from fractalkit.raster.cosines import slope_cosines
 from tests.pictures import psnr, scene
 
 
@@ -52,7 +55,7 @@ def test_the_kernel_is_the_twin(slopes, dtype):
     out = e.copy()
     leaves, contrast = maps.mapped_leaves(p)
     assert set(leaves[:, 3]) == set(range(8)) and len(set(leaves[:, 2])) == 3
-    cpu.step(x[0].float().numpy(), e, leaves, contrast, maps.waves(), float(slopes), out)
+    cpu.step(x[0].float().numpy(), e, leaves, contrast, slope_cosines(), float(slopes), out)
     assert np.abs(m.step(x)[0].numpy() - out).max() < 2e-3
 
 
@@ -60,7 +63,7 @@ def test_the_fixed_point_is_that_of_solve():
     p = plane(2)
     s = solve(maps.QuadtreeMap(p, dtype=torch.float64), tol=1e-6)
     assert s.converged
-    assert np.abs(s.value[0].numpy() - maps.fixed_point(p, tol=1e-3)).max() < 0.02
+    assert np.abs(s.value[0].numpy() - maps.solve_plane(p, 1e-3)).max() < 0.02
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -76,9 +79,9 @@ def test_the_proof_holds(seed, slopes):
 
 def test_every_scale_shows_the_same_picture():
     p = plane(3)
-    x = maps.fixed_point(p, tol=1e-4)[:61]
+    x = maps.solve_plane(p, 1e-4)[:61]
     for scale in (2, 4):
-        fine = maps.plane_at(p, scale)
+        fine = plane_at(p, scale)
         assert fine.shape == (61 * scale, 64 * scale)
         assert np.abs(fine.reshape(61, scale, 64, scale).mean((1, 3)) - x).max() < 0.02
 
@@ -97,30 +100,30 @@ def test_deblocking_smooths_steps_and_leaves_edges_alone():
 def test_sizes_and_windows():
     a = scene(60, 84)
     code = encode(a, quality=60)
-    plain = maps.decode(code)
+    plain = decode(code)
     assert plain.shape == a.shape
     for h, w in ((1, 1), (30, 42), (59, 85), (240, 336), (7, 300)):
-        assert maps.decode(code, h, w).shape == (h, w, 3)
-    assert maps.decode(code, width=42).shape == (30, 42, 3)
-    small = maps.decode(code, 30, 42).astype(float)
+        assert decode(code, h, w).shape == (h, w, 3)
+    assert decode(code, width=42).shape == (30, 42, 3)
+    small = decode(code, 30, 42).astype(float)
     means = plain.reshape(30, 2, 42, 2, 3).mean((1, 3))
     assert np.abs(small - means).max() < 1.01
-    big = maps.decode(code, 240, 336)
-    part = maps.decode(code, 120, 168, window=(0.25, 0.5, 0.75, 1.0))
+    big = decode(code, 240, 336)
+    part = decode(code, 240, 336, window=(84, 120, 252, 240))
     assert np.abs(big[120:, 84:252].astype(int) - part).max() <= 1
-    for bad in ({"height": 0}, {"window": (0.5, 0, 0.4, 1)}, {"height": 1 << 20, "width": 1 << 20}):
+    for bad in ({"height": 0}, {"window": (30, 0, 20, 9)}, {"height": 1 << 20, "width": 1 << 20}):
         with pytest.raises(UsageError):
-            maps.decode(code, **bad)
+            decode(code, **bad)
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
 def test_a_window_is_a_part_of_the_whole(scale):
     p = plane(5)
     for deblock in (0, 4):
-        whole = maps.plane_at(p, scale, deblock=deblock)
+        whole = plane_at(p, scale, deblock=deblock)
         for box in ((20, 30, 37, 41), (0, 0, 9, 3), (50, 60, 61, 64), (33, 1, 34, 2)):
             y0, x0, y1, x1 = box
-            part = maps.plane_at(p, scale, deblock=deblock, box=box)
+            part = plane_at(p, scale, deblock=deblock, box=box)
             assert np.abs(part - whole[y0 * scale : y1 * scale, x0 * scale : x1 * scale]).max() < 2e-3
 
 
@@ -129,7 +132,7 @@ def test_a_deep_window_takes_little_memory():
 
     code = encode(scene(256, 256), quality=60)
     tracemalloc.start()
-    deep = maps.decode(code, 300, 300, window=(0.5, 0.5, 0.51, 0.51))
+    deep = decode(code, 30000, 30000, window=(15000, 15000, 15300, 15300))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert deep.shape == (300, 300, 3) and peak < 400e6
@@ -140,23 +143,44 @@ def test_a_code_that_does_not_contract_still_gives_a_picture():
     p = plane(4, contrast=8)
     wild = p.maps.copy()
     wild[..., 0] = np.where(wild[..., 0] > 0, 8, 0)
-    x = maps.fixed_point(replace(p, maps=wild, slopes=False))
+    x = maps.solve_plane(replace(p, maps=wild, slopes=False))
     assert np.isfinite(x).all()
 
 
 def test_trace_runs_from_any_start_to_the_picture():
     a = scene(64, 64)
     code = encode(a, quality=45, effort=6, method="pifs")
-    end = maps.decode(code)
+    end = decode(code)
     for start in (None, scene(64, 64, seed=9)[::-1].copy()):
-        frames = list(maps.trace(code, start, 20))
+        frames = list(trace(code, start, 20))
         assert len(frames) == 21 and psnr(end, frames[-1]) > 38 > psnr(end, frames[0]) + 5
     with pytest.raises(UsageError):
-        next(maps.trace(code, a[:32]))
+        next(trace(code, a[:32]))
 
 
 def test_the_middle_grid_of_chroma_keeps_means():
     x = np.random.default_rng(0).normal(size=(9, 7)).astype(np.float32)
-    big = maps.double(x, 18, 14)
+    big = doubled(x, 18, 14)
     assert np.abs(big.reshape(9, 2, 7, 2).mean((1, 3)) - x).max() < 1e-6
-    assert maps.double(x, 17, 13).shape == (17, 13)
+    assert doubled(x, 17, 13).shape == (17, 13)
+
+
+def test_a_sweep_has_the_same_fixed_point_and_gets_there_sooner():
+    m = maps.QuadtreeMap(plane(2), dtype=torch.float64)
+    picard = solve(m, residual=1e-4)
+    swept = solve(m, solver=GaussSeidel(), residual=1e-4)
+    assert picard.converged and swept.converged and swept.steps <= picard.steps
+    assert (picard.value - swept.value).abs().max() < 1e-2
+
+
+@pytest.mark.parametrize("scale", [2, 8])
+def test_a_small_window_reads_the_domains_of_its_leaves_only(scale):
+    m = maps.QuadtreeMap(plane(5), scale)
+    window = (33 * scale, 34 * scale, 35 * scale, 36 * scale)  # within one leaf of four samples
+    half = scale // 2
+    for coarse, (left, top, right, bottom) in m.needs(window):
+        assert coarse.scale == half and (right - left) * (bottom - top) <= (12 * half) ** 2
+    part = fixed_point(m, window)
+    left, top, right, bottom = window
+    assert (part - fixed_point(m)[:, top:bottom, left:right]).abs().max() < 2e-3
+    assert len(m.needs(None)) == 1 and m.needs(None)[0][1] == m.coarse().whole()

@@ -57,11 +57,11 @@ def test_any_size_and_window():
     code = encode_coin(picture(), bpp=6.0, iterations=60)
     large = code.decode(48, 72)
     assert large.shape == (48, 72, 3)
-    part = code.decode(24, 36, window=(0.5, 0.5, 1.0, 1.0))
+    part = code.decode(48, 72, window=(36, 24, 72, 48))
     assert np.abs(part.astype(int) - large[24:, 36:]).max() <= 1
-    assert code.decode(window=(0, 0, 0.5, 0.5)).shape == (12, 18, 3)
+    assert code.decode(window=(0, 0, 18, 12)).shape == (12, 18, 3)
     with pytest.raises(UsageError, match="window"):
-        code.decode(window=(0.5, 0, 0.5, 1))
+        code.decode(window=(18, 0, 18, 24))
 
 
 def test_sixteen_bits_and_one_pixel():
@@ -75,8 +75,9 @@ def test_refusals():
         encode_coin(np.zeros((4, 4, 2), np.uint8))
     with pytest.raises(UsageError, match="uint8"):
         encode_coin(np.zeros((4, 4, 3)))
-    with pytest.raises(UsageError, match="bpp"):
-        encode_coin(picture(), bpp=0)
+    for wrong in ({"bpp": 0}, {"bytes": 0}, {"bpp": 1, "bytes": 9}):
+        with pytest.raises(UsageError, match="bpp"):
+            encode_coin(picture(), **wrong)
     data = encode_coin(picture(), bpp=4.0, iterations=2).to_bytes()
     for cut in (0, 3, 20, len(data) - 1):
         with pytest.raises(DataError):
@@ -93,3 +94,11 @@ def test_refusals():
 
 def test_sizes_are_those_of_the_paper():
     assert network_size(768 * 512, 3, 0.15)[0] == 10 and network_size(768 * 512, 3, 0.07)[0] == 5
+
+
+def test_a_size_in_bytes_is_one_in_bits_per_pixel():
+    a = picture()
+    same = [
+        encode_coin(a, iterations=2, **size).to_bytes() for size in ({"bytes": 700}, {"bpp": 5600 / a[..., 0].size})
+    ]
+    assert same[0] == same[1] and len(same[0]) <= 700

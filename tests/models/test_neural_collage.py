@@ -1,4 +1,4 @@
-"""The networks, the collages they make, and the losses."""
+"""The networks, the collages that they produce, and the losses."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ import torch
 from fractalkit.data.crops import crop_splits, load_crops, mirrored, rgb
 from fractalkit.errors import DataError
 from fractalkit.maps.collage import decode
-from fractalkit.models.hub import from_pretrained
 from fractalkit.models.neural_collage import (
     FROM_RGB,
     TO_RGB,
@@ -21,6 +20,7 @@ from fractalkit.models.neural_collage import (
 from fractalkit.models.neural_collage import (
     rgb as to_rgb,
 )
+from fractalkit.models.pretrained import from_pretrained
 from tests.pictures import scene
 
 
@@ -30,7 +30,7 @@ def batch(b=2, h=64, w=96, seed=0):
 
 
 def trained(rho=0.6, seed=0):
-    """As if trained: last layers that say something."""
+    """Give the last layers nonzero weights, as after training."""
     net = NeuralCollage(NeuralCollageConfig(weight=0.01, analysis=16, synthesis=16, rho=rho))
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""The hub, without a network: a folder of this machine, and a server of this machine that speaks its protocol."""
+"""The hub without network access: a local folder, and a local server with the same protocol."""
 
 import base64
 import json
@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fractalkit.errors import UsageError
-from fractalkit.models.hub import from_pretrained, push_to_hub
+from fractalkit.models.pretrained import from_pretrained
 from tests.models.tiny import build
 
 pytest.importorskip("huggingface_hub")
@@ -40,14 +39,13 @@ def test_a_folder_there_and_back(model, tmp_path):
     assert files == {"model.safetensors", "config.json", "README.md"}
     config = json.loads((tmp_path / "small-digits" / "config.json").read_text())
     assert config["architecture"] == "vdvae" and config["width"] == model.config.width
-    back = HubModel.from_pretrained(tmp_path / "small-digits").model
+    back = from_pretrained(tmp_path / "small-digits")
     assert same(model, back) and back.about == {"data": "noise", "steps": 0}
-    assert same(model, from_pretrained(tmp_path / "small-digits"))
     assert "library_name: fractalkit" in (tmp_path / "small-digits" / "README.md").read_text()
 
 
 class Hub(BaseHTTPRequestHandler):
-    """As much of the hub as an upload and a download take; files go into the server's dictionary."""
+    """The endpoints of the hub that uploads and downloads need; files are kept in the server's dictionary."""
 
     def log_message(self, *args):
         pass
@@ -114,7 +112,7 @@ def server():
 
 
 def elsewhere(code, endpoint, folder):
-    """Run Python whose hub is at ``endpoint``: the library reads that once, when it is imported."""
+    """Run Python with the hub at ``endpoint``, which the library reads once, when it is imported."""
     env = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(folder / "hf"), "HF_TOKEN": "hf_x"}
     env |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     env["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[2]), env.get("PYTHONPATH", "")])
@@ -143,8 +141,3 @@ def test_what_the_hub_lacks_is_one_sentence(server, tmp_path):
     done = elsewhere(f"from fractalkit.cli.main import main; main(['sample', '--model', '{NAME}'])", endpoint, tmp_path)
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
     assert f"{NAME}: cannot be fetched from the hub" in done.stderr
-
-
-def test_what_is_no_model_of_ours_is_not_uploaded():
-    with pytest.raises(UsageError, match="Linear is no architecture"):
-        push_to_hub(torch.nn.Linear(1, 1), NAME)

@@ -5,16 +5,27 @@ import torch
 
 from fractalkit.errors import DataError, UsageError
 from fractalkit.maps.collage import decode
-from fractalkit.models.vdvae import VDVAEConfig, excess_variation
+from fractalkit.models.class_priors import fit_class_tables
+from fractalkit.models.noise import Between, Given
+from fractalkit.models.vdvae import VDVAE, VDVAEConfig, excess_variation, hidden_variation
 from tests.models.tiny import build, generators, pictures
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"head": "conv"}, {"channels": 3, "likelihood": "logistic-mixture"}, {"cells": 1}]
+    "changes",
+    [
+        {},
+        {"head": "conv"},
+        {"channels": 3, "likelihood": "logistic-mixture"},
+        {"cells": 1},
+        {"prior": "block"},
+        {"prior": "block", "classes": 3},
+    ],
 )
 def test_losses_have_gradients_everywhere(changes):
     model = build(**changes)
-    got = model.losses(pictures(4, model.config.channels), torch.Generator().manual_seed(0), 10)
+    labels = torch.tensor([0, 2, 1, 2]) if model.classes else None
+    got = model.losses(pictures(4, model.config.channels), torch.Generator().manual_seed(0), 10, labels)
     got["loss"].backward()
     assert torch.isfinite(got["loss"]) and float(got["elbo"]) == pytest.approx(float(got["nll"] + got["kl"]), rel=1e-5)
     missing = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
@@ -76,7 +87,7 @@ def test_the_picture_is_the_collage_at_every_size():
     assert learned == 12
     for size in (12, 27):
         want = model.likelihood.mean(model.head.pixels(decode(code, size, size)))
-        assert torch.allclose(model.draw(h, size, size), want, atol=1e-5)
+        assert torch.allclose(model.draw(h, size, size, detail=1.0), want, atol=1e-5)
     # as the likelihood has it, a pixel of a learned picture is the mean over its points
     want = torch.nn.functional.avg_pool2d(model.draw(h, 12, 12), 2)
     assert torch.allclose(model.draw(h, 6, 6), want, atol=1e-6)
@@ -132,3 +143,126 @@ def test_float64_agrees_with_float32():
     picture = model.draw(h, 12, 12)
     double = model.double()
     assert torch.allclose(double.draw(h.double(), 12, 12).float(), picture, atol=1e-4)
+
+
+# ---- classes, latents, temperatures
+
+
+def labelled() -> VDVAE:
+    model = build(prior="block", classes=3)
+    with torch.no_grad():
+        for block in model.decoder.blocks:
+            block.deep.labels.mul_(20), block.deep.block.c4.weight.mul_(20)
+    return model
+
+
+def test_a_block_in_the_prior_begins_as_the_linear_prior():
+    torch.manual_seed(0)
+    deep = VDVAE(VDVAEConfig(**{**build().config.to_dict(), "prior": "block", "classes": 3}))
+    linear = build()
+    found = deep.state_dict() | linear.state_dict()
+    deep.load_state_dict(found)
+    assert all(deep.neutral(name) == (name not in linear.state_dict()) for name in found)
+    assert torch.equal(deep.sample(generators(2), labels=[0, 2]), linear.sample(generators(2)))
+
+
+def test_classes_change_samples_and_no_class_is_a_class_of_its_own():
+    model = labelled()
+    drawn = [model.sample(generators(1), labels=[y]) for y in (None, 0, 1, 2)]
+    assert torch.equal(drawn[0], model.sample(generators(1)))
+    assert all(not torch.allclose(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
+    both = model.sample(generators(2), labels=[1, None])
+    assert torch.equal(both, torch.cat([drawn[2], model.sample(generators(1, 1))]))
+    with pytest.raises(UsageError, match="label: expected 0 to 2, got 3"):
+        model.sample(generators(1), labels=[3])
+    with pytest.raises(UsageError, match="knows no classes"):
+        build().sample(generators(1), labels=[0])
+
+
+def test_guidance_moves_means_away_from_those_without_a_class():
+    model = labelled()
+    none, one = model.sample(generators(1), 0.0), model.sample(generators(1), 0.0, labels=[1])
+    assert torch.allclose(model.sample(generators(1), 0.0, labels=[1], guidance=0.0), none, atol=1e-6)
+    assert torch.equal(model.sample(generators(1), 0.0, labels=[1], guidance=1.0), one)
+    far = model.sample(generators(1), 0.0, labels=[1], guidance=2.0)
+    assert (far - none).norm() > (one - none).norm()
+    with pytest.raises(UsageError, match="guidance: expected a number from 0 to 10"):
+        model.sample(generators(1), labels=[1], guidance=-1.0)
+
+
+def test_tables_of_classes_lower_the_bound_and_leave_other_samples_alone():
+    model = build(prior="block", classes=2)
+    g = torch.Generator().manual_seed(3)
+    y = torch.arange(120) % 2
+    x = torch.zeros(120, 1, 6, 6)
+    x[y == 0, :, :3], x[y == 1, :, 3:] = 1.0, 1.0
+    x = torch.where(torch.rand(x.shape, generator=g) < 0.1, 1 - x, x)
+    before = [float(model.eval_losses(x, torch.Generator().manual_seed(0), v)["elbo"].mean()) for v in (y, None)]
+    plain = model.sample(generators(2))
+    fit_class_tables(model, x, y)
+    after = [float(model.eval_losses(x, torch.Generator().manual_seed(0), v)["elbo"].mean()) for v in (y, None)]
+    assert after[0] < before[0] - 0.01 and after[1] == pytest.approx(before[1], rel=1e-6)
+    assert torch.equal(model.sample(generators(2)), plain)
+    with pytest.raises(UsageError, match="at least 20 pictures of each of 2 classes"):
+        fit_class_tables(model, x[:30], y[:30])
+
+
+def test_latents_draw_the_same_picture_again():
+    model, x = labelled(), pictures(2)
+    found = model.latents(x, generators(2), labels=[1, None])
+    again = model.sample(found.given(), labels=[1, None])
+    assert torch.allclose(again, torch.cat([model._posterior(x[:1], generators(1), torch.tensor([1]))[0],
+                                            model.infer(x[1:], generators(1, 1))]), atol=1e-4)  # fmt: skip
+    assert [z.shape[-1] for z in found.z] == model.layer_sides
+    other = model.sample(found.given(), labels=[2, 0])
+    assert not torch.allclose(other, again, atol=1e-3)
+    with pytest.raises(UsageError, match="the model has more"):
+        model.sample([Given([found.noise[0][0]])])
+
+
+def test_class_scores_are_differences_of_elbos():
+    model, x = labelled(), pictures(3)
+    scores = model.class_scores(x)
+    elbos = [-model.eval_losses(x, torch.Generator().manual_seed(0), torch.full((3,), y))["elbo"] for y in range(3)]
+    want = torch.stack(elbos, 1)
+    assert torch.allclose(scores - scores[:, :1], want - want[:, :1], atol=1e-3)
+    redrawn = model.redrawn(x, generators(3), 2)
+    own = scores.argmax(1).tolist()
+    given = model.latents(x[:1], generators(1), labels=[own[0]]).given()
+    assert torch.equal(redrawn[:1], model.sample(given, labels=[2]))
+
+
+def test_temperature_by_side_and_first_layers():
+    model = build()  # layers at sides 1, 3, 3
+    assert torch.equal(model.sample(generators(2), {1: 0.0, 3: 0.0}), model.sample(generators(2), 0.0))
+    assert torch.equal(model.sample(generators(1), layers=0), model.sample(generators(1), 0.0))
+    assert torch.equal(model.sample(generators(1), layers=3), model.sample(generators(1)))
+    assert torch.equal(model.sample(generators(1), layers=1), model.sample(generators(1), {3: 0.0}))
+    with pytest.raises(UsageError, match="side 7; there are 1, 3"):
+        model.sample(generators(1), {7: 1.0})
+    with pytest.raises(UsageError, match="layers: expected 0 to 3, got 4"):
+        model.sample(generators(1), layers=4)
+    a, b = model.latents(pictures(2), generators(2)).given()
+    assert torch.isfinite(model.sample([Between(a, b, 0.5)])).all()
+
+
+def test_hidden_variation_is_what_a_monotone_course_lacks():
+    ramp = torch.linspace(0, 1, 8).expand(1, 1, 8, 8)
+    assert float(hidden_variation(ramp, 4).max()) == pytest.approx(0, abs=1e-6)
+    bump = torch.zeros(1, 1, 8, 8)
+    bump[..., 1, :] = 0.5  # inside the upper pixels, on every line
+    assert torch.allclose(hidden_variation(bump, 4)[0, 0], torch.tensor([[1.0, 1.0], [0.0, 0.0]]))
+    assert torch.allclose(hidden_variation(bump.mT, 4)[0, 0], torch.tensor([[1.0, 0.0], [1.0, 0.0]]))
+
+
+def test_sharpness_is_a_factor_of_the_logits():
+    model = build()
+    h = model.sample(generators(1))
+    soft, hard = (torch.logit(model.draw(h, 6, 6, detail=1.0, sharpness=s).double()) for s in (1.0, 2.0))
+    fine = [torch.logit(model.draw(h, 12, 12, detail=1.0, sharpness=s).double()) for s in (1.0, 2.0)]
+    assert torch.allclose(fine[1], 2 * fine[0], atol=1e-3) and not torch.allclose(soft, hard)
+    with pytest.raises(UsageError, match="sharpness: expected a number above 0"):
+        model.draw(h, 6, 6, sharpness=0.0)
+    colours = build(channels=3, likelihood="logistic-mixture")
+    with pytest.raises(UsageError, match="sharpness: is for models of black and white"):
+        colours.draw(colours.sample(generators(1)), 6, 6, sharpness=2.0)

@@ -1,13 +1,20 @@
-"""The chaos game of a flame: what it adds up to, by seed and threads."""
+"""The chaos game of a flame: histograms for seeds and numbers of threads."""
 
 import numpy as np
 import pytest
 
 from fractalkit.codes.flame import Flame, Xform
 from fractalkit.errors import DataError, UsageError
+from fractalkit.orbit import flame as orbit_flame
 from fractalkit.orbit.flame import accumulate
 
 HALF = (0.5, 0.0, 0.0, 0.5)
+
+
+@pytest.fixture(autouse=True, params=[0, 1 << 40], ids=["compiled", "instructions"])
+def _both_loops(request, monkeypatch):
+    """Every test has the loop of the flame's own, and that which looks up its instructions."""
+    monkeypatch.setattr(orbit_flame, "FEW", request.param)
 
 
 def triangle(**options) -> Flame:
@@ -90,7 +97,7 @@ def test_as_many_samples_as_were_asked_for(samples):
 
 
 def strange() -> Flame:
-    """Xaos, posts, a final map that is drawn now and then, opacities, uniform numbers, maps that stray."""
+    """Xaos, post transforms, a final map with a probability, opacities, uniform numbers, diverging maps."""
     maps = (
         Xform(0.5, 0.1, 0.4, coefs=(0.7, 0.3, -0.3, 0.7, 0.2, 0.1), variations={"julia": 0.8, "linear": 0.1},
               chaos=(1.0, 0.5, 2.0)),
@@ -121,3 +128,40 @@ def test_a_long_run_starts_anew_and_still_counts():
     # more than 10,000 steps of each of 512 chains: those of a fresh start are counted but not drawn
     n = 512 * 10_300
     assert accumulate(triangle(), n, threads=1)[..., 3].sum() == pytest.approx(n - 20 * 512, abs=512)
+
+
+def painted() -> Flame:
+    """A carpet painted black and white, and a small copy of it, in a red palette."""
+    maps = (
+        Xform(1.0, 0.5, variations={"dc_menger": 1.0}),
+        Xform(1.0, 0.5, coefs=(*HALF, 0.5, 0.5), variations={"linear": 1.0}),
+    )
+    palette = np.tile([1.0, 0.0, 0.0, 1.0], (256, 1))
+    return Flame(size=(24, 24), scale=16.0, palette=palette, xforms=maps, final=Xform(variations={"linear": 1.0}))
+
+
+def test_painted_points_have_their_own_colours_for_one_step():
+    h = accumulate(painted(), 60_000, seed=1, plain=True).reshape(24, 24, 4)
+    carpet = h[5:11, 5:11].sum((0, 1))  # that of the first map alone: [-0.4, -0.1]^2
+    assert carpet[3] > 1000 and carpet[0] == carpet[1] == carpet[2] and 0.2 < carpet[0] / carpet[3] < 0.95
+    copy = h[20:, 20:].sum((0, 1))  # of the second alone: beyond [-0.5, 0.5]^2
+    assert copy[3] > 1000 and copy[0] == copy[3] and copy[1] == copy[2] == 0
+
+
+@pytest.mark.slow
+def test_the_loop_paints_as_the_twin_does():
+    loop, twin = (accumulate(painted(), 200_000, seed=1, threads=1, plain=p).sum((0, 1)) for p in (False, True))
+    assert loop == pytest.approx(twin, rel=0.01)
+
+
+def test_late_colours_are_those_before_the_last_map():
+    late = accumulate(triangle(), 30_000, seed=2, late=True)
+    usual = accumulate(triangle(), 30_000, seed=2, plain=True)
+    # the same points; the lower right third has colour 0.5 half of the time, and late the mean of all colours
+    assert (late[..., 3] == usual[..., 3]).all()
+    right = (slice(0, 32), slice(32, 64))
+    means = [h[right][..., 0].sum() / h[right][..., 3].sum() for h in (usual, late)]
+    assert means[0] == pytest.approx(0.5, abs=0.02) and means[1] == pytest.approx(0.5, abs=0.02)
+    left = (slice(32, 64), slice(0, 32))
+    assert usual[left][..., 0].sum() / usual[left][..., 3].sum() > 0.7
+    assert late[left][..., 0].sum() / late[left][..., 3].sum() == pytest.approx(0.5, abs=0.02)

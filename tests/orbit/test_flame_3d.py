@@ -1,4 +1,4 @@
-"""The chaos game of flames in space: the camera by known projections, and flames of the plane as they ever were."""
+"""The chaos game of 3D flames: known projections of the camera, and 2D flames unchanged."""
 
 import math
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fractalkit.codes.flame import Flame, Xform
+from fractalkit.orbit import flame as orbit_flame
 from fractalkit.orbit.flame import accumulate
 from fractalkit.orbit.flame_loop import write
 
@@ -13,20 +14,26 @@ HALF = (0.5, 0.0, 0.0, 0.5)
 CORNERS = [(x, y, z) for x in (-1.0, 1.0) for y in (-1.0, 1.0) for z in (-1.0, 1.0)]
 
 
+@pytest.fixture(autouse=True, params=[0, 1 << 40], ids=["compiled", "instructions"])
+def _both_loops(request, monkeypatch):
+    """Every test has the loop of the flame's own, and that which looks up its instructions."""
+    monkeypatch.setattr(orbit_flame, "FEW", request.param)
+
+
 def points(at, **options) -> Flame:
-    """A flame whose attractor is these points: each map goes to one of them from everywhere."""
+    """A flame whose attractor is a set of points: each map is constant."""
     maps = tuple(Xform(1.0, coefs=(0, 0, 0, 0, x, y), variations={"linear": 1.0, "ztranslate": z}) for x, y, z in at)
     return Flame(**{"size": (81, 81), "scale": 10.0, "xforms": maps} | options)
 
 
 def seen(flame: Flame, samples: int = 4000) -> set[tuple[int, int]]:
-    """Cells (column, row) from the middle that are hit."""
+    """Return the occupied cells (column, row), relative to the centre."""
     rows, columns = np.nonzero(accumulate(flame, samples, threads=1)[..., 3])
     return {(int(c) - 40, int(r) - 40) for r, c in zip(rows, columns, strict=True)}
 
 
 def projected(p, pitch=0.0, yaw=0.0, persp=0.0, zpos=0.0) -> tuple[int, int]:
-    """By matrices, ten cells a unit."""
+    """Project with matrices, ten cells per unit."""
     cy, sy, cp, sp = math.cos(yaw), math.sin(yaw), math.cos(pitch), math.sin(pitch)
     about_z = np.array([[cy, sy, 0], [-sy, cy, 0], [0, 0, 1]])
     about_x = np.array([[1, 0, 0], [0, cp, -sp], [0, sp, cp]])
@@ -80,7 +87,7 @@ def test_depth_blur_grows_with_the_distance_from_the_focal_plane():
 
 def test_plain_variations_leave_z_alone_and_linear_by_its_dialect():
     def z_of(variations, **extras):
-        """The z after a second map of a point at (0, 0, 0.5)."""
+        """Return z after a second map of the point (0, 0, 0.5)."""
         first = Xform(1.0, coefs=(0, 0, 0, 0, 0, 0), chaos=(0.0, 1.0), opacity=0.0, variations={"ztranslate": 0.5})
         second = Xform(1.0, chaos=(1.0, 0.0), variations=variations)
         f = Flame(size=(81, 81), scale=10.0, xforms=(first, second), cam_pitch=math.pi / 2, extras=extras)

@@ -13,7 +13,7 @@ from fractalkit.codes import AffineIFS, preset
 from fractalkit.codes.moments import covariance, mean
 from fractalkit.errors import DataError, UsageError
 from fractalkit.orbit import extent, histogram, sample, stream
-from fractalkit.orbit.even import even
+from fractalkit.orbit.coverage import even
 from fractalkit.orbit.streams import CHAINS, alias_table
 
 
@@ -206,7 +206,7 @@ def test_even_with_addresses_and_degenerate_attractors():
 
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
 def test_triton_kernel_matches_the_twin_in_its_interpreter():
-    """Without a CUDA device the kernel runs in Triton's interpreter, on few chains, in a process of its own."""
+    """Without a CUDA device, the kernel runs in Triton's interpreter with few chains, in a separate process."""
     code = """
 import torch, numpy as np
 import fractalkit.orbit.streams as streams

@@ -1,10 +1,13 @@
-"""All benchmarks by one command, at its smallest."""
+"""The command for all benchmarks, with small runs."""
 
 import json
 
+import pytest
 from click.testing import CliRunner
 
 from recipes.benchmarks.__main__ import ENTRIES, ROOT, main
+
+pytestmark = pytest.mark.slow
 
 
 def test_two_of_them_into_one_page(tmp_path):

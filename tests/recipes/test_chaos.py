@@ -1,4 +1,4 @@
-"""The chaos game's benchmarks run at tiny size: every contestant, the tables, the files."""
+"""Benchmarks of the chaos game at tiny size: every method, the tables, the files."""
 
 import importlib.util
 import json
@@ -34,7 +34,7 @@ def test_rates_at_tiny_size(results):
     assert "numba, 2 threads" in out and "counts over the faster eager torch" in out
     data = json.loads((results / "chaos_rates.json").read_text())
     assert all(row["M/CPU-s"] > 0 for row in data["rows"]) and len(data["rows"]) >= 9
-    assert [v["asked"] for v in data["summary"] if "a core" in v["figure"]] == [200, 60, 60]
+    assert [v["target"] for v in data["summary"] if "a core" in v["figure"]] == [200, 60, 60]
     assert data["machine"]["cores"] >= 1 and data["repeats"] == 1
 
 
@@ -57,7 +57,7 @@ def test_a_machine_without_a_card_is_told_so(monkeypatch):
 
 def test_a_number_of_points_that_is_none_is_refused():
     got = CliRunner().invoke(chaos.main, ["rates", "--points", "many"])
-    assert got.exit_code == 2 and "'many' is no number of points" in got.output
+    assert got.exit_code == 2 and "'many' is not a number of points" in got.output
 
 
 def test_the_usual_loop_draws_the_same_fern():

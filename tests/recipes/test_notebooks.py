@@ -1,4 +1,4 @@
-"""Every notebook runs from top to bottom at small size, and its rendered twin has the same cells."""
+"""Every notebook script runs at small size, and its rendered notebook has the same cells."""
 
 import json
 import re
@@ -8,12 +8,14 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2] / "recipes"
 SCRIPTS = sorted(p for p in ROOT.glob("*.py") if "format_name: percent" in p.read_text(encoding="utf-8"))
 
 
 def cells(script: Path) -> list[str]:
-    """The text of its cells, without the marks of comments in those of prose."""
+    """Return the text of the cells; Markdown cells without comment marks."""
     text = script.read_text(encoding="utf-8").split("# ---\n", 2)[2]
     out = []
     for part in re.split(r"^# %%", text, flags=re.M)[1:]:
@@ -24,6 +26,7 @@ def cells(script: Path) -> list[str]:
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
 @pytest.mark.filterwarnings("ignore:FigureCanvasAgg", "ignore:__array__ implementation")
 def test_it_runs(script, monkeypatch, tmp_path):

@@ -1,4 +1,4 @@
-"""The parts of recipes/benchmarks/scale.py that its figures rest on."""
+"""The parts of recipes/benchmarks/scale.py that its figures depend on."""
 
 import socket
 import threading
@@ -47,11 +47,11 @@ def test_a_rate_is_of_cpu_seconds():
 
 
 def test_operations_are_those_of_the_model():
-    from fractalkit.models.hub import from_pretrained
+    from fractalkit.models.pretrained import from_pretrained
 
     net = from_pretrained("vdvae_mnist")
     codes = sampling(net, 0.05)[0]
     weights = sum(p.numel() for p in net.parameters())
     assert codes["flops"] > weights and codes["value"] > 1
     (bound,) = reckon([codes, row("flames", 1.0, "M samples/s")])
-    assert bound["an H200 at its peak, of them a second"] == H200_BF16 / codes["flops"]
+    assert bound["an H200 at its peak, per second"] == H200_BF16 / codes["flops"]

@@ -1,4 +1,4 @@
-"""The camera: projections known in closed form, framing, the view, what is up."""
+"""The camera: projections in closed form, framing, views, the up axis."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def test_known_points() -> None:
     c = Camera(target=(0, 0, 0), distance=10, azimuth=0, elevation=0, fov=90)
     # from (0, -10, 0) along +y: x goes right, z goes up, the focal length is half the shorter side
     assert np.allclose(c.eye, [0, -10, 0])
-    xy, depth = c.project([[1, 0, 0], [0, 0, 1], [0, 10, 0], [2, -5, 3]], (100, 200))
+    xy, depth = c.project([[1, 0, 0], [0, 0, 1], [0, 10, 0], [2, -5, 3]], (200, 100))
     assert np.allclose(xy, [[105, 50], [100, 45], [100, 50], [100 + 50 * 2 / 5, 50 - 50 * 3 / 5]])
     assert np.allclose(depth, [10, 10, 20, 5])
 
@@ -40,8 +40,8 @@ def test_frame_holds_the_cloud_and_fills_the_picture(size: tuple[int, int]) -> N
     inner = x[(np.abs(x - np.median(x, axis=0)) < [2.2, 0.9, 4.4]).all(axis=1)]
     c = Camera.frame(inner, size)
     xy, _ = c.project(inner, size)
-    assert (xy >= 0).all() and (xy <= [size[1], size[0]]).all()
-    share = (xy.max(axis=0) - xy.min(axis=0)) / [size[1], size[0]]
+    assert (xy >= 0).all() and (xy <= size).all()
+    share = (xy.max(axis=0) - xy.min(axis=0)) / size
     assert share.max() > 0.8
 
 

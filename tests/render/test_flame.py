@@ -1,17 +1,19 @@
-"""Flames: tone map against its plain twin, filters, exposures, deep files, films, zooms."""
+"""Flames: tone mapping against its reference version, filters, exposures, 16-bit files, films, zooms."""
 
 import json
+import math
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from fractalkit.codes.flame import Flame, Xform
 from fractalkit.codes.flame_blend import between, blend, turned
-from fractalkit.codes.flame_random import flame_of, mutate, random_flame
+from fractalkit.codes.flame_random import breed, flame_of, mutate, random_flame
 from fractalkit.codes.presets import preset
 from fractalkit.errors import DataError, UsageError
-from fractalkit.render import flame_twin
+from fractalkit.raster.png import read_png_text
 from fractalkit.render.animate import Motion, draw_frame
 from fractalkit.render.attractor import plane_window
 from fractalkit.render.colours_from import colour_table, from_picture, names
@@ -19,11 +21,15 @@ from fractalkit.render.deep import save_png16, save_tiff
 from fractalkit.render.film import missing, save_film, save_frame
 from fractalkit.render.filters import KERNELS, filter_weights, filter_width
 from fractalkit.render.flame import Exposure, render_flame, resized, save_flame_picture
-from fractalkit.render.flame_tone import Look, develop
-from fractalkit.render.png import read_png_text
+from fractalkit.render.flame_sheet import children, interest, mutants, random_flames, trial
+from fractalkit.render.flame_taste import taste
+from fractalkit.render.flame_tone import Tone, develop
 from fractalkit.render.viewer import save_viewer, tiles
-from fractalkit.render.zoom import Approach, interesting, open_source
+from fractalkit.render.windows import open_source, windows_of
+from fractalkit.render.zoom import Approach, interesting
+from fractalkit.render.zoom_flame import FlameWindows
 from fractalkit.render.zoom_ifs import IFSWindows
+from tests.render import flame_twin
 
 
 def sierpinski(**changes):
@@ -41,14 +47,14 @@ def sierpinski(**changes):
 
 
 LOOKS = [
-    Look(size=(9, 12), pixels_per_unit=5, quality=3, estimator_radius=0),
-    Look(size=(9, 12), pixels_per_unit=5, quality=3, estimator_radius=4, oversample=2, estimator_minimum=1),
-    Look(size=(8, 7), pixels_per_unit=5, quality=3, estimator_radius=3, oversample=3, filter_shape="mitchell"),
-    Look(size=(9, 12), pixels_per_unit=5, quality=1, estimator_radius=9, vibrancy=0.4, background=(0.2, 0.1, 0.4)),
-    Look(size=(9, 12), pixels_per_unit=5, quality=1, estimator_radius=0, brightness=80, highlight_power=1.0),
-    Look(size=(9, 12), pixels_per_unit=5, quality=1, estimator_radius=0, brightness=80, highlight_power=-0.4),
-    Look(
-        size=(9, 12),
+    Tone(size=(12, 9), pixels_per_unit=5, quality=3, estimator_radius=0),
+    Tone(size=(12, 9), pixels_per_unit=5, quality=3, estimator_radius=4, oversample=2, estimator_minimum=1),
+    Tone(size=(7, 8), pixels_per_unit=5, quality=3, estimator_radius=3, oversample=3, filter_shape="mitchell"),
+    Tone(size=(12, 9), pixels_per_unit=5, quality=1, estimator_radius=9, vibrancy=0.4, background=(0.2, 0.1, 0.4)),
+    Tone(size=(12, 9), pixels_per_unit=5, quality=1, estimator_radius=0, brightness=80, highlight_power=1.0),
+    Tone(size=(12, 9), pixels_per_unit=5, quality=1, estimator_radius=0, brightness=80, highlight_power=-0.4),
+    Tone(
+        size=(12, 9),
         pixels_per_unit=5,
         quality=1,
         estimator_radius=2,
@@ -56,7 +62,7 @@ LOOKS = [
         oversample=2,
         gamma_threshold=0.5,
     ),
-    Look(size=(9, 12), pixels_per_unit=5, quality=3, estimator_radius=0, transparent=True),
+    Tone(size=(12, 9), pixels_per_unit=5, quality=3, estimator_radius=0, transparent=True),
 ]
 
 
@@ -113,10 +119,10 @@ def test_what_an_exposure_refuses(tmp_path):
     with pytest.raises(UsageError, match="size"):
         resized(sierpinski(), (0, 5))
     (tmp_path / "b.safetensors").write_bytes(b"nothing of the kind")
-    with pytest.raises(DataError, match="buffer"):
+    with pytest.raises(DataError, match="no safetensors file"):
         Exposure.load(tmp_path / "b.safetensors")
     with pytest.raises(DataError, match="shape"):
-        develop(np.zeros((3, 3, 4)), Look())
+        develop(np.zeros((3, 3, 4)), Tone())
 
 
 def test_deep_files(tmp_path):
@@ -176,6 +182,51 @@ def test_random_flames_are_the_same_for_a_seed():
     assert a.same(b) and not a.same(mutate(a, np.random.default_rng(1)))
 
 
+def test_mutants_and_children_are_worth_seeing_and_unlike():
+    table = colour_table("opal")
+    one, two = random_flames(2, "opal", size=(48, 48), seed=3)
+    assert min(interest(f) for f in (one, two)) > interest(random_flame(np.random.default_rng(0), table)) / 4
+    for made in (mutants(one, 2, seed=1), children(one, two, 2, seed=1)):
+        glances = [trial(f) for f in (one, *made)]
+        assert all(g is not None for g in glances)
+        for a, b in ((0, 1), (0, 2), (1, 2)):
+            assert np.abs(glances[a] - glances[b]).mean() > 0.02
+    again = children(one, two, 2, seed=1)
+    assert all(a.same(b) for a, b in zip(made, again, strict=True))
+    assert 2 <= len(breed(one, two, np.random.default_rng(4)).xforms) <= 12
+    assert any(breed(one, two, np.random.default_rng(k)).palette is two.palette for k in range(8))
+    for strength in (0.0, math.inf):
+        with pytest.raises(UsageError):
+            mutate(one, np.random.default_rng(1), strength)
+
+
+def test_the_score_prefers_a_flame_to_shards_and_fog():
+    y, x = np.mgrid[:96, :96] / 48 - 1
+    shard = (np.abs(y - 0.3 * x) < 0.02)[..., None] * np.ones(3)
+    fog = np.full((96, 96, 3), 0.5)
+    assert taste(np.zeros((96, 96, 3))) == 0
+    flame = trial(random_flames(1, "opal", size=(96, 96), seed=3)[0])
+    assert taste(flame) > max(taste(shard), taste(fog))
+
+
+def test_windows_of_a_flame_keep_their_brightness():
+    """A film keeps its brightness in the depth, and has an end where nothing is."""
+    maps = (
+        Xform(1.0, 0.0, coefs=(0.6, 0.3, -0.3, 0.6, 0.3, 0.1), variations={"linear": 1.0}),
+        Xform(1.0, 1.0, coefs=(0.5, -0.2, 0.2, 0.5, -0.5, 0.4), variations={"spherical": 0.4}),
+    )
+    windows = FlameWindows(Flame(size=(64, 48), scale=16.0, xforms=maps, estimator_radius=0.0), 8.0)
+    at = interesting(windows, 1e4, side=48)
+    assert windows.reach(at, 1e4, 64) == (1e4, "")
+    assert windows.reach((0.999, 0.001), 1e4, 64)[1] == "nothing is there"
+    assert windows.reach(at, 1e20, 64)[0] < 1e20
+    windows.aim(at)
+    means = [windows.window(*box, 64, 48).mean() for box in Approach(at, 1e4, 4, 0.75, windows.aspect)]
+    assert min(means[1:]) > 0.3 * max(means) > 5  # much of the first frame is empty
+    with pytest.raises(UsageError):
+        windows.window(0.5, 0.5, 0.5, 0.5, 8, 8)
+
+
 def test_a_code_as_a_flame():
     ifs = preset("barnsley-fern")
     low, high = plane_window(ifs, (60, 60))
@@ -196,8 +247,10 @@ def test_windows_of_a_code_agree_with_the_whole():
     at = interesting(deep, 1e9)
     for box in list(Approach(at, 1e9, 3, 1.0)):
         assert (deep.window(*box, 48, 48).max(axis=2) > 60).mean() > 0.01
-    with pytest.raises(UsageError, match="nothing to zoom"):
+    with pytest.raises(DataError, match="no such file"):
         open_source("a.txt")
+    with pytest.raises(UsageError, match="no windows"):
+        windows_of(object())
 
 
 def test_films_and_pages(tmp_path):
@@ -214,3 +267,17 @@ def test_films_and_pages(tmp_path):
     assert n == len(tiles(1.0, 4, 2, (0.3, 0.4), 1)) and text.count("/9j/") >= n and "<b>" not in text
     with pytest.raises(UsageError, match="film"):
         save_film(iter(frames), tmp_path / "a.txt")
+
+
+def test_tone_curves_act_on_the_finished_picture():
+    flame = Flame(
+        size=(32, 24), scale=10.0, quality=20.0,
+        xforms=(Xform(weight=1.0, variations={"gaussian_blur": 1.0}), Xform(weight=1.0, variations={"square": 1.0})),
+    )  # fmt: skip
+    plain = render_flame(flame, plain=True)
+    curved = render_flame(
+        replace(flame, extras={"overall_curve": "0 1 1 0", "blue_curve": "0 0 1 0.5"}), plain=True
+    )  # fmt: skip
+    assert plain.std() > 0.05
+    assert curved[..., :2] == pytest.approx(1 - plain[..., :2], abs=2e-3)
+    assert curved[..., 2] == pytest.approx((1 - plain[..., 2]) / 2, abs=2e-3)

@@ -1,4 +1,4 @@
-"""PNG text: a round trip, and files made to harm."""
+"""PNG text: round trips and malicious files."""
 
 import struct
 import zlib
@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fractalkit.errors import DataError, UsageError
-from fractalkit.render import png
-from fractalkit.render.png import read_png_text, save_png
+from fractalkit.raster import png
+from fractalkit.raster.png import read_png_text, save_png
 
 PICTURE = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
 

@@ -20,9 +20,9 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["sierpinski-triangle", "sierpinski-tetrahedron"])
 @pytest.mark.parametrize("options", [{}, {"palette": "ember"}, {"background": "light"}])
 def test_draw_ifs(name: str, options: dict[str, str]) -> None:
-    a = draw_ifs(preset(name), size=(48, 64), points=40_000, seed=3, **options)
+    a = draw_ifs(preset(name), size=(64, 48), points=40_000, seed=3, **options)
     assert a.shape == (48, 64, 3) and a.dtype == np.uint8
-    assert np.array_equal(a, draw_ifs(preset(name), size=(48, 64), points=40_000, seed=3, **options))
+    assert np.array_equal(a, draw_ifs(preset(name), size=(64, 48), points=40_000, seed=3, **options))
     assert a.reshape(-1, 3).std(axis=0).max() > 12  # there is something to see
 
 

@@ -1,4 +1,4 @@
-"""PNG written row by row: what comes back, and what is left behind when it fails."""
+"""PNG written row by row: round trips, and no partial file after a failure."""
 
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from fractalkit.errors import DataError, UsageError
+from fractalkit.files import atomic_path
+from fractalkit.raster.png import read_png_text
 from fractalkit.render import rows_png
-from fractalkit.render.png import read_png_text
 from fractalkit.render.rows_png import PngRows
 
 
@@ -52,11 +53,14 @@ def test_sizes_a_png_cannot_have(tmp_path: Path) -> None:
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     @contextmanager
     def full(path: Path):  # type: ignore[no-untyped-def]
-        yield Path("/dev/full")
+        with atomic_path(path) as temporary:
+            temporary.unlink()
+            temporary.symlink_to("/dev/full")
+            yield temporary
 
     monkeypatch.setattr(rows_png, "atomic_path", full)
     noise = np.random.default_rng(0).integers(0, 256, (300, 4000), dtype=np.uint8)
-    with pytest.raises(DataError, match="No space left"), PngRows(tmp_path / "a.png", 4000, 300) as png:
+    with pytest.raises(DataError, match="the disk is full"), PngRows(tmp_path / "a.png", 4000, 300) as png:
         png.write(noise)
-    with pytest.raises(DataError, match="No space left"), PngRows(tmp_path / "a.png", 4, 1) as png:
+    with pytest.raises(DataError, match="the disk is full"), PngRows(tmp_path / "a.png", 4, 1) as png:
         png.write(noise[:1, :4])

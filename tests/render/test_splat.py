@@ -1,13 +1,13 @@
-"""Splatting: the compiled kernels against their torch twins, and pictures of small clouds."""
+"""Splatting: compiled kernels against their torch versions, and pictures of small clouds."""
 
 import numpy as np
 import pytest
 import torch
 
 from fractalkit.errors import DataError, UsageError
-from fractalkit.render import splat_twin
 from fractalkit.render.camera import Camera
 from fractalkit.render.splat import backdrop, draw_cloud, spacing, splat, splat_flat
+from tests.render import splat_twin
 
 
 def scene(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -21,8 +21,8 @@ def scene(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
 @pytest.mark.parametrize("slab", [0.0, 0.5])
 def test_twin_agrees(n: int, slab: float) -> None:
     xy, depth, radius, colour = scene(n, seed=n)
-    got = splat(xy, depth, radius, colour, (36, 40), slab)
-    want_depth, want_colour = splat_twin.splat(*map(torch.from_numpy, (xy, depth, radius, colour)), (36, 40), slab)
+    got = splat(xy, depth, radius, colour, (40, 36), slab)
+    want_depth, want_colour = splat_twin.splat(*map(torch.from_numpy, (xy, depth, radius, colour)), (40, 36), slab)
     assert np.array_equal(np.isfinite(got.depth), np.isfinite(want_depth.numpy()))
     held = np.isfinite(got.depth)
     assert np.allclose(got.depth[held], want_depth.numpy()[held], rtol=1e-5)
@@ -45,7 +45,7 @@ def test_flat_disc_has_its_area() -> None:
 
 @pytest.mark.parametrize("d", [2, 3])
 def test_empty_cloud_is_the_backdrop(d: int) -> None:
-    image = draw_cloud(np.zeros((0, d)), size=(20, 30))
+    image = draw_cloud(np.zeros((0, d)), size=(30, 20))
     assert image.shape == (20, 30, 3) and image.dtype == np.uint8
     assert int(image.max()) < 80
 
@@ -54,8 +54,8 @@ def test_empty_cloud_is_the_backdrop(d: int) -> None:
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_few_points_show(d: int, n: int) -> None:
     x = np.random.default_rng(n).normal(size=(n, d)) + 1e6
-    empty = draw_cloud(np.zeros((0, d)), size=(48, 64)).astype(int)
-    image = draw_cloud(x, size=(48, 64)).astype(int)
+    empty = draw_cloud(np.zeros((0, d)), size=(64, 48)).astype(int)
+    image = draw_cloud(x, size=(64, 48)).astype(int)
     assert np.abs(image - empty).max() > 30
 
 
@@ -112,5 +112,5 @@ def test_refuses() -> None:
 
 
 def test_backdrop_is_brightest_behind_the_object() -> None:
-    b = backdrop((40, 60), "dark").sum(axis=2)
+    b = backdrop((60, 40), "dark").sum(axis=2)
     assert b[18, 30] > b[0, 0]

@@ -1,4 +1,4 @@
-"""Tone map and palettes."""
+"""Tone mapping and palettes."""
 
 import numpy as np
 import pytest

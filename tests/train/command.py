@@ -15,10 +15,16 @@ from tests.train.tiny import TinyVAE
 SETTINGS = TrainConfig(
     steps=12, batch=4, warmup=2, log_every=2, valid_every=5, valid_items=4, valid_batch=2, save_minutes=0, save_every=4
 )
-CONFIGS = {
-    "tiny": SimpleNamespace(name="tiny", dataset="mnist-static", build=lambda: TinyVAE(28), train=SETTINGS),
-    "other": SimpleNamespace(name="other", dataset="mnist-static", build=lambda: TinyVAE(28, 2), train=SETTINGS),
-}
+
+
+def _config(name: str, latent: int) -> SimpleNamespace:
+    return SimpleNamespace(
+        name=name, dataset="mnist-static", build=lambda *_, **__: TinyVAE(28, latent), train=SETTINGS,
+        side=lambda changes: None, fit=lambda changes, data: changes,
+    )  # fmt: skip
+
+
+CONFIGS = {"tiny": _config("tiny", 3), "other": _config("other", 2)}
 
 
 def configs_module() -> types.ModuleType:

@@ -1,4 +1,4 @@
-"""The loop: resume is exact after a kill, several processes compute what one does, useless steps are left out."""
+"""The training loop: exact resume after a kill, the same result for several processes, skipped steps."""
 
 import errno
 import json
@@ -9,16 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save
 
+from fractalkit.data.image_set import ImageSet
 from fractalkit.errors import DataError, UsageError
 from fractalkit.train.config import TrainConfig, average_decay, learning_rate
-from fractalkit.train.loop import BEST, CHECKPOINT, LAST, LOG, existing_run, train
+from fractalkit.train.loop import BEST, CHECKPOINT, LAST, LOG, Hooks, existing_run, train
 from fractalkit.train.randomness import items_at, subset
 from fractalkit.train.ranks import Ranks
-from fractalkit.train.state import adamw, load_weights
+from fractalkit.train.state import NormStatistics, adamw, load_weights
 from tests.train.tiny import SETTINGS, TinyVAE, model, pictures
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def run(out: Path, *, steps: int = 30, resume: bool = False, net: TinyVAE | None = None, **extra):
-    keys = {"stop", "minutes", "valid", "data", "progress", "ranks"}
+    keys = {"hooks", "stop", "minutes", "valid", "data", "progress", "ranks"}
     settings = SETTINGS | {"steps": steps} | {k: v for k, v in extra.items() if k not in keys}
     given = {"valid": pictures(20, seed=1)} | {k: v for k, v in extra.items() if k in keys - {"data"}}
     return train(net or model(), extra.get("data") or pictures(), out, TrainConfig(**settings), resume=resume, **given)
@@ -127,6 +129,62 @@ def test_steps_that_are_not_finite_or_too_large_are_left_out(tmp_path):
     assert existing_run(tmp_path / "c")["state"]["step"] == 98
 
 
+def test_norms_far_above_the_running_ones_are_left_out():
+    norms = NormStatistics()
+    rng = np.random.default_rng(0)
+    falling = 1e5 * np.exp(-np.arange(300) / 100) * np.exp(0.3 * rng.normal(size=300))
+    assert not any(norms.add(float(v), 6.0) for v in falling)
+    assert norms.mean == pytest.approx(math.log(falling[-1]), abs=1.5)
+    assert norms.add(1e3 * falling[-1], 6.0) and not norms.add(falling[-1], 6.0)
+    assert not any(norms.add(1e9, 0.0) for _ in range(3))
+    # a lasting change is followed
+    steady = NormStatistics()
+    assert not any(steady.add(1.0, 6.0) for _ in range(150))
+    later = [steady.add(50.0, 6.0) for _ in range(100)]
+    assert later[0] and not any(later[-20:])
+
+
+def test_running_norms_survive_a_resume(tmp_path):
+    whole = run(tmp_path / "whole", steps=130, sigmas=2.0, flip=True)
+    asked = iter(range(1, 200))
+    run(tmp_path / "cut", steps=130, sigmas=2.0, flip=True, stop=lambda: next(asked) == 110)
+    assert run(tmp_path / "cut", steps=130, sigmas=2.0, flip=True, resume=True).skipped == whole.skipped
+    same_files(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_only_some_parameters_are_trained(tmp_path):
+    net = model()
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+    run(tmp_path, steps=4, net=net, only="inner.*", ema=0.0)
+    after = load_file(tmp_path / LAST)
+    moved = {k for k in before if k != "calls" and not torch.equal(before[k], after[k])}
+    assert moved == {"inner.weight", "inner.bias"}
+    assert run(tmp_path, steps=6, only="inner.*", resume=True).step == 6
+    with pytest.raises(UsageError, match="no parameter matches 'outer"):
+        run(tmp_path / "none", only="outer.*")
+
+
+def test_hooks(tmp_path):
+    shown, logged = [], []
+    hooks = Hooks(lambda net, step: shown.append(step), 12, lambda kind, step, values: logged.append((kind, step)))
+    run(tmp_path, steps=30, hooks=hooks)
+    assert shown == [12, 24, 30] and ("valid", 30) in logged and ("train", 4) in logged
+
+
+def test_dynamic_pictures_are_drawn_anew(tmp_path):
+    grey = ImageSet(np.full((8, 1, 8, 8), 128, np.uint8), 256, dynamic=True)
+    seen = []
+
+    class Watching(TinyVAE):
+        def losses(self, x, generator, step):
+            seen.append(x)
+            return super().losses(x, generator, step)
+
+    run(tmp_path, steps=3, net=Watching(), data=grey, valid=grey)
+    assert all(set(x.unique().tolist()) == {0.0, 1.0} for x in seen) and not torch.equal(seen[0], seen[1])
+    assert 0.4 < float(torch.stack(seen).mean()) < 0.6
+
+
 def test_bfloat16_and_other_formats_run(tmp_path):
     for settings in ({"bf16": False}, {"channels_last": False}, {"schedule": "constant", "ema": 0.0, "clip": 0.0}):
         assert run(tmp_path, steps=3, **settings).step == 3
@@ -218,7 +276,7 @@ def test_weights_to_begin_with(tmp_path):
     with pytest.raises(DataError, match=r"of another model \(inner.bias is \[6\] there, \[8\] here\)"):
         load_weights(TinyVAE(latent=4), tmp_path / LAST)
     (tmp_path / "x").write_bytes(b"\x80\x04K\x01.")
-    with pytest.raises(DataError, match="is no safetensors file"):
+    with pytest.raises(DataError, match="is a pickle"):
         load_weights(model(), tmp_path / "x")
 
 

@@ -1,4 +1,4 @@
-"""A variational autoencoder small enough to train in a test, and pictures for it; also a program that trains it.
+"""A variational autoencoder small enough to train in a test, its pictures, and a program that trains it.
 
 python -m tests.train.tiny OUT '{"steps": 40}' [resume]
 """
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from fractalkit.data.image_sets import ImageSet
+from fractalkit.data.image_set import ImageSet
 
 SETTINGS = {
     "steps": 30,
@@ -31,7 +31,7 @@ SETTINGS = {
 
 
 class TinyVAE(nn.Module):
-    """Bernoulli pixels, a convolution in, one Gaussian layer, a linear map out; dropout, to draw from torch's own."""
+    """Bernoulli pixels, a convolution, one Gaussian layer, a linear map; dropout, to use torch's generator."""
 
     def __init__(self, side: int = 8, latent: int = 3) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class TinyVAE(nn.Module):
 
 
 def pictures(n: int = 37, side: int = 8, seed: int = 0) -> ImageSet:
-    """Bars at random places."""
+    """Pictures of bars at random positions."""
     rng = np.random.default_rng(seed)
     images = np.zeros((n, 1, side, side), np.uint8)
     for i, at in enumerate(rng.integers(0, side, n)):

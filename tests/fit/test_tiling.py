@@ -1,4 +1,4 @@
-"""A picture made of itself: colours, tiles, depth, style."""
+"""Photomosaics of one picture: colours, tiles, depth, style."""
 
 import math
 
@@ -7,8 +7,9 @@ import torch
 
 from fractalkit.core import solve
 from fractalkit.errors import UsageError
-from fractalkit.fit.fractalize import Style, draw, fractalize, judge, means
+from fractalkit.fit.tiling import Style, draw, fractalize, judge
 from fractalkit.maps.collage import CollageMap, decode
+from fractalkit.raster.area import area_means
 from tests.pictures import scene
 
 
@@ -26,10 +27,10 @@ def test_it_reads_from_afar_and_its_tiles_are_the_picture(options):
 
 
 def test_each_tile_has_the_mean_of_its_place():
-    x = 0.25 + 0.5 * photo()  # nothing is cut off
+    x = 0.25 + 0.5 * photo()  # no clipping
     code = fractalize(x, 12, texture=0.4)
     shown = decode(code, 12 * 12, 12 * 12)[0].double()
-    assert (means(shown, 12, 12) - means(x, 12, 12)).abs().max() < 2e-3
+    assert (area_means(shown, 12, 12) - area_means(x, 12, 12)).abs().max() < 2e-3
 
 
 def test_it_is_the_fixed_point():
@@ -69,7 +70,7 @@ def test_style_shows_in_the_tiles():
     assert float(code.lipschitz()) == 0
     shown = draw(code, 12 * 32, 12 * 32).double()
     tiles = shown.view(3, 12, 32, 12, 32).permute(1, 3, 0, 2, 4).reshape(144, 3, -1)
-    want = means(y, 32, 32).reshape(3, -1)
+    want = area_means(y, 32, 32).reshape(3, -1)
 
     def correlation(a, b):
         a, b = a - a.mean(-1, keepdim=True), b - b.mean(-1, keepdim=True)

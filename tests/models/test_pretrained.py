@@ -1,12 +1,17 @@
 import json
 import pickle
+from dataclasses import dataclass
 
 import pytest
 import torch
 
+from fractalkit.checked import CheckedSettings, within
 from fractalkit.errors import DataError, UsageError
-from fractalkit.models.hub import from_pretrained, names, read_file
+from fractalkit.models import pretrained
+from fractalkit.models.pretrained import Pretrained, from_pretrained, names, register_model
+from fractalkit.models.sampling import Sampler
 from fractalkit.models.vdvae import VDVAE
+from fractalkit.tensors import read_tensors
 from tests.models.tiny import build, generators
 
 
@@ -63,7 +68,7 @@ def test_another_architecture_is_named(tmp_path):
     with pytest.raises(DataError, match="no FractalKit model"):
         from_pretrained(path)
     build().save_pretrained(path)
-    about, tensors = read_file(path)
+    about, tensors = read_tensors(path)
     for change, message in (
         ({"config": json.dumps({**json.loads(about["config"]), "width": 16})}, "do not fit"),
         ({"config": "{"}, "configuration"),
@@ -83,3 +88,36 @@ def test_models_of_the_package_draw(name):
     model = from_pretrained(name)
     picture = model.draw(model.sample(generators(1)), 28, 28)
     assert picture.shape == (1, 1, 28, 28) and 0.02 < float(picture.mean()) < 0.4
+
+
+def test_a_new_architecture_is_a_class_and_a_name(tmp_path):
+    @dataclass(frozen=True)
+    class DotConfig(CheckedSettings):
+        size: int = within(3, 1, 9)
+
+    @register_model("dot")
+    class Dot(Pretrained):
+        config_type = DotConfig
+
+        def __init__(self, config: DotConfig) -> None:
+            super().__init__()
+            self.config = config
+            self.value = torch.nn.Parameter(torch.ones(config.size))
+
+    try:
+        Dot(DotConfig(5)).save_pretrained(tmp_path / "dot.safetensors", {"steps": 1})
+        again = from_pretrained(tmp_path / "dot.safetensors")
+        assert isinstance(again, Dot) and again.config.size == 5 and again.about == {"steps": 1}
+        assert again.summary()["parameters"] == 5
+        with pytest.raises(UsageError, match="is a dot, and what is needed here is a Sampler"):
+            from_pretrained(tmp_path / "dot.safetensors", kind=Sampler)
+        with pytest.raises(DataError, match="size: expected a whole number from 1 to 9, got 10"):
+            DotConfig.from_dict({"size": 10})
+        with pytest.raises(UsageError, match="is Dot already"):
+            register_model("dot")(type("Other", (Pretrained,), {}))
+    finally:
+        pretrained._REGISTRY.pop("dot")
+
+
+def test_names_by_class():
+    assert names(Sampler) == ["vdvae_mnist"] and set(names(Sampler)) < set(names())

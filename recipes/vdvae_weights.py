@@ -1,0 +1,41 @@
+"""Make the file of weights in the package from the best weights of a run: classes in closed form, float16.
+
+python recipes/vdvae_weights.py runs/vdvae_mnist/best.safetensors --data-dir DIR -o vdvae_mnist.safetensors
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+
+from fractalkit.data import load_images
+from fractalkit.models.class_priors import fit_class_tables
+from fractalkit.models.configs import CONFIGS
+from fractalkit.train import load_weights
+
+
+@click.command()
+@click.argument("weights", type=click.Path(path_type=Path, exists=True))
+@click.option("--data-dir", type=click.Path(path_type=Path))
+@click.option("--pictures", default=10_000, show_default=True, help="For the tables of the classes.")
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
+def main(weights: Path, data_dir: Path | None, pictures: int, out: Path) -> None:
+    """Fit the tables of the classes, and write float16."""
+    torch.set_num_threads(1)
+    model = CONFIGS["vdvae_mnist"].build({}, trained=True)
+    load_weights(model, weights)
+    model.eval().requires_grad_(False)
+    data = load_images("mnist", "train", folder=data_dir)
+    assert data.labels is not None
+    grey = data.images[:pictures]
+    drawn = np.random.default_rng(0).integers(0, 255, grey.shape) < grey
+    fit_class_tables(model, torch.from_numpy(drawn).float(), torch.from_numpy(data.labels[:pictures]).long())
+    about = {"model": "vdvae_mnist", "data": "mnist-dynamic", "command": "python recipes/vdvae_weights.py"}
+    model.save_pretrained(out, about, dtype=torch.float16)
+
+
+if __name__ == "__main__":
+    main()

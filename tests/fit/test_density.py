@@ -1,0 +1,146 @@
+"""Densities of attractors on grids: kernels against plain twins, derivatives against differences, recovery."""
+
+import numpy as np
+import pytest
+import torch
+
+from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.random import random_ifs
+from fractalkit.errors import DataError
+from fractalkit.fit import density_distance
+from fractalkit.fit.density import Density, likely_weights
+from fractalkit.fit.density_kernels import gaps_with, jacobian, settle, spread
+from fractalkit.fit.measure_search import MeasureSearch
+from fractalkit.fit.target import make_target
+from fractalkit.orbit import sample
+
+
+def problem(dim=2, k=3, n=3000, seed=5, flat=False):
+    """A target with the maps ``[K, 3, 4]`` and weights of the code that it is a sample of."""
+    code = random_ifs(k, dim, rule="scales", generator=torch.Generator().manual_seed(seed))
+    if flat:
+        u, s, vt = torch.linalg.svd(code.matrices)
+        s[:, 1] = s[:, 0] / 10
+        code = AffineIFS(u * s[:, None] @ vt, code.offsets, torch.tensor([0.3, 0.5, 0.2], dtype=torch.float64))
+    cloud = sample(code, n, seed=1, dtype=torch.float64).points.numpy()
+    target = make_target(cloud, limit=n, rng=np.random.default_rng(0))
+    sub = target.subspace
+    a, t = code.matrices.numpy(), code.offsets.numpy()
+    maps = np.zeros((k, 3, 4))
+    maps[:, :dim, :dim] = a
+    maps[:, :dim, 3] = (a @ sub.centre + t - sub.centre) / sub.scale
+    return target, maps, code.probabilities.numpy()
+
+
+def plain_spread(points, mass, frame, dim, side):
+    """The plain twin of spread, in torch: a quadratic B-spline along each axis."""
+    u = torch.as_tensor(points[:, :dim] @ frame[:dim, :dim].T + frame[:dim, 3]).clamp(1, side - 2)
+    away = (u[:, :, None] - torch.arange(side)).abs()  # [N, D, side]
+    w = torch.where(away < 0.5, 0.75 - away**2, 0.5 * (1.5 - away).clamp_min(0) ** 2)
+    names = "abc"[:dim]
+    return mass * torch.einsum(",".join("n" + c for c in names) + "->" + names, *w.unbind(1)).flatten().numpy()
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_points_are_spread_as_by_the_plain_twin(dim):
+    target, _, _ = problem(dim, n=300)
+    d = Density(target, cap=0.95)
+    level = d.levels[0]
+    q = np.zeros_like(level.mass)
+    points = 1.3 * d.points  # some beyond the grid
+    spread(points, 1 / len(points), level.frame, dim, level.side, q)
+    np.testing.assert_allclose(q, plain_spread(points, 1 / len(points), level.frame, dim, level.side), atol=1e-12)
+    assert q.sum() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_the_jacobian_is_that_of_the_masses(dim):
+    target, maps, weights = problem(dim, n=300)
+    d = Density(target, cap=0.95, orbits=400)
+    level = d.levels[0]
+    address, z = d.orbit(maps, weights, 400, 3)
+    got = np.zeros((3, dim * (dim + 1) + 1, len(level.mass)))
+    jacobian(maps, dim, address, z, 3, level.frame, level.side, got)
+    # the last slot is the derivative by a logarithm of weight, for which each letter of an address counts
+    counts = np.stack([(address == k).sum(axis=1) for k in range(3)])
+    for k in range(3):
+        want = np.zeros_like(level.mass)
+        for n in range(len(z)):
+            spread(z[n : n + 1, 0], counts[k, n] / len(z), level.frame, dim, level.side, want)
+        np.testing.assert_allclose(got[k, -1], want, atol=1e-12)
+    for k, r, c in ((0, 0, 0), (1, 1, 0), (2, 0, dim), (1, dim - 1, dim)):
+        ends = []
+        for step in (1e-6, -1e-6):
+            moved = maps.copy()
+            moved[k, r, 3 if c == dim else c] += step
+            y = z[:, 3].copy()
+            for j in (2, 1, 0):
+                m = moved[address[:, j]]
+                y = np.einsum("nij,nj->ni", m[:, :, :3], y) + m[:, :, 3]
+            q = np.zeros_like(level.mass)
+            spread(y, 1 / len(y), level.frame, dim, level.side, q)
+            ends.append(q)
+        np.testing.assert_allclose(got[k, r * (dim + 1) + c], (ends[0] - ends[1]) / 2e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("dim", [2, 3])
+def test_refinement_returns_to_the_truth(dim):
+    target, maps, weights = problem(dim)
+    d = Density(target, cap=0.95)
+    rng = np.random.default_rng(1)
+    off = maps.copy()
+    off[:, :dim, :dim] += 0.04 * rng.standard_normal((3, dim, dim))
+    off[:, :dim, 3] += 0.02 * rng.standard_normal((3, dim))
+    start = d.misfit(off, np.full(3, 1 / 3))
+    found, w, _ = d.refine(off, np.full(3, 1 / 3), levels=(0, 1, 2), steps=20)
+    assert start > 2 and d.misfit(found, w) < 1.1
+    assert np.abs(found - maps).max() < 0.02 and np.abs(w - weights).max() < 0.03
+
+
+def test_one_map_settles_where_the_others_leave_mass():
+    target, maps, weights = problem()
+    d = Density(target, cap=0.95)
+    level = d.levels[1]
+    kept = np.zeros_like(level.mass)
+    for m, w in zip(maps[1:], weights[1:], strict=True):
+        spread(d.points @ m[:, :3].T + m[:, 3], w / len(d.points), level.frame, 2, level.side, kept)
+    one, share = maps[:1].copy(), np.array([0.5 * weights[0]])
+    one[0, :2, :2] += 0.03
+    one[0, :2, 3] += 0.03
+    grid = (kept, np.sqrt(level.mass), level.frame, 2, level.side)
+    before = gaps_with(one, share, d.points, *grid)[0]
+    after = settle(one, share, d.points, *grid, 20, 0.95)[0]
+    assert after < 0.2 * before and np.abs(one - maps[:1]).max() < 0.02
+    assert share[0] == pytest.approx(weights[0], abs=0.03)
+
+
+def test_weights_of_overlapping_pieces_are_found():
+    rng = np.random.default_rng(2)
+    psi = rng.random((3, 50))
+    psi /= psi.sum(axis=1, keepdims=True)
+    truth = np.array([0.6, 0.3, 0.1])
+    np.testing.assert_allclose(likely_weights(psi, truth @ psi, steps=3000), truth, atol=0.01)
+
+
+@pytest.mark.slow
+def test_flat_maps_are_found_from_nothing():
+    target, maps, _ = problem(flat=True)
+    d = Density(target, cap=0.95)
+    search = MeasureSearch(d, np.random.default_rng(0))
+    found = search.run(3, starts=4, hops=30)
+    assert search.excess(found) <= 1
+    gap = np.abs(found.maps[:, None] - maps[None]).max(axis=(2, 3))
+    assert gap.min(axis=0).max() < 0.05
+
+
+def test_the_density_distance():
+    rng = np.random.default_rng(0)
+    x = rng.random((4000, 2))
+    assert density_distance(x, x) == 0
+    assert density_distance(x + 5, x) == pytest.approx(1)
+    # half the mass of the left half moved to the right one
+    y = x.copy()
+    y[(x[:, 0] < 0.5) & (rng.random(4000) < 0.5), 0] += 0.5
+    assert density_distance(y, x, side=2) == pytest.approx(0.25, abs=0.02)
+    with pytest.raises(DataError, match="dimensions"):
+        density_distance(x, np.zeros((5, 3)))

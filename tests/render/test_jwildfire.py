@@ -1,0 +1,79 @@
+"""JWildfire's picture: camera, density, opacity, layers and affine maps in space."""
+
+import numpy as np
+
+from fractalkit.codes.flame import Flame, read_flames
+from fractalkit.codes.flame_parts import Xform
+from fractalkit.orbit.flame import accumulate
+from fractalkit.render.flame import Exposure, drawn_layers, look_of
+from fractalkit.render.flame_tone import Tone, develop
+from tests.render.flame_twin import develop as develop_twin
+
+HEAD = '<flame version="JWildfire V7.30" size="40 32" scale="12" quality="20" '
+MAPS = """<xform weight="1" color="0.3" opacity="0.5" coefs="0.5 0.1 -0.1 0.5 0.4 0.1"
+ yzCoefs="0.9 0.1 -0.2 0.8 0.1 0.2"
+ zxPost="0.9 0.3 -0.3 0.9 0.1 0.1" linear3D="1" bubble="0.3"/>
+<xform weight="1" color="0.8" coefs="0.6 0 0 0.6 -0.3 0.2" linear3D="1"/>
+<finalxform color="0" coefs="1 0 0 1 0.1 0" linear3D="1"/><finalxform linear3D="0.9" spherical3D="0.1"/>"""
+CAMERA = 'cam_pitch="0.5" cam_yaw="0.3" cam_roll="0.4" cam_persp="0.1" cam_dof="0.3" cam_zpos="0.5" rotate="20">'
+
+
+def flame(text: str) -> Flame:
+    return read_flames(text.encode())[0]
+
+
+def test_the_compiled_loop_equals_its_twin_in_space():
+    f = flame(HEAD.replace("12", "6") + CAMERA + MAPS + "</flame>")
+    assert f.whole and f.in_space()
+    a = accumulate(f, 200_000, seed=1, plain=True)
+    b = accumulate(f, 200_000, seed=2, threads=1)
+    # in cells of 8 x 8 pixels; an opacity of 0.5 is half the samples, and final maps without a type keep the colour
+    sums = [h.reshape(4, 8, 5, 8, 4).sum((1, 3)) for h in (a, b)]
+    full = sums[0][..., 3] > 1000
+    assert full.sum() > 2 and np.allclose(sums[0][full], sums[1][full], rtol=0.1)
+    assert abs(a[..., 3].sum() / 150_000 - 1) < 0.05 and a[..., 0].max() > 0
+
+
+def test_affine_maps_of_three_planes():
+    x = Xform(coefs=(1, 0, 0, 1, 1, 2), yz_coefs=(0, 1, -1, 0, 10, 20), zx_post=(2, 0, 0, 3, 0, 5))
+    assert x.solid(1.0, 2.0, 3.0) == (2.0, -3.0 + 2 + 10, 2.0 + 20)  # y becomes z, z becomes -y
+    assert x.solid(1.0, 2.0, 3.0, post=True) == (2.0, 2.0, 14.0)
+    text = HEAD + ">" + MAPS + "</flame>"
+    f = flame(text)
+    assert f.xforms[0].yz_coefs[1] == 0.1 and f.xforms[0].zx_post[5] == 0.1 and f.xforms[1].zx_coefs[0] == 1
+
+
+def test_the_picture_equals_its_twin():
+    rng = np.random.default_rng(0)
+    for glow, oversample in ((0.24, 1), (-3.0, 2)):
+        look = Tone(
+            size=(6, 5), quality=9.0, oversample=oversample, estimator_radius=0.0, jwildfire=True, contrast=0.8,
+            white_level=250.0, low_density_brightness=glow, balancing=(0.8, 1.0, 1.3), fg_opacity=0.5,
+            background=(0.2, 0.4, 0.6), gamma=2.5,
+        )  # fmt: skip
+        hist = rng.poisson(2, size=(*look.cells, 1)) * rng.random((*look.cells, 4))
+        hist[..., 3] = np.maximum(hist[..., 3], hist[..., :3].max(2))
+        assert np.abs(develop(hist, look) - develop_twin(hist, look)).max() < 1e-5
+
+
+def test_density_zoom_and_white_level_by_hand():
+    f = flame(HEAD + 'cam_zoom="2" white_level="250" contrast="0.5" brightness="3" low_density_brightness="0" '
+              'filter="0" gamma="2" gamma_threshold="0">' + MAPS + "</flame>")  # fmt: skip
+    look = look_of(f)
+    assert f.pixels_per_unit == 24 and look.pixels_per_unit == 24 and look.estimator_radius == 0
+    n, area = 50.0, 40 * 32 / 24**2
+    hist = np.full((*look.cells, 4), n, np.float32) * np.float32([0.5, 0.25, 0, 1])
+    alpha = np.sqrt(2 * 0.5 * 3 * np.log10(1 + n / (0.5 * area * 20)))
+    expected = alpha * np.array([0.5, 0.25, 0]) * 200 / 250
+    assert np.allclose(develop(hist, look)[2, 2], expected, rtol=1e-4)
+
+
+def test_layers_add_with_their_weights():
+    layer = '<layer weight="{}" visible="{}"><xform weight="1" color="1" coefs="0.1 0 0 0.1 {} 0" linear="1"/></layer>'
+    inside = layer.format(1, 1, -1) + layer.format(0.25, 1, 1) + layer.format(1, 0, 0)
+    f = flame(HEAD.replace("<flame", "<jwf-flame") + ">" + inside + "</jwf-flame>")
+    assert len(f.by_layer()) == 3 and len(drawn_layers(f)) == 2
+    hist = Exposure.empty(f).expose(10, batches=1, plain=True).histogram
+    left, right = hist[:, : hist.shape[1] // 2].sum((0, 1)), hist[:, hist.shape[1] // 2 :].sum((0, 1))
+    assert abs(left[3] / right[3] - 1) < 0.02 and left[3] > 12_000
+    assert abs(right[0] / right[3] / (left[0] / left[3]) - 0.25) < 0.1
