@@ -1,6 +1,7 @@
-"""Make the pages that are not written by hand: ``python docs/make.py`` writes commands.md and licences.md beside it.
+"""Generate commands.md and licences.md.
 
-python docs/make.py --check      exit code 1 where commands.md is not what --help says today
+python docs/make.py              write both pages
+python docs/make.py --check      exit with code 1 if commands.md is out of date
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ PROJECT = "fractalkit"
 
 
 def commands() -> str:
-    """Every ``--help``, word for word."""
-    context = click.Context(main, info_name="fractalkit", terminal_width=WIDTH, max_content_width=WIDTH)
+    """Return the command reference: the ``--help`` of every command."""
+    context = click.Context(main, info_name="fractalkit", terminal_width=WIDTH, **main.context_settings)
     parts = [
-        "# Commands\n\nWhat `fractalkit COMMAND --help` says, made by `python docs/make.py`.\n",
+        "# Commands\n\nThe output of `fractalkit COMMAND --help`. `python docs/make.py` generates this page.\n",
         f"```text\n{main.get_help(context).rstrip()}\n```\n",
     ]
     for name in COMMANDS:
@@ -36,7 +37,7 @@ def commands() -> str:
 
 
 def requirements(name: str, extras: set[str]) -> list[tuple[str, set[str]]]:
-    """What an installed distribution needs here, with the extras it asks of each."""
+    """List the requirements of an installed distribution on this platform, each with the extras that it asks for."""
     from packaging.requirements import Requirement
 
     out = []
@@ -48,7 +49,7 @@ def requirements(name: str, extras: set[str]) -> list[tuple[str, set[str]]]:
 
 
 def closure(extras: set[str]) -> dict[str, str]:
-    """Distributions that an installation with these extras brings -> what brought each."""
+    """Map each distribution that an installation with these extras needs to the one that requires it."""
     found: dict[str, str] = {}
     todo = [(PROJECT, extras, "")]
     seen = set()
@@ -63,7 +64,7 @@ def closure(extras: set[str]) -> dict[str, str]:
         try:
             needs = requirements(name, wanted)
         except metadata.PackageNotFoundError:
-            found.pop(name, None)  # for another system, or another Python
+            found.pop(name, None)  # for another platform or Python version
             continue
         todo += [(n, e, name) for n, e in needs]
     return found
@@ -79,7 +80,7 @@ SPDX = {
 
 
 def licence(name: str) -> str:
-    """What a distribution's own metadata says: SPDX expression, classifiers, or a text's first line."""
+    """Return the licence in a distribution's metadata: SPDX expression, classifiers, or the first line of the text."""
     about = metadata.metadata(name)
     expression = about.get("License-Expression")
     if expression:
@@ -90,11 +91,11 @@ def licence(name: str) -> str:
     first = text[0].strip() if text else ""
     if classes:
         return " and ".join(dict.fromkeys(classes))
-    return SPDX.get(first, first)[:60] or "not said"
+    return SPDX.get(first, first)[:60] or "not stated"
 
 
 def licences() -> str:
-    """The table of all that an installation brings, as it stands in this environment."""
+    """Return the table of all dependencies that are installed in this environment."""
     from packaging.requirements import Requirement
 
     extras = {e for e in metadata.metadata(PROJECT).get_all("Provides-Extra") or [] if e not in ("dev", "test")}
@@ -102,14 +103,14 @@ def licences() -> str:
     direct = {re.sub(r"[-_.]+", "-", Requirement(t).name).lower() for t in metadata.requires(PROJECT) or []}
     lines = [
         "# Licences\n",
-        "FractalKit is under the [MIT licence](../LICENSE). This is what an installation brings along, under the",
-        "licence that each distribution's own metadata names, made by `python docs/make.py` on Linux with the CPU",
-        "build of PyTorch. Nothing of it is copied into the package.\n",
+        "FractalKit is under the [MIT licence](../LICENSE). The tables list the distributions that are installed with",
+        "it and the licence that each names in its metadata. `python docs/make.py` generates this page, on Linux with",
+        "the CPU build of PyTorch. None of their code is copied into the package.\n",
     ]
     heads = (
         ("With `pip install .`", plain),
-        ("With the extras for users too", {k: v for k, v in full.items() if k not in plain}),
-        ("With the tests too", {k: v for k, v in tests.items() if k not in full}),
+        ("Added by the extras for users", {k: v for k, v in full.items() if k not in plain}),
+        ("Added by the extra `test`", {k: v for k, v in tests.items() if k not in full}),
     )
     for title, group in heads:
         lines += [f"\n## {title}\n", "| distribution | licence | needed by |", "|---|---|---|"]
@@ -120,14 +121,14 @@ def licences() -> str:
 
 
 def run() -> int:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true")
     page = HERE / "commands.md"
     if parser.parse_args().check:
         same = page.exists() and page.read_text(encoding="utf-8") == commands()
         if not same:
-            print("docs/commands.md is out of date; python docs/make.py renews it", file=sys.stderr)
+            print("docs/commands.md is out of date; run python docs/make.py", file=sys.stderr)
         return 0 if same else 1
     page.write_text(commands(), encoding="utf-8")
     (HERE / "licences.md").write_text(licences(), encoding="utf-8")

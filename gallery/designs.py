@@ -14,11 +14,10 @@ from PIL import ImageDraw
 
 from fractalkit.codes import AffineIFS, preset
 from fractalkit.codes.algebra import interpolate
-from fractalkit.codes.flame import Flame, Xform
+from fractalkit.codes.flame import Flame, Xform, read_flames
 from fractalkit.codes.flame_random import mutate
-from fractalkit.codes.flame_xml import read_flames
 from fractalkit.codes.random import random_ifs
-from fractalkit.maps import variations as formulas
+from fractalkit.maps import apply_variation
 from fractalkit.orbit import sample
 from fractalkit.render import draw_ifs
 from fractalkit.render.colours_from import HUED, colour_table
@@ -36,17 +35,17 @@ FLAMES = Path(__file__).resolve().parent / "codes"
 
 
 def flame(name: str, side: int = 640, quality: float = 500.0) -> Image:
-    """A flame of ``codes/NAME.flame``."""
+    """Render the flame ``codes/NAME.flame``."""
     return to_8_bit(render_flame(resized(load(name), (side, side)), quality=quality, seed=SEED, threads=1))
 
 
 def load(name: str) -> Flame:
-    """The flame of that name."""
+    """Read the flame ``codes/NAME.flame``."""
     return read_flames(FLAMES / f"{name}.flame")[0]
 
 
 def raster(x: Array, y: Array, rgb: Array, half: float, side: int, cells: int = 2) -> Image:
-    """Points of the plane (y up) within [-half, half]^2 as a picture: mean colours, brightness by density."""
+    """Draw points of [-half, half]^2 (y up) with mean colours and brightness by density."""
     n = side * cells
     column, row = ((v / half + 1) / 2 * n for v in (x, -y))
     inside = (row >= 0) & (column >= 0) & (row < n) & (column < n)
@@ -57,7 +56,7 @@ def raster(x: Array, y: Array, rgb: Array, half: float, side: int, cells: int = 
 
 
 def wreath(side: int = 680) -> Image:
-    """Barnsley's fern around its tip, in coordinates that make the zoom a walk around a ring."""
+    """Barnsley's fern near its tip, in coordinates that turn the zoom into a ring."""
     fern = preset("barnsley-fern")
     a, t = fern.matrices[1].numpy(), fern.offsets[1].numpy()
     tip = np.linalg.solve(np.eye(2) - a, t)
@@ -65,7 +64,7 @@ def wreath(side: int = 680) -> Image:
     for pairs, radius, points, ahead in ((86, 1.0, 14_000_000, 0.0), (43, 0.53, 7_000_000, 0.5)):
         orbit = sample(fern, points, seed=SEED + pairs, dtype=torch.float64, depth=1)
         assert orbit.addresses is not None
-        # what the other maps made, carried on by powers of the first: the whole endless fern
+        # points of the other maps, continued by powers of the first map: the whole infinite fern
         z = (orbit.points[orbit.addresses[:, 0] != 1].numpy() - tip) @ np.array([1, 1j])
         z = z / (z / abs(z)).mean()
         w = 2j * np.pi * np.log(z) / (pairs * np.log(complex(a[0, 0], a[1, 0])))
@@ -79,7 +78,7 @@ def wreath(side: int = 680) -> Image:
 
 
 def tiling(side: int = 640, across: float = 5.2) -> Image:
-    """Twindragons, one for each Gaussian integer: together they cover the plane once."""
+    """Twindragons, one per Gaussian integer, which tile the plane."""
     dragon = preset("twindragon")
     orbit = sample(dragon, 1_500_000, seed=SEED, dtype=torch.float64, depth=9)
     assert orbit.addresses is not None
@@ -125,7 +124,7 @@ def sunflower(side: int = 720, ferns: int = 89) -> Image:
     n = 2 * side
     for k in range(ferns):
         scale = 0.965**k
-        # stands on a circle and points outwards; later ones are smaller, and lie above
+        # each fern stands on a circle and points outwards; later ferns are smaller and lie on top
         p = scale * np.exp(1j * (k * math.pi * (3 - math.sqrt(5)))) * (0.42 + 0.58 * z * -1j)
         column, row = (p.real / 1.03 + 1) * side, (1 - p.imag / 1.03) * side
         inside = (row >= 0) & (column >= 0) & (row < n) & (column < n)
@@ -134,7 +133,7 @@ def sunflower(side: int = 720, ferns: int = 89) -> Image:
         cover = (counts > 0).mean(axis=(1, 3))[..., None]
         weight = np.log1p(counts.sum(axis=(1, 3)))[..., None]
         colour = table[int(k / ferns * 255)] * (0.45 + 0.55 * np.clip(weight / 4, 0, 1))
-        # a shadow below each fern parts it from those it covers
+        # a shadow below each fern separates it from those that it covers
         soft = np.asarray(Pillow.fromarray((255 * cover[..., 0]).astype(np.uint8)).resize((side // 6, side // 6)))
         wide = Pillow.fromarray(soft).resize((side, side), Pillow.Resampling.BICUBIC)
         canvas *= 1 - 0.45 * np.asarray(wide)[..., None] / 255
@@ -151,7 +150,7 @@ def pearls(side: int = 700) -> Image:
     b = np.array([[tb - 2j, tb], [tb, tb + 2j]]) / 2
     a = np.array([[tab / 2, (tab - 2) / (2 * z0)], [(tab + 2) * z0 / 2, tab / 2]]) @ np.linalg.inv(b)
     inverse = np.linalg.inv
-    # seen after z -> 1 / (z - 3.2), which brings the far parts near
+    # drawn after z -> 1 / (z - 3.2), which maps distant parts into the frame
     h = np.array([[0, 1], [1, -3.2]], complex)
     a, b = h @ a @ inverse(h), h @ b @ inverse(h)
 
@@ -188,7 +187,7 @@ SHOWN = (
 
 
 def bent(side: int = 112, columns: int = 8) -> Image:
-    """What single variations do to a square grid."""
+    """A square grid after each of forty variations."""
     lines = torch.linspace(-1.6, 1.6, 17, dtype=torch.float64)
     along = torch.linspace(-1.6, 1.6, 12_000, dtype=torch.float64)
     x, y = (g.flatten() for g in torch.meshgrid(lines, along, indexing="ij"))
@@ -198,14 +197,14 @@ def bent(side: int = 112, columns: int = 8) -> Image:
     rgb = np.concatenate([table, table[::-1]])[(angle * 511).astype(int)]
     pictures = []
     for name in SHOWN:
-        u, v = getattr(formulas, f"v_{name}")(x, y, torch.tensor(1.0, dtype=torch.float64))
+        u, v = apply_variation(name, x, y, seed=1)
         half = min(3.0, 1.08 * float(torch.quantile(torch.maximum(u.abs(), v.abs())[::7], 0.97)))
         pictures.append(raster(u.numpy(), -v.numpy(), rgb, half, side, 3))
     return labelled(pictures, list(SHOWN), columns)
 
 
 def labelled(pictures: list[Image], names: list[str], columns: int, gap: int = 10, foot: int = 16) -> Image:
-    """Small pictures with their names below."""
+    """Arrange small pictures in a grid, each with its name below."""
     side = pictures[0].shape[0]
     rows = -(-len(pictures) // columns)
     canvas = Pillow.new("RGB", (columns * (side + gap) + gap, rows * (side + gap + foot) + gap), (16, 18, 22))
@@ -218,14 +217,14 @@ def labelled(pictures: list[Image], names: list[str], columns: int, gap: int = 1
 
 
 def mutants(side: int = 190, n: int = 12) -> Image:
-    """Relatives of one flame."""
+    """Mutants of one flame."""
     parent = resized(load("lace"), (side, side))
     found = worth_seeing(lambda rng: mutate(parent, rng, 1.2), n, seed=7, least=0.3)
     return sheet(found, quality=150, seed=SEED, threads=1)
 
 
 def morphs(side: int = 92, steps: int = 7) -> Image:
-    """Codes of two maps between four of them."""
+    """Codes of two maps, interpolated between four presets."""
     corner = [preset(n).to(dtype=torch.float64) for n in ("levy-c", "heighway-dragon", "pythagoras-tree", "twindragon")]
     found = []
     for i in range(steps):
@@ -237,9 +236,9 @@ def morphs(side: int = 92, steps: int = 7) -> Image:
 
 
 def together(pictures: list[Image], columns: int) -> Image:
-    """Pictures of codes side by side on one backdrop: what each adds to its own is laid on the common one."""
+    """Arrange pictures of codes on a common backdrop; the backdrop of each picture is subtracted."""
     side = pictures[0].shape[0]
-    canvas = encode(backdrop((side * (len(pictures) // columns), side * columns), "dark")).astype(np.int16)
+    canvas = encode(backdrop((side * columns, side * (len(pictures) // columns)), "dark")).astype(np.int16)
     empty = encode(backdrop((side, side), "dark")).astype(np.int16)
     for k, picture in enumerate(pictures):
         y, x = k // columns * side, k % columns * side
@@ -248,7 +247,7 @@ def together(pictures: list[Image], columns: int) -> Image:
 
 
 def strangers(side: int = 118, columns: int = 6, rows: int = 6) -> Image:
-    """Random codes of two to five maps, those whose attractors fill their frame neither too little nor too much."""
+    """Random codes of two to five maps whose attractors fill 20 to 62 % of the frame."""
     g = torch.Generator().manual_seed(SEED)
     found: list[Image] = []
     tables = list(HUED)
@@ -265,40 +264,41 @@ def strangers(side: int = 118, columns: int = 6, rows: int = 6) -> Image:
 
 
 def _single(name: str) -> Any:
-    return lambda: flame(name, 570 if name in ("reef", "nebula") else 640)  # all detail: a large file
+    return lambda: flame(name, 570 if name in ("reef", "nebula") else 640)  # fine detail makes large files
 
 
 SINGLE = {
     "lace": ("Lace", "A spiral and an inversion, two maps: `fractalkit render gallery/codes/lace.flame`."),
     "reef": ("Reef", "A spiral, an inversion and a cylinder; the flame that the notebook on flames ends with."),
-    "crest": ("Crest", "Spiral, inversion and a swirl."),
-    "foam": ("Foam", "Spiral, inversion and a square root."),
-    "anemone": ("Anemone", "Spirals seen through a last map."),
-    "ruffles": ("Ruffles", "Roots of an order of the plane, `julian`, in autumn's colours."),
-    "nebula": ("Nebula", "Found among random flames."),
-    "fountain": ("Fountain", "In space: `julia3D`, `spherical3D` and a stem, seen by a camera with perspective."),
+    "crest": ("Crest", "A spiral, an inversion and a swirl."),
+    "foam": ("Foam", "A spiral, an inversion and a square root."),
+    "anemone": ("Anemone", "Spirals with a final transform."),
+    "ruffles": ("Ruffles", "Roots of the complex plane (`julian`) in autumn colours."),
+    "nebula": ("Nebula", "A random flame, chosen by eye."),
+    "fountain": ("Fountain", "A 3D flame of `julia3D`, `spherical3D` and a stem, with a perspective camera."),
 }
 DESIGNS = {name: (_single(name), *words) for name, words in SINGLE.items()} | {
     "pearls": (
         pearls,
         "Pearls",
-        "The limit set of a Kleinian group, by the recipe of D. Mumford, C. Series and D. Wright, Indra's Pearls "
-        "(2002): four Möbius maps as a flame.",
+        "The limit set of a Kleinian group after D. Mumford, C. Series and D. Wright, Indra's Pearls (2002): four "
+        "Möbius maps as a flame.",
     ),
     "wreath": (
         wreath,
         "A wreath",
-        "A zoom into the tip of a fern, bent to a ring: once around the outer is a million times, once around the "
-        "inner a thousand.",
+        "A zoom into the tip of a fern, bent into a ring: one turn of the outer ring magnifies a million times, one "
+        "turn of the inner ring a thousand times.",
     ),
-    "sunflower": (sunflower, "A sunflower of ferns", "A fern, and the map that turns by the golden angle and shrinks."),
-    "tiling": (tiling, "Twindragons", "Copies of one attractor tile the plane; lighter and darker are their pieces."),
-    "variations": (bent, "Variations", "What forty variations do to a square grid."),
-    "mutants": (mutants, "Mutants", "Relatives of *lace*: `fractalkit render gallery/codes/lace.flame --mutate 12`."),
+    "sunflower": (sunflower, "A sunflower of ferns", "A fern, shrunk and turned by the golden angle again and again."),
+    "tiling": (tiling, "Twindragons", "Copies of one attractor tile the plane; shades mark their pieces."),
+    "variations": (bent, "Variations", "A square grid after each of forty variations."),
+    "mutants": (mutants, "Mutants", "Mutants of *lace*: `fractalkit render gallery/codes/lace.flame --mutate 12`."),
     "morphs": (
         morphs,
         "Between four curves",
-        "Codes of two maps: Lévy's curve, Heighway's dragon, the tree of Pythagoras and the twindragon in the corners.",
+        "Interpolated codes of two maps; the corners are Lévy's curve, Heighway's dragon, the Pythagoras tree and the "
+        "twindragon.",
     ),
     "strangers": (strangers, "Strangers", "Random affine codes by the rule of C. Anderson and R. Farrell (2022)."),
 }  # fmt: skip

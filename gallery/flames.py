@@ -1,4 +1,4 @@
-"""Pictures of flames for the gallery: random ones that are worth a look, a loop, a dive."""
+"""Gallery pictures of flames: random flames, a loop, a zoom, and a 3D flame."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from fractalkit.render.animate import Motion, draw_frame
 from fractalkit.render.colours_from import colour_table, names
 from fractalkit.render.flame import render_flame, to_8_bit
 from fractalkit.render.flame_sheet import sheet, worth_seeing
-from fractalkit.render.zoom import Approach, interesting, open_source
+from fractalkit.render.windows import open_source
+from fractalkit.render.zoom import Approach, interesting
 
 Image = npt.NDArray[np.uint8]
 SEED = 4
 
 
 def flames(side: int = 200, n: int = 9) -> Image:
-    """Random flames, the dull ones left out."""
+    """Random flames that pass the test of ``worth_seeing``."""
     found = worth_seeing(
         lambda rng: random_flame(rng, colour_table(str(rng.choice(names()))), size=(side, side)), n, seed=SEED
     )
@@ -26,21 +27,21 @@ def flames(side: int = 200, n: int = 9) -> Image:
 
 
 def flame_loop(side: int = 180, frames: int = 6) -> Image:
-    """Frames of a loop: the maps of one flame turn once about."""
+    """Frames of a loop in which the maps of one flame make one full turn."""
     found = worth_seeing(lambda rng: random_flame(rng, colour_table("aurora"), size=(side, side)), 1, seed=SEED)
     film = Motion((found[0],), frames, loop=True)
     return np.concatenate([draw_frame(film, k, quality=200, seed=SEED) for k in range(frames)], axis=1)
 
 
 def dive(height: int = 200, frames: int = 6) -> Image:
-    """A zoom into the fern, each picture 63 times nearer than the last."""
+    """A zoom into the fern; each picture magnifies the previous one 63 times."""
     fern = open_source("barnsley-fern", quality=60.0, seed=SEED)
     way = Approach(interesting(fern, 1e9), 1e9, frames, 1.0)
     return np.concatenate([fern.window(*box, height, height) for box in way], axis=1)
 
 
 def medusa(width: int = 560, height: int = 520) -> Image:
-    """A flame in space: fifth roots hang in tufts from a part of a sphere."""
+    """A 3D flame: tufts of fifth roots below part of a sphere."""
     tufts = Xform(
         1.0, 0.0, coefs=(-0.66, 0.72, -0.72, -0.66, -0.39, -0.3), variations={"julia3D": 0.72},
         parameters={"julia3D_power": 5.0},
@@ -59,12 +60,12 @@ def medusa(width: int = 560, height: int = 520) -> Image:
 
 
 FLAMES = {
-    "flames": (flames, "Flames", "Random flames worth a look: `fractalkit render --random 9 --seed 4`."),
-    "flame-loop": (flame_loop, "A loop", "One flame, its maps turning: `fractalkit animate a.flame --loop`."),
+    "flames": (flames, "Flames", "Random flames: `fractalkit render --random 9 --seed 4`."),
+    "flame-loop": (flame_loop, "A loop", "A flame whose maps rotate: `fractalkit animate a.flame --loop`."),
     "medusa": (
         medusa,
         "Medusa",
-        "A flame in space: julia3D, bubble and linear3D, seen by a tilted camera with perspective and depth blur.",
+        "A 3D flame of `julia3D`, `bubble` and `linear3D`, seen by a tilted camera with perspective and depth blur.",
     ),
-    "dive": (dive, "A dive", "Into the fern, a thousand million times: `fractalkit zoom barnsley-fern --depth 1e9`."),
+    "dive": (dive, "A deep zoom", "Into the fern, a billion times: `fractalkit zoom barnsley-fern --depth 1e9`."),
 }

@@ -1,6 +1,6 @@
-"""Make the gallery: ``python gallery/make.py NAME``, ``--all`` or ``--list``.
+"""Draw the gallery: ``python gallery/make.py NAME``, ``--all`` or ``--list``.
 
-Each picture carries its code, its command and its seed in the PNG; ``fractalkit info`` shows them.
+Each PNG contains its code, its command and its seed; ``fractalkit info`` shows them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fractalkit.cli.common import CODE_KEY, COMMAND_KEY, SEED_KEY
-from fractalkit.cli.render import FLAME_KEY
 from fractalkit.codes import preset
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.presets import PRESETS
+from fractalkit.raster.png import CODE_KEY, COMMAND_KEY, FLAME_KEY, SEED_KEY
 from fractalkit.render import Camera, draw_ifs, read_png_text, save_png
 from fractalkit.render.palette import encode
 from fractalkit.render.preview import INK, font
@@ -29,12 +28,13 @@ from fractalkit.render.splat import backdrop
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+from bunnies import BUNNIES  # noqa: E402
 from designs import DESIGNS, SINGLE, load  # noqa: E402
-from flames import FLAMES  # noqa: E402  # files beside this one
+from flames import FLAMES  # noqa: E402
 from page import PAGE  # noqa: E402
 from photographs import PHOTOGRAPHS  # noqa: E402
 
-DRAWN = PHOTOGRAPHS | FLAMES | DESIGNS | PAGE
+DRAWN = PHOTOGRAPHS | FLAMES | DESIGNS | BUNNIES | PAGE
 
 Image = npt.NDArray[np.uint8]
 SEED = 1
@@ -42,7 +42,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Picture:
-    """One preset in one view. ``view`` is (azimuth, elevation) in degrees, for codes in space."""
+    """How to draw a preset. ``size`` is (width, height); ``view`` is (azimuth, elevation) in degrees, for 3D codes."""
 
     size: tuple[int, int] = (720, 720)
     palette: str | None = None
@@ -51,23 +51,23 @@ class Picture:
 
 
 PICTURES: dict[str, Picture] = {
-    "barnsley-fern": Picture((860, 640), "fernlight"),
-    "heighway-dragon": Picture((480, 720)),
+    "barnsley-fern": Picture((640, 860), "fernlight"),
+    "heighway-dragon": Picture((720, 480)),
     "maple-leaf": Picture((600, 600)),
     "menger-sponge": Picture((520, 520), view=(34, 24)),
     "sierpinski-tetrahedron": Picture((640, 640), view=(20, 12)),
     "tree-3d": Picture((600, 600)),
-    "pine-3d": Picture((860, 640)),
-    "fern-3d": Picture((800, 720)),
+    "pine-3d": Picture((640, 860)),
+    "fern-3d": Picture((720, 800)),
     "romanesco": Picture((600, 600), view=(30, 30)),
-    "nautilus": Picture((440, 540)),
-    "coral": Picture((640, 760)),
-    "turritella": Picture((700, 460)),
+    "nautilus": Picture((540, 440)),
+    "coral": Picture((760, 640)),
+    "turritella": Picture((460, 700)),
 }
 
 
 def one(name: str) -> Image:
-    """The picture of a preset."""
+    """Draw a preset."""
     p = PICTURES[name]
     ifs = preset(name)
     camera = None
@@ -80,19 +80,19 @@ def one(name: str) -> Image:
 
 
 def sheet(columns: int = 8, side: int = 112) -> Image:
-    """All presets, each with its name."""
+    """Draw all presets on one sheet, each with its name."""
     from PIL import Image as Pillow
     from PIL import ImageDraw
 
     rows = math.ceil(len(PRESETS) / columns)
     cell = (side + 26, side + 12)
-    size = (rows * cell[0] + 12, columns * cell[1] + 12)
+    size = (columns * cell[1] + 12, rows * cell[0] + 12)
     canvas = encode(backdrop(size, "dark")).copy()
     empty = encode(backdrop((side, side), "dark")).astype(np.int16)
     for i, name in enumerate(PRESETS):
         drawn = draw_ifs(preset(name), size=(side, side), seed=SEED, supersample=3).astype(np.int16)
         r, c = i // columns * cell[0] + 12, i % columns * cell[1] + 12
-        # each small picture brings its own backdrop: only what it adds is laid on the sheet
+        # subtract the backdrop of each small picture and add the rest to the sheet
         part = canvas[r : r + side, c : c + side].astype(np.int16)
         canvas[r : r + side, c : c + side] = np.clip(part + drawn - empty, 0, 255)
     picture = Pillow.fromarray(canvas)
@@ -103,21 +103,22 @@ def sheet(columns: int = 8, side: int = 112) -> Image:
     return np.array(picture)
 
 
-def digits(side: int = 256, n: int = 16, columns: int = 8) -> Image:
-    """Samples of the model that comes with the package, seeds from 0 on."""
+def digits(side: int = 210, rows: int = 2) -> Image:
+    """Samples of the model in the package, each class once a row, with consecutive seeds from SEED on."""
     from fractalkit.models.vdvae import VDVAE
 
     model = VDVAE.from_pretrained("vdvae_mnist")
     full = side + -side % 7  # a multiple of the collage's grid
-    rows = []
-    for first in range(0, n, columns):
-        h = model.sample([torch.Generator().manual_seed(SEED + first + i) for i in range(columns)])
-        rows.append(torch.cat(list(model.draw(h, full, full)[:, 0]), dim=1))
-    return (255 * torch.cat(rows)).round().byte().numpy()
+    drawn = []
+    for row in range(rows):
+        seeds = [torch.Generator().manual_seed(SEED + 10 * row + i) for i in range(10)]
+        h = model.sample(seeds, labels=range(10), guidance=3.0)
+        drawn.append(torch.cat(list(model.draw(h, full, full, sharpness=3.0)[:, 0]), dim=1))
+    return (255 * torch.cat(drawn)).round().byte().numpy()
 
 
 def make(name: str, folder: Path) -> Path:
-    """Draw NAME into ``folder/NAME.png``."""
+    """Draw NAME to ``folder/NAME.png``."""
     path = folder / f"{name}.png"
     text = {COMMAND_KEY: f"python gallery/make.py {name}", SEED_KEY: str(SEED), "software": "FractalKit"}
     if name == "presets":
@@ -150,22 +151,23 @@ GROUPS: dict[str, tuple[str, ...]] = {
         "coral", "romanesco", "nautilus", "turritella", "fern-3d", "pine-3d", "tree-3d", "menger-sponge",
         "sierpinski-tetrahedron",
     ),
+    "Clouds as collages": tuple(BUNNIES),
     "Photographs": tuple(PHOTOGRAPHS),
     "Samples of a model": ("digits",),
     "Presets": ("presets",),
-    "The page": ("demo",),
+    "The demo": ("demo",),
 }  # fmt: skip
 JOBS = [name for names in GROUPS.values() for name in names]
 
 
 def words(name: str) -> tuple[str, str]:
-    """Title and description of a picture."""
+    """Return the title and the description of a picture."""
     if name == "presets":
-        return "All presets", f"the {len(PRESETS)} codes of `fractalkit ifs --list`."
+        return "All presets", f"The {len(PRESETS)} codes of `fractalkit ifs --list`."
     if name == "digits":
         return (
             "Digits",
-            "Sixteen samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 259 pixels a side.",
+            "Twenty samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 210 x 210 pixels each.",
         )
     if name in DRAWN:
         _, title, source = DRAWN[name]
@@ -174,11 +176,11 @@ def words(name: str) -> tuple[str, str]:
 
 
 def index() -> str:
-    """The text of gallery/README.md."""
+    """Return the text of gallery/README.md."""
     lines = [
         "# Gallery",
         "",
-        "Each picture holds its command, its seed and, where it has one, its code; `fractalkit info FILE` shows them.",
+        "Each picture contains its command, its seed and its code, if it has one; `fractalkit info FILE` shows them.",
         "",
     ]
     for group, names in GROUPS.items():
@@ -200,11 +202,11 @@ def index() -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to make")
-    parser.add_argument("--all", action="store_true", help="make them all, and README.md")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="pictures to draw")
+    parser.add_argument("--all", action="store_true", help="draw all pictures and write README.md")
     parser.add_argument("--list", action="store_true", help="list their names")
-    parser.add_argument("--index", action="store_true", help="write README.md alone")
-    parser.add_argument("--folder", type=Path, default=HERE, help="where they go (default: beside this file)")
+    parser.add_argument("--index", action="store_true", help="write README.md only")
+    parser.add_argument("--folder", type=Path, default=HERE, help="output folder (default: the folder of this file)")
     args = parser.parse_args(argv)
     if args.list:
         print("\n".join(JOBS))

@@ -1,4 +1,4 @@
-"""A picture of the page that ``fractalkit demo`` shows, taken by a headless Chromium (needs the extra ``test``)."""
+"""A screenshot of ``fractalkit demo``, taken with a headless Chromium (needs the extra ``test``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAIT = 300_000  # ms
 
 
 def demo() -> Image:
-    """Two tabs side by side: a cloud's fractal in space, and flames to breed."""
+    """Two tabs side by side: a 3D fractal fitted to a cloud, and flames to breed."""
     from playwright.sync_api import sync_playwright
 
     browser = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
@@ -43,7 +43,7 @@ def demo() -> Image:
             page.locator("#cloud-maps input[type=number]").blur()
             page.click("#cloud-go")
             page.wait_for_selector("#cloud-picture img")
-            page.wait_for_timeout(20_000)  # the view in space comes later
+            page.wait_for_timeout(20_000)  # the 3D view loads later
             shots = [page.screenshot()]
             page.get_by_role("tab", name="Flames").click()
             page.locator("#flames-seed input").fill("9")
@@ -62,4 +62,4 @@ def demo() -> Image:
     return np.concatenate(small, axis=1)
 
 
-PAGE = {"demo": (demo, "The page of fractalkit demo", "Two of its five tabs: a cloud's fractal, and flames to breed.")}
+PAGE = {"demo": (demo, "The browser demo", "Two of the five tabs: a fractal fitted to a cloud, and flames to breed.")}

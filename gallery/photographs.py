@@ -1,4 +1,4 @@
-"""Gallery pictures made from a photograph that matplotlib brings along: Grace Hopper, U.S. Navy, public domain."""
+"""Gallery pictures made from a photograph that comes with matplotlib: Grace Hopper, U.S. Navy, public domain."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from PIL import ImageDraw
 
 from fractalkit.codes import preset
 from fractalkit.codes.collage import CollageCode
-from fractalkit.fit.fractalize import Style, draw, fractalize
+from fractalkit.fit.enlargement import enlarge
 from fractalkit.fit.quadtree import encode
 from fractalkit.fit.restore import denoise, inpaint
-from fractalkit.maps.quadtree import decode, trace
+from fractalkit.fit.tiling import Style, draw, fractalize
+from fractalkit.maps.quadtree_picture import decode, trace
 from fractalkit.render import draw_ifs
 from fractalkit.render.preview import font
 
@@ -29,7 +30,7 @@ def photograph() -> Image:
 
 
 def side_by_side(panels: list[tuple[str, Image]], gap: int = 14, foot: int = 34) -> Image:
-    """Panels of one height in a row on paper, each with a line below."""
+    """Arrange panels of the same height in a row on white, each with a caption below."""
     height = max(p.shape[0] for _, p in panels)
     width = sum(p.shape[1] for _, p in panels) + gap * (len(panels) + 1)
     sheet = Pillow.new("RGB", (width, height + gap + foot), PAPER)
@@ -43,15 +44,28 @@ def side_by_side(panels: list[tuple[str, Image]], gap: int = 14, foot: int = 34)
 
 
 def zoom() -> Image:
-    """Eight times: the fixed point of a compressed photograph beside its pixels, enlarged by bicubic interpolation."""
+    """An eightfold enlargement: bicubic interpolation of the decoded pixels, and the fixed point."""
     a = photograph()
     code = encode(a, bpp=0.8)
     y, x, n = 36, 236, 56
-    window = (x / 512, y / 600, (x + n) / 512, (y + n) / 600)
-    fine = decode(code, 8 * n, 8 * n, window=window)
+    fine = decode(code, 8 * 600, 8 * 512, window=(8 * x, 8 * y, 8 * (x + n), 8 * (y + n)))
     pixels = Pillow.fromarray(decode(code)[y : y + n, x : x + n])
     bicubic = np.asarray(pixels.resize((8 * n, 8 * n), Pillow.Resampling.BICUBIC))
     return side_by_side([("8 x, bicubic, of the 0.8 bit a pixel picture", bicubic), ("8 x, the fixed point", fine)])
+
+
+def enlarged() -> Image:
+    """Five parts of the photograph at half its size, enlarged four times: bicubic, and three amounts of detail."""
+    a = photograph()
+    small = np.rint(a.reshape(300, 2, 256, 2, 3).mean((1, 3))).astype(np.uint8)
+    whole = Pillow.fromarray(small).resize((1024, 1200), Pillow.Resampling.BICUBIC)
+    made = [np.asarray(whole), *(enlarge(small, 1200, detail=d) for d in (0, 1, 2))]
+    names = ["bicubic", "detail 0", "detail 1", "detail 2"]
+    rows = []
+    for y, x in ((6, 92), (55, 90), (95, 100), (70, 58), (235, 20)):
+        cut = slice(4 * y, 4 * y + 208), slice(4 * x, 4 * x + 208)
+        rows.append(side_by_side([(n if y == 235 else "", v[cut]) for n, v in zip(names, made, strict=True)]))
+    return np.concatenate([r[:-34] for r in rows[:-1]] + rows[-1:])
 
 
 def rates() -> Image:
@@ -65,7 +79,7 @@ def rates() -> Image:
 
 
 def iterates() -> Image:
-    """The plain PIFS from a checkerboard to the photograph: 0, 1, 2, 3 and 8 steps."""
+    """Iterates of a plain PIFS from a checkerboard to the photograph: 0, 1, 2, 3 and 8 steps."""
     a = photograph()[40:360, 110:430]
     code = encode(a, quality=70, method="pifs")
     y, x = np.indices(a.shape[:2])
@@ -79,7 +93,7 @@ def iterates() -> Image:
 
 
 def restored() -> Image:
-    """A photograph with noise, and with three quarters of its pixels gone; each with what a short code makes of it."""
+    """A noisy photograph and one that lacks three quarters of its pixels, each restored by a short code."""
     a = photograph()[40:296, 120:376]
     rng = np.random.default_rng(1)
     noisy = (a + rng.normal(0, 25, a.shape)).clip(0, 255).astype(np.uint8)
@@ -94,7 +108,7 @@ def restored() -> Image:
 
 
 def fractal() -> Image:
-    """The photograph made of itself, with a part four times larger."""
+    """The photograph made of itself, and a part of it, six times larger."""
     x = torch.from_numpy(photograph()[20:480, 56:456].copy()).permute(2, 0, 1) / 255
     code = fractalize(x, 40, texture=0.55, blend=0.6)
     whole = drawn(code, 552, 480)
@@ -103,7 +117,7 @@ def fractal() -> Image:
 
 
 def styled() -> Image:
-    """A face of romanesco: the tiles show a fractal."""
+    """The photograph made of tiles that show a romanesco."""
     x = torch.from_numpy(photograph()[20:480, 56:456].copy()).permute(2, 0, 1) / 255
     render = draw_ifs(preset("romanesco"), size=(480, 480), background="light", seed=1)
     y = torch.from_numpy(render[..., :3].copy()).permute(2, 0, 1) / 255
@@ -122,11 +136,21 @@ PHOTOGRAPHS = {
     "fractal": (
         fractal,
         "A photograph made of itself",
-        "Every tile shows the whole, at every depth: one collage code.",
+        "A single collage code, in which every tile shows the whole picture, at every depth.",
     ),
-    "styled": (styled, "A face of romanesco", "The same with tiles that show a fractal of the presets."),
-    "zoom": (zoom, "Eight times", "A compressed photograph has no pixels: its fixed point, and a bicubic enlargement."),
-    "rates": (rates, "Rates", "A photograph in 3.8, 9.6 and 28.8 kilobytes."),
+    "styled": (styled, "A face of romanesco", "The same photograph, made of tiles that show the preset `romanesco`."),
+    "zoom": (
+        zoom,
+        "Eightfold enlargement",
+        "Of a compressed photograph: bicubic interpolation, and the fixed point.",
+    ),
+    "enlarged": (
+        enlarged,
+        "Enlarged four times",
+        "Parts of a small photograph: bicubic interpolation; the smoothest picture with its averages, the likeliest, "
+        "and the richest.",
+    ),
+    "rates": (rates, "Rates", "A photograph compressed to 3.8, 9.6 and 28.8 kilobytes."),
     "iterates": (iterates, "Iterates", "The plain partitioned IFS from a checkerboard to its fixed point."),
-    "restored": (restored, "Restored", "Denoising and inpainting: the short code that fits what is known."),
+    "restored": (restored, "Restored", "Denoising and inpainting by a short code that fits the known pixels."),
 }

@@ -1,0 +1,86 @@
+"""What the site takes from outside docs/: notebooks, gallery, benchmarks, cards of models, and the project's pages."""
+
+from __future__ import annotations
+
+import base64
+import json
+import posixpath
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File
+
+ROOT = Path(__file__).resolve().parents[2]
+TAKEN = (
+    "recipes/benchmarks/README.md", "recipes/benchmarks/results/*.png", "gallery/README.md",
+    "gallery/*.png", "gallery/*.jpg", "gallery/*.gif", "gallery/*.webp", "fractalkit/models/weights/*.md",
+    "CHANGELOG.md", "CONTRIBUTING.md",
+)  # fmt: skip
+_LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add them under their paths in the repository."""
+    for pattern in TAKEN:
+        for path in sorted(ROOT.glob(pattern)):
+            name = path.relative_to(ROOT).as_posix()
+            files.append(File.generated(config, name, abs_src_path=str(path)))
+    for path in sorted(ROOT.glob("recipes/*.ipynb")):
+        text, pictures = page_of(path)
+        files.append(File.generated(config, f"recipes/{path.stem}.md", content=text))
+        for name, data in pictures.items():
+            files.append(File.generated(config, f"recipes/{name}", content=data))
+    return files
+
+
+def page_of(notebook: Path) -> tuple[str, dict[str, bytes]]:
+    """A notebook as a page: its Markdown, and the pictures of its outputs by name."""
+    pictures: dict[str, bytes] = {}
+    parts: list[str] = []
+    for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"]).strip()
+        if cell["cell_type"] == "markdown":
+            parts.append(source)
+        elif source:
+            parts.append(f"```python\n{source}\n```")
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            for kind in ("png", "gif", "jpeg", "webp"):
+                if f"image/{kind}" in data:
+                    name = f"{notebook.stem}-{len(pictures)}.{kind}"
+                    pictures[name] = base64.b64decode("".join(data[f"image/{kind}"]))
+                    parts.append(f"![output]({name})")
+                    break
+            else:
+                text = "".join(output.get("text", data.get("text/plain", []))).rstrip()
+                if text and output.get("name") != "stderr":
+                    parts.append(f"```text\n{text}\n```")
+    return "\n\n".join(parts) + "\n", pictures
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Point links at the site's own pages; the text of a link to a file that the site lacks stays without the link."""
+    here = posixpath.dirname(page.file.src_uri)
+    inside = page.file.src_uri.split("/")[0] not in (
+        "recipes",
+        "gallery",
+        "fractalkit",
+        "CHANGELOG.md",
+        "CONTRIBUTING.md",
+    )
+    in_repository = posixpath.join("docs", here) if inside else here
+
+    def link(m: re.Match[str]) -> str:
+        target, _, anchor = m[3].partition("#")
+        if not target or re.match(r"[a-z]+:", target):
+            return m[0]
+        wanted = posixpath.normpath(posixpath.join(in_repository, target))
+        wanted = re.sub(r"^(recipes/\w+)\.ipynb$", r"\1.md", wanted)
+        wanted = {"README.md": "index.md"}.get(wanted, wanted).removeprefix("docs/")
+        if files.get_file_from_path(wanted) is None:
+            return m[2]
+        path = posixpath.relpath(wanted, here or ".") + (f"#{anchor}" if anchor else "")
+        return f"{m[1]}[{m[2]}]({path})"
+
+    return _LINK.sub(link, markdown)

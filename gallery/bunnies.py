@@ -1,0 +1,60 @@
+"""A cloud as a collage, all of whose ranges copy the whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fractalkit.codes import CloudCollage
+from fractalkit.data.figures import rabbit
+from fractalkit.fit import fit_cloud_collage
+from fractalkit.orbit import sample
+from fractalkit.render import Camera, draw_cloud
+
+Image = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
+SEED = 1
+VIEW = {"azimuth": 35.0, "elevation": 12.0}
+
+
+def tints(n: int) -> Array:
+    """Colours ``[n, 3]`` for ranges: warm and cool, none next to its like."""
+    hue = 2 * np.pi * np.random.default_rng(SEED).permutation(n) / n
+    return np.stack([0.62 + 0.26 * np.cos(hue), 0.55 + 0.14 * np.cos(hue - 1.4), 0.56 + 0.26 * np.cos(hue - 2.9)], 1)
+
+
+def of_wholes(points: Array, ranges: Array, count: int, size: float) -> CloudCollage:
+    """A code whose ranges are copies of the whole, upright, each ``size`` times as wide as the points of its cell."""
+    matrices, offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
+    middle = points.mean(axis=0)
+    reach = np.linalg.norm(points - middle, axis=1).mean()
+    for r in range(count):
+        cell = points[ranges == r]
+        at = cell.mean(axis=0)
+        matrices[r] = np.eye(3) * size * np.linalg.norm(cell - at, axis=1).mean() / reach
+        offsets[r] = at - matrices[r] @ middle
+    everything = torch.tensor([[0, count]]).expand(count, 2)
+    return CloudCollage(torch.from_numpy(matrices), torch.from_numpy(offsets), everything, torch.ones(count))
+
+
+def wholes(height: int = 860) -> Image:
+    """A rabbit made of 300 rabbits."""
+    points, _ = rabbit(100_000, seed=SEED)
+    cells = sample(fit_cloud_collage(points, maps=300, seed=SEED), 200_000, seed=SEED, depth=1)
+    assert cells.addresses is not None
+    code = of_wholes(cells.points.double().numpy(), cells.addresses[:, 0].numpy(), 300, 1.25)
+    orbit = sample(code, 4_000_000, seed=SEED, depth=1)
+    assert orbit.addresses is not None
+    size = (height * 4 // 5, height)
+    camera = Camera.frame(orbit.points[:20_000], size, **VIEW)
+    return draw_cloud(orbit.points, tints(300)[orbit.addresses[:, 0].numpy()], size=size, camera=camera)
+
+
+BUNNIES = {
+    "bunny-of-bunnies": (
+        wholes, "A bunny of bunnies", "300 maps, each of which copies the whole; every small bunny is made of 300.",
+    ),
+}  # fmt: skip
