@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fractalkit.errors import PILLOW_ERRORS, DataError, first_line, full_disk
+from fractalkit.interrupts import uninterrupted
 
 
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder and with the same suffix; rename it to ``path`` on success.
+class atomic_path:
+    """Give a temporary path in the same folder and with the same suffix; rename it to ``path`` on success.
 
-    On an error the temporary file is removed, and an existing file at ``path`` stays as it was.
+    On an error the temporary file is removed, and an existing file at ``path`` stays as it was. It is a class so that
+    Ctrl-C waits until the file is created and until it is renamed or removed (see `interrupts.uninterrupted`).
 
     Raises:
         DataError: the folder is missing or not writable, or the ``with`` block raised an error of the system.
@@ -28,28 +29,43 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     >>> [p.name for p in folder.iterdir()]
     ['a.txt']
     """
-    path = Path(path)
-    check_writable(path)
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @uninterrupted
+    def __enter__(self) -> Path:
+        path = self.path
+        check_writable(path)
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}-", suffix=path.suffix, dir=path.parent)
+        except OSError as error:
+            raise DataError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
+        os.close(handle)
+        self.temporary = Path(name)
+        return self.temporary
+
+    @uninterrupted
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            if error is None:
+                self._rename()
+        except OSError as failed:
+            error = failed
+        finally:
+            self.temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            if error.filename not in (None, str(self.temporary), str(self.path)):
+                raise error  # of another file
+            refused = f"cannot be written ({error.strerror or error})"
+            raise DataError(f"{self.path}: {full_disk(error) or refused}") from error
+
+    def _rename(self) -> None:
         # mkstemp creates files that only the owner can read; give them the permissions that open() would
         mask = os.umask(0)
         os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.filename not in (None, name, str(path)):
-            raise  # of another file
-        refused = f"cannot be written ({error.strerror or error})"
-        raise DataError(f"{path}: {full_disk(error) or refused}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        self.temporary.chmod(0o666 & ~mask)
+        os.replace(self.temporary, self.path)
 
 
 def check_writable(path: str | Path) -> None:

@@ -16,7 +16,7 @@ BASE = {"checked", "errors", "files", "lazy", "tensors"}
 ALLOWED = {
     "errors": set(),
     "checked": {"errors"},
-    "files": {"errors"},
+    "files": {"errors", "interrupts"},
     "tensors": {"errors", "files"},
     "lazy": set(),
     "interrupts": set(),
