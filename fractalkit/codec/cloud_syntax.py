@@ -24,7 +24,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.codec import cloud_geometry as geometry
-from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, code, raw
+from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, bits_of, code, raw
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment"
 
@@ -42,16 +42,6 @@ _TURN, _RANK, _CONTRAST = 0, 64, 64 + 32 * _BLOCK
 MAP_CONTEXTS = _CONTRAST + 64
 COLOUR_CONTEXTS = 9 * 16 * _BLOCK
 SETS = 128
-
-
-@nb.njit(cache=True, inline="always")
-def bits_of(v):
-    """Bits of a number of at least 0."""
-    n = 0
-    while v > 0:
-        v >>= 1
-        n += 1
-    return n
 
 
 @nb.njit(cache=True, inline="always")

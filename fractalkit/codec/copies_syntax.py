@@ -16,7 +16,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, code
+from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, bits_of, code
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
@@ -63,16 +63,6 @@ def _slot(h, which, mask):
     """The context of a hash, for one kind of decision."""
     h = (h + which * 0x3C6EF372FE94F82B) * _MULTIPLIER
     return (h >> 32) & mask
-
-
-@nb.njit(cache=True, inline="always")
-def bits_of(v):
-    """Number of bits of a number of at least 0."""
-    n = 0
-    while v > 0:
-        v >>= 1
-        n += 1
-    return n
 
 
 @nb.njit(cache=True, nogil=True)

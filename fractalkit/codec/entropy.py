@@ -40,6 +40,16 @@ _SQUASH, _STRETCH, _RATE = _tables()
 _LIMIT = 160  # a context's probability moves by at least 1 / (limit + 1.6) of the way
 
 
+@nb.njit(cache=True, inline="always")
+def bits_of(v):
+    """Number of bits of a number of at least 0."""
+    n = 0
+    while v > 0:
+        v >>= 1
+        n += 1
+    return n
+
+
 def coder(mode: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """State and bytes of a coder; ``data`` is uint8, to read from or to write to."""
     state = np.zeros(8, np.int64)
