@@ -9,8 +9,11 @@ from typing import Any
 from fractalkit.errors import DataError, UsageError
 
 # suffixes that only clouds have; text and NumPy files are taken for clouds where they are named, not in folders
-CLOUDS = (".ply", ".pcd", ".xyz", ".xyzn", ".xyzrgb", ".pts", ".obj", ".off", ".stl", ".glb")
-NAMED = (*CLOUDS, ".txt", ".csv", ".npy", ".npz")
+CLOUDS = (
+    ".ply", ".pcd", ".xyz", ".xyzn", ".xyzrgb", ".pts", ".obj", ".off", ".stl", ".glb", ".gltf", ".3mf", ".las", ".laz",
+    ".e57", ".splat",
+)  # fmt: skip
+NAMED = (*CLOUDS, ".txt", ".csv", ".npy", ".npz", ".bin")
 MOST = 10**10  # points that decompress writes
 
 

@@ -100,11 +100,11 @@ def ifs(
 ) -> None:  # fmt: skip
     """Fit an iterated function system to a point cloud or a picture, or a collage to a cloud; or draw one.
 
-    SOURCE is a cloud or mesh (ply, pcd, xyz, pts, txt, csv, npy, npz, obj, off, stl, glb) or a picture (png, jpg, tif
-    ...; transparent, or of a subject on a plain ground), which is fitted; or a code
-    (.ifs.json, .safetensors, the .fk file of a cloud, a picture that FractalKit made, a preset), which is drawn. The
-    outputs are the attractor as a cloud, its code, and a picture: NAME.ifs.ply, NAME.ifs.json, NAME.ifs.png in the
-    current folder by default.
+    SOURCE is a cloud or mesh (ply, pcd, xyz, pts, txt, csv, npy, npz, las, laz, e57, bin, splat; obj, off, stl, glb,
+    gltf, 3mf) or a picture (png, jpg, tif ...; transparent, or of a subject on a plain ground), which is fitted; or a
+    code (.ifs.json, .safetensors, the .ifs of Fractint, the .fk file of a cloud, a picture that FractalKit made, a
+    preset), which is drawn. The outputs are the attractor as a cloud, its code, and a picture: NAME.ifs.ply,
+    NAME.ifs.json, NAME.ifs.png in the current folder by default.
     """
     if list_:
         _list(as_json)

@@ -64,6 +64,7 @@ class Kind:
 KINDS = (
     Kind("code", (".json",), "fractalkit.codes.json_files:load", text=CODE_KEY,
          parser="fractalkit.codes.json_files:from_json", use="fractalkit ifs"),
+    Kind("code", (".ifs",), "fractalkit.codes.fractint:load", use="fractalkit ifs"),
     Kind("flame", (".flame", ".flam3", ".xml"), "fractalkit.codes.flame:read_flames", text=FLAME_KEY,
          parser="fractalkit.codes.flame:read_flames", use="fractalkit render"),
     Kind("compressed picture", (".fk",), "fractalkit.fk:load", magic=b"\x8fFK\n", use="fractalkit decompress"),
@@ -105,10 +106,10 @@ def kind_of(path: str | Path) -> Kind | None:
 
 
 def load_all(path: str | Path, **options: Any) -> list[Code]:
-    """All codes of a file: several where it holds several flames, else one.
+    """All codes of a file: several where it holds several flames, or is of Fractint, else one.
 
     Args:
-        path: ``.ifs.json``, ``.flame``, ``.fk``, ``.safetensors``, or a PNG picture that FractalKit made.
+        path: ``.ifs.json``, ``.ifs``, ``.flame``, ``.fk``, ``.safetensors``, or a PNG picture that FractalKit made.
         options: of the kind's loader, such as ``max_pixels`` of compressed pictures.
 
     Raises:

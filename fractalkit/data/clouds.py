@@ -60,6 +60,28 @@ READERS = {
     ".off": "meshes.read_off",
     ".stl": "meshes.read_stl",
     ".glb": "glb.read_glb",
+    ".gltf": "glb.read_gltf",
+    ".3mf": "threemf.read_3mf",
+    ".las": "las.read_las",
+    ".laz": "las.read_las",
+    ".e57": "e57.read_e57",
+    ".bin": "records.read_kitti",
+    ".splat": "records.read_splat",
+}
+# Suffixes that are not read, and the program that converts such files
+CONVERTERS = {
+    **dict.fromkeys((".fbx", ".blend", ".dae", ".3ds", ".usd", ".usda", ".usdc", ".usdz", ".x3d"), "Blender"),
+    **dict.fromkeys((".rcp", ".rcs"), "Autodesk ReCap"),
+    **dict.fromkeys(
+        (".ptx", ".pcap", ".dp", ".fls", ".fws", ".zfs", ".zfprj", ".asc", ".neu", ".poly"), "CloudCompare"
+    ),
+    **dict.fromkeys((".spz", ".ksplat", ".sog"), "splat-transform"),
+    **dict.fromkeys((".step", ".stp", ".iges", ".igs", ".brep", ".fcstd"), "FreeCAD"),
+    **dict.fromkeys((".vtk", ".vtp", ".vtu"), "ParaView"),
+    ".drc": "draco_decoder",
+    ".wrl": "MeshLab",
+    ".bag": "rosrun pcl_ros bag_to_pcd",
+    ".db3": "CloudCompare",
 }
 
 
@@ -67,7 +89,8 @@ def load_cloud(path: str | Path, *, max_points: int = 50_000_000, mesh_samples: 
     """Read a cloud; a mesh is sampled uniformly by area.
 
     Args:
-        path: ply, pcd, xyz, xyzn, xyzrgb, pts, txt, csv, npy, npz; obj, off, stl, glb.
+        path: ply, pcd, xyz, xyzn, xyzrgb, pts, txt, csv, npy, npz, las, laz, e57, bin (KITTI), splat; obj, off, stl,
+            glb, gltf, 3mf.
         max_points: refuse files that hold more.
         mesh_samples: number of points to draw if the file holds triangles; 0 returns the vertices.
         seed: seed of that draw.
@@ -95,6 +118,8 @@ def load_raw(path: Path, *, max_points: int = 50_000_000) -> RawCloud:
         raise DataError(f"{path}: is a folder; give a file")
     if not path.exists():
         raise DataError(f"{path}: there is no such file; check the name")
+    if suffix in CONVERTERS:
+        raise DataError(f"{path}: files of the kind {suffix} are not read; {CONVERTERS[suffix]} converts them to PLY")
     if suffix not in READERS:
         kinds = ", ".join(s[1:] for s in READERS)
         raise DataError(f"{path}: the suffix {suffix or '(none)'} is unknown; convert the file to one of {kinds}")
@@ -110,7 +135,7 @@ def load_raw(path: Path, *, max_points: int = 50_000_000) -> RawCloud:
 
 def _finish(raw: RawCloud, path: Path, mesh_samples: int, seed: int) -> Cloud:
     points, colours, normals = raw.points, raw.colours, raw.normals
-    notes: list[str] = []
+    notes = list(raw.warnings)
     finite = np.isfinite(points).all(axis=1)
     if not finite.any():
         raise DataError(f"holds no point with finite coordinates (of {len(points):,}); export it again")

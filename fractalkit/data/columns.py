@@ -12,11 +12,18 @@ from fractalkit.errors import DataError
 
 _COLOURS = (("red", "green", "blue"), ("diffuse_red", "diffuse_green", "diffuse_blue"), ("r", "g", "b"))
 _NORMALS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
+_SPLATS = ("f_dc_0", "f_dc_1", "f_dc_2")
+KNOWN = frozenset(n for names in (*_COLOURS, *_NORMALS, _SPLATS, ("x", "y", "z", "opacity")) for n in names)
+_HARMONIC = 0.5 / np.sqrt(np.pi)  # the constant spherical harmonic, the unit of f_dc
+OPAQUE = 0.1  # opacity from which a Gaussian splat counts as a point
 
 
 @dataclass
 class RawCloud:
-    """Unchecked contents of a file: points ``[N, D]`` float64, colours ``[N, 3]`` in 0..1, triangles ``[M, 3]``."""
+    """Unchecked contents of a file: points ``[N, D]`` float64, colours ``[N, 3]`` in 0..1, triangles ``[M, 3]``.
+
+    ``warnings`` are sentences about what was mended or left out.
+    """
 
     points: np.ndarray
     colours: np.ndarray | None = None
@@ -24,6 +31,7 @@ class RawCloud:
     triangles: np.ndarray | None = None
     kind: str = ""
     comments: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def check_count(points: int, most: int) -> None:
@@ -35,17 +43,58 @@ def check_count(points: int, most: int) -> None:
 def from_named(columns: Mapping[str, np.ndarray], *, flat: bool = False) -> RawCloud:
     """Make points, colours and normals from named columns and ignore the others; ``flat`` drops z.
 
+    Gaussian splats (Kerbl et al., *3D Gaussian splatting*, 2023) have the colour 1/2 + f_dc / (2 √π), and those of an
+    opacity below 0.1 are left out. Colours that are not numbers become the mean of the others.
+
     Raises:
         DataError: no x or y column.
     """
     named = {name.strip().lower(): column for name, column in columns.items()}
+    if "packed_position" in named:
+        raise DataError("holds compressed splats, which are not read; splat-transform converts them to a plain PLY")
     if "x" not in named or "y" not in named:
         raise DataError(f"has no x and y columns (found: {', '.join(named) or 'none'}); export the positions too")
     axes = ("x", "y", "z") if "z" in named and not flat else ("x", "y")
     points = np.stack([np.asarray(named[a], dtype=np.float64) for a in axes], axis=1)
     colours = next((c for names in _COLOURS if (c := _stack(named, names)) is not None), None)
     normals = next((c for names in _NORMALS if (c := _stack(named, names)) is not None), None)
-    return RawCloud(points, None if colours is None else unit_colours(colours), _float(normals))
+    raw = RawCloud(points, None, _float(normals))
+    if colours is not None:
+        _give_colours(raw, colours)
+    elif (harmonics := _stack(named, _SPLATS)) is not None:
+        _give_splats(raw, harmonics, named.get("opacity"))
+    return raw
+
+
+def _give_colours(raw: RawCloud, rgb: np.ndarray) -> None:
+    """Set the colours of a cloud; those that are not numbers become the mean of the others."""
+    lost = np.zeros(len(rgb), bool) if rgb.dtype.kind in "iu" else ~np.isfinite(rgb).all(axis=1)
+    if len(rgb) and lost.all():
+        raw.warnings.append("none of its colours is a number, so it has none")
+        return
+    raw.colours = unit_colours(rgb)
+    if lost.any():
+        raw.colours[lost] = raw.colours[~lost].mean(axis=0)
+        raw.warnings.append(f"{int(lost.sum()):,} of {len(rgb):,} colours are no numbers and became the mean colour")
+
+
+def _give_splats(raw: RawCloud, harmonics: np.ndarray, opacity: np.ndarray | None) -> None:
+    """Set colours from spherical harmonics of degree zero, and leave out what is nearly transparent."""
+    _give_colours(raw, np.clip(0.5 + _HARMONIC * harmonics.astype(np.float64), 0, 1))
+    if opacity is None:
+        return
+    seen = opacity >= np.log(OPAQUE / (1 - OPAQUE))  # of the logistic function of the stored number
+    if seen.all() or not seen.any():
+        return
+    keep_points(raw, seen, f"splats have an opacity below {OPAQUE:g}")
+
+
+def keep_points(raw: RawCloud, keep: np.ndarray, why: str) -> None:
+    """Keep the points of a mask ``[N]``, with their colours and normals; a warning counts the others and says why."""
+    raw.warnings.append(f"{int((~keep).sum()):,} of {len(keep):,} {why} and were left out")
+    raw.points = raw.points[keep]
+    raw.colours = None if raw.colours is None else raw.colours[keep]
+    raw.normals = None if raw.normals is None else raw.normals[keep]
 
 
 def from_columns(table: np.ndarray, *, kind: str) -> RawCloud:

@@ -1,7 +1,7 @@
-"""Binary glTF 2.0 (Khronos, 2017): the triangles of its scene, with their nodes' transforms and vertex colours.
+"""glTF 2.0 (Khronos, 2017), binary or as JSON: the triangles of its scene, with transforms and vertex colours.
 
-Open3D 0.20 finds no vertices in GLB files that it wrote itself, hence this reader. It does not read Draco and meshopt
-compression, sparse accessors, or buffers in other files; the error names which of them a file needs.
+Open3D 0.20 finds no vertices in GLB files that it wrote itself, hence this reader. It does not read sparse accessors,
+nor meshes compressed by Draco or meshopt; the error names which of them a file has, if its meshes do have it.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import binascii
 import json
 import struct
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from fractalkit.errors import DataError
 
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
-# extensions that do not change vertices
-_READ = {"KHR_mesh_quantization", "KHR_materials_unlit", "KHR_texture_transform"}
+# beginnings of the names of extensions that do not change vertices, and of those that are found where they are used
+_HARMLESS = ("KHR_mesh_quantization", "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_lights_", "KHR_xmp")
+_DRACO, _MESHOPT = "KHR_draco_mesh_compression", "EXT_meshopt_compression"
+_REMEDY = "`gltf-transform cp` or Blender writes it without"
 MAX_NODES = 100_000
 MAX_BYTES = 1 << 31
 
@@ -35,17 +38,44 @@ def read_glb(path: Path, *, max_points: int) -> RawCloud:
         DataError: a container or an accessor with a wrong size, no vertices, or an unsupported feature; the caller adds
             the file's name.
     """
+    return _read(*_container(_bytes(path)), path, max_points, "GLB mesh")
+
+
+def read_gltf(path: Path, *, max_points: int) -> RawCloud:
+    """Read glTF as JSON, whose buffers are in it or in files of the same folder or below; otherwise as a GLB.
+
+    Raises:
+        DataError: as for :func:`read_glb`, or a buffer's file that is missing, elsewhere or too short.
+    """
+    return _read(_description(_bytes(path)), b"", path, max_points, "glTF mesh")
+
+
+def _bytes(path: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
         raise DataError("is larger than 2 GiB; convert the mesh to PLY")
-    scene, binary = _container(path.read_bytes())
+    return path.read_bytes()
+
+
+def _read(scene: dict[str, Any], binary: bytes, path: Path, max_points: int, kind: str) -> RawCloud:
     try:
-        raw = _Reader(scene, binary, max_points).read()
+        raw = _Reader(scene, binary, path.parent, max_points).read()
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError, binascii.Error) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"is a GLB file with a damaged description ({type(error).__name__}); export it again") from None
-    raw.kind = "GLB mesh"
+        raise DataError(f"is glTF with a damaged description ({type(error).__name__}); export it again") from None
+    raw.kind = kind
     return raw
+
+
+def _description(text: bytes) -> dict[str, Any]:
+    """The JSON of a file."""
+    try:
+        scene = json.loads(text)
+    except (ValueError, RecursionError):
+        scene = None
+    if not isinstance(scene, dict):
+        raise DataError("is glTF with a damaged description; export it again")
+    return scene
 
 
 def _container(data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -55,12 +85,7 @@ def _container(data: bytes) -> tuple[dict[str, Any], bytes]:
     magic, version, length, size, kind = struct.unpack_from("<4sIII4s", data)
     if magic != b"glTF" or version != 2 or length != len(data) or kind != b"JSON" or size > len(data) - 20:
         raise DataError("is not a complete GLB file of version 2 (its header does not fit its size); export it again")
-    try:
-        scene = json.loads(data[20 : 20 + size])
-    except (ValueError, RecursionError):
-        scene = None
-    if not isinstance(scene, dict):
-        raise DataError("is a GLB file with a damaged description; export it again")
+    scene = _description(data[20 : 20 + size])
     rest = data[20 + size :]
     if len(rest) < 8:
         return scene, b""
@@ -71,8 +96,9 @@ def _container(data: bytes) -> tuple[dict[str, Any], bytes]:
 class _Reader:
     """Reader of one file."""
 
-    def __init__(self, scene: dict[str, Any], binary: bytes, max_points: int) -> None:
-        self.scene, self.binary, self.max_points = scene, binary, max_points
+    def __init__(self, scene: dict[str, Any], binary: bytes, folder: Path, max_points: int) -> None:
+        self.scene, self.binary, self.folder, self.max_points = scene, binary, folder, max_points
+        self.buffers: dict[int, bytes] = {}
         self.vertices: list[np.ndarray] = []
         self.colours: list[np.ndarray | None] = []
         self.triangles: list[np.ndarray] = []
@@ -80,9 +106,10 @@ class _Reader:
 
     def read(self) -> RawCloud:
         """Read every mesh of the scene."""
-        unread = set(self.scene.get("extensionsRequired", [])) - _READ
+        required = {str(name) for name in self.scene.get("extensionsRequired", [])} - {_DRACO, _MESHOPT}
+        unread = sorted(name for name in required if not name.startswith(_HARMLESS))
         if unread:
-            raise DataError(f"needs {', '.join(map(str, sorted(unread)))[:80]}, which is not read; export without it")
+            raise DataError(f"needs {', '.join(unread)[:80]}, which is not read; export without it")
         for node, world in self.nodes():
             if "mesh" in node:
                 for primitive in self.scene["meshes"][node["mesh"]]["primitives"]:
@@ -116,6 +143,9 @@ class _Reader:
         attributes = primitive["attributes"]
         if "POSITION" not in attributes:
             return
+        place = self.scene["accessors"][attributes["POSITION"]]
+        if _DRACO in primitive.get("extensions", {}) and "bufferView" not in place:
+            raise DataError(f"has a mesh compressed by Draco, which is not read; {_REMEDY}")
         x = self.accessor(attributes["POSITION"])
         if x.shape[1] != 3:
             raise DataError("has positions without 3 coordinates; export it again")
@@ -149,6 +179,8 @@ class _Reader:
         if "sparse" in a or "bufferView" not in a:
             raise DataError("has sparse accessors, which are not read; export it without them")
         view = self.scene["bufferViews"][a["bufferView"]]
+        if _MESHOPT in view.get("extensions", {}):
+            raise DataError(f"has a mesh compressed by meshopt, which is not read; {_REMEDY}")
         data = self.buffer(view.get("buffer", 0))
         kind = np.dtype(_COMPONENTS[a["componentType"]])
         width, count = _WIDTHS[a["type"]], int(a["count"])
@@ -163,14 +195,28 @@ class _Reader:
         return values
 
     def buffer(self, index: int) -> bytes:
-        """Contents of a buffer: the binary chunk or a data URI."""
+        """Contents of a buffer: the binary chunk, a data URI, or a file in the folder."""
         uri = self.scene["buffers"][index].get("uri")
         if uri is None:
             return self.binary
-        head, comma, body = uri.partition(",")
-        if not (comma and head.startswith("data:") and head.endswith(";base64")):
-            raise DataError("keeps its vertices in another file; export it as one file")
-        return base64.b64decode(body)
+        if index not in self.buffers:
+            head, comma, body = uri.partition(",")
+            inside = comma and head.startswith("data:") and head.endswith(";base64")
+            self.buffers[index] = base64.b64decode(body) if inside else self.beside(uri)
+        return self.buffers[index]
+
+    def beside(self, uri: str) -> bytes:
+        """Contents of a file that is named relative to the folder, in it or below."""
+        name = PurePosixPath(unquote(uri))
+        path = self.folder / name
+        if ":" in uri or "\\" in uri or "\0" in str(name) or name.is_absolute() or ".." in name.parts:
+            raise DataError(f"keeps its vertices at {uri[:60]!a}, not beside it; export it as one file, a GLB")
+        try:
+            if not path.is_file():
+                raise DataError(f"needs the file {uri[:60]!a} beside it, which is missing; copy it too")
+            return _bytes(path)
+        except OSError as error:
+            raise DataError(f"needs the file {uri[:60]!a}, which cannot be read ({error.strerror})") from None
 
 
 def _transform(node: dict[str, Any]) -> np.ndarray:

@@ -95,8 +95,9 @@ def read_pcd(path: Path, *, max_points: int) -> RawCloud:
         h = read_header(file)
         left = size - file.tell()
         _check_count(h, left, max_points)
+        lost: dict[str, np.ndarray] = {}
         if h.data == "ascii":
-            columns = _ascii(file, h)
+            columns = _ascii(file, h, lost)
         elif h.data == "binary":
             table = np.frombuffer(file.read(h.points * h.row.itemsize), h.row)
             columns = {name: table[name] for name in h.row.names or ()}
@@ -104,7 +105,7 @@ def read_pcd(path: Path, *, max_points: int) -> RawCloud:
             columns = _compressed(file, h, left)
     for name in ("rgb", "rgba"):
         if name in columns and columns[name].ndim == 1:
-            columns |= _unpack(columns.pop(name))
+            columns |= _unpack(columns.pop(name), lost.get(name))
     raw = from_named({n: c for n, c in columns.items() if c.ndim == 1}, flat=h.flat)
     raw.comments = [c for c in h.comments if c and c != FLAT and not c.startswith(".PCD")]
     raw.kind = f"PCD, {h.data.replace('_', ' ')}" + (", organised" if h.organised else "")
@@ -124,7 +125,8 @@ def _check_count(h: PcdHeader, left: int, max_points: int) -> None:
     check_count(h.points, max_points)
 
 
-def _ascii(file: BinaryIO, h: PcdHeader) -> dict[str, np.ndarray]:
+def _ascii(file: BinaryIO, h: PcdHeader, lost: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Columns of a text; ``lost`` gets masks of packed colours that are no numbers, as those of an alpha of 255 are."""
     text = io.TextIOWrapper(file, "latin-1")
     try:
         table = text_table(itertools.islice((s for s in text if not s.isspace()), h.points), "points")
@@ -141,6 +143,8 @@ def _ascii(file: BinaryIO, h: PcdHeader) -> dict[str, np.ndarray]:
     for name, width in widths.items():
         if h.row[name].shape == ():
             columns[name] = _typed(name, table[:, at], h.row[name])
+            if name in ("rgb", "rgba") and np.isnan(table[:, at]).any():
+                lost[name] = np.isnan(table[:, at])
         at += width
     return columns
 
@@ -223,12 +227,15 @@ def lzf(packed: bytes, size: int) -> bytes:
     return bytes(out)
 
 
-def _unpack(rgb: np.ndarray) -> dict[str, np.ndarray]:
-    """Unpack colours stored as 0xAARRGGBB, in integers or in the bits of a float32."""
+def _unpack(rgb: np.ndarray, lost: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Unpack colours stored as 0xAARRGGBB, in integers or in the bits of a float32; NaN where ``lost`` is true."""
     if rgb.dtype.kind == "f":
         rgb = rgb.astype("<f4").view("<u4")
     bits = rgb.astype(np.int64)
-    return {name: (bits >> s & 255).astype(np.uint8) for name, s in (("red", 16), ("green", 8), ("blue", 0))}
+    out = {name: (bits >> s & 255).astype(np.uint8) for name, s in (("red", 16), ("green", 8), ("blue", 0))}
+    if lost is None:
+        return out
+    return {name: np.where(lost, np.nan, c / np.float32(255)) for name, c in out.items()}
 
 
 def _whole(entries: dict[str, list[str]], key: str, default: list[int]) -> list[int]:

@@ -27,6 +27,7 @@ _TYPES = {
 }  # fmt: skip
 _FORMATS = {"ascii": "", "binary_little_endian": "<", "binary_big_endian": ">"}
 MAX_HEADER = 1 << 20
+_MARK = b"\xef\xbb\xbf"  # byte-order mark of UTF-8
 FLAT = "fractalkit dimension 2"  # comment that marks a planar cloud written with z = 0
 _FACE_LISTS = ("vertex_indices", "vertex_index")
 
@@ -66,17 +67,22 @@ class PlyHeader:
 
 
 def read_header(file: BinaryIO) -> PlyHeader:
-    """Read a PLY header, including the line ``end_header``.
+    """Read a PLY header, including the line ``end_header``; lines end as on Unix, Windows or the old Macintosh.
 
     Raises:
         DataError: not a PLY header; the message says what was expected.
     """
-    if file.readline(16).strip() != b"ply":
+    start = file.read(20)
+    mark = len(_MARK) if start.startswith(_MARK) else 0
+    end = b"\r" if re.match(rb"ply[ \t]*\r(?!\n)", start[mark:]) else b"\n"
+    first, found, _ = start[mark:].partition(end)
+    if not found or first.strip() != b"ply":
         raise DataError("is not a PLY file (its first line is not 'ply'); check what the file really is")
+    file.seek(mark + len(first) + 1)
     header = PlyHeader("", [], [], 0)
     while True:
-        line = file.readline(4096)
-        if not line.endswith(b"\n") or file.tell() > MAX_HEADER:
+        line = _line(file, end)
+        if not line.endswith(end) or file.tell() > MAX_HEADER:
             raise DataError("has a PLY header without an end_header line; the file is cut off or damaged")
         words = line.decode("latin-1").split()
         if words == ["end_header"]:
@@ -91,6 +97,16 @@ def read_header(file: BinaryIO) -> PlyHeader:
             raise DataError(f"element {element.name}: the header gives two properties the same name")
     header.size = file.tell()
     return header
+
+
+def _line(file: BinaryIO, end: bytes) -> bytes:
+    """The next line with its end, of 4,096 bytes at most."""
+    if end == b"\n":
+        return file.readline(4096)
+    at = file.tell()
+    first, found, _ = file.read(4096).partition(end)
+    file.seek(at + len(first) + len(found))
+    return first + found
 
 
 def _header_line(words: list[str], line: bytes, header: PlyHeader) -> None:
@@ -117,6 +133,9 @@ def _header_line(words: list[str], line: bytes, header: PlyHeader) -> None:
 def read_ply(path: Path, *, max_points: int) -> RawCloud:
     """Read vertices, their colours and normals, and triangles if there are faces or strips.
 
+    Where the list of faces is cut off, the vertices are returned with a warning; so are those that make sense only in
+    the byte order that the header does not name.
+
     Raises:
         DataError: a broken header or body, no vertices, or more than ``max_points``; the caller adds the file's name.
     """
@@ -129,9 +148,19 @@ def read_ply(path: Path, *, max_points: int) -> RawCloud:
         triangles: list[np.ndarray] = []
         reader = _Text(file, size) if header.format == "ascii" else _Binary(file, size, _FORMATS[header.format])
         for element in header.elements:
-            scalars, lists = reader.element(element)
+            try:
+                scalars, lists = reader.element(element)
+            except DataError as error:
+                if raw is None:
+                    raise
+                raw.warnings.append(f"{error}; its {len(raw.points):,} points are whole and were read without faces")
+                triangles = []
+                break
             if element is vertex:
+                swapped = isinstance(reader, _Binary) and reader.swapped(scalars)
                 raw = from_named(scalars, flat=FLAT in header.comments)
+                if swapped:
+                    raw.warnings.append("its header names the wrong byte order; the other one was taken")
             elif element.rows:
                 triangles += _triangles(element, lists)
             if element is needed[-1]:
@@ -235,6 +264,17 @@ class _Binary:
                 lists[p.name] = np.concatenate([x.reshape(-1) for x in parts]), np.concatenate(counts)
         return columns, lists
 
+    def swapped(self, columns: Columns) -> bool:
+        """Whether coordinates make sense only in the other byte order, which is then taken, for the columns too."""
+        order = {"<": ">", ">": "<"}[self.order]
+        places = [c for n, c in columns.items() if n in ("x", "y", "z") and c.dtype.kind == "f"]
+        other = [c.view(c.dtype.newbyteorder(order)) for c in places]
+        if not places or _odd(places) < 0.2 or _odd(other) > 0.01:
+            return False
+        self.order = order
+        columns.update({n: c.view(c.dtype.newbyteorder(order)) for n, c in columns.items()})
+        return True
+
     def runs(self, element: Element, body: bytes) -> tuple[list[np.ndarray], int]:
         """Return tables of rows with equal layout, and their total size in bytes."""
         tables: list[np.ndarray] = []
@@ -274,6 +314,12 @@ class _Binary:
             lengths[p.name] = n
             fields += [("#" + p.name, self.order + p.count), (p.name, self.order + p.type, (n,))]
         return np.dtype(fields), lengths
+
+
+def _odd(columns: list[np.ndarray]) -> float:
+    """Share of values that no scan has: not finite, or of a size beyond 1e15 or below 1e-15 but for zero."""
+    size = np.abs(np.concatenate([c[:100_000] for c in columns]).astype(np.float64))
+    return float((~(size < 1e15) | ((size > 0) & (size < 1e-15))).mean())
 
 
 class _Text:

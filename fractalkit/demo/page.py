@@ -229,9 +229,11 @@ def _cloud(shelf: Shelf) -> None:
     with gr.Row():
         with gr.Column(scale=2):
             source = gr.File(
-                label="Cloud or mesh: ply, pcd, xyz, csv, npy, obj, off, stl, glb", type="filepath", elem_id="cloud-in",
+                label="Cloud or mesh: ply, pcd, xyz, csv, npy, las, laz, e57, obj, stl, glb, 3mf …",
+                type="filepath", elem_id="cloud-in",
                 file_types=[
-                    ".ply", ".pcd", ".xyz", ".pts", ".txt", ".csv", ".npy", ".npz", ".obj", ".off", ".stl", ".glb"
+                    ".ply", ".pcd", ".xyz", ".pts", ".txt", ".csv", ".npy", ".npz", ".las", ".laz", ".e57", ".splat",
+                    ".obj", ".off", ".stl", ".glb", ".3mf",
                 ],
             )  # fmt: skip
             example = gr.Dropdown(

@@ -382,6 +382,13 @@ def ifs_json() -> list[Seed]:
     return [Seed("a.ifs.json", (p,)) for p in [*plain, json.dumps(data).encode()]]
 
 
+def ifs_fractint() -> list[Seed]:
+    """Codes of the plane and of space, with comments."""
+    plane = "fern { ; a comment\n0 0 0 .16 0 0 .01\n.85 .04 -.04 .85 0 1.6 .85\n.2 -.26 .23 .22 0 1.6 .14 }\n"
+    space = "corner (3D) {\n.5 0 0 0 .5 0 0 0 .5 0 0 0 .5\n.5 0 0 0 .5 0 0 0 .25 1 2 3 .5 }\n"
+    return [Seed("a.ifs", (t.encode(),)) for t in (plane, space, f"comment {{ two }}\n{plane}{space}")]
+
+
 def ifs_png() -> list[Seed]:
     """A code in the text of a picture."""
     from fractalkit.codes import preset
@@ -591,6 +598,8 @@ def ply() -> list[Seed]:
     made = [
         text.encode(), binary("<", "binary_little_endian"), binary(">", "binary_big_endian"),
         strips.encode() + strip_body, _written(".ply", colours=True), _written(".ply", dim=2),
+        text.replace("\n", "\r").encode(), b"\xef\xbb\xbf" + text.encode(),
+        text.replace("red", "f_dc_0").replace("green", "f_dc_1").replace("blue", "f_dc_2").encode(),
     ]  # fmt: skip
     return [Seed("a.ply", (m,)) for m in made]
 
@@ -700,6 +709,95 @@ def glb() -> list[Seed]:
     own = json.loads(json.dumps(scene_))
     own["buffers"][0]["uri"] = "data:application/octet-stream;base64," + base64.b64encode(body).decode()
     return [Seed("a.glb", (json.dumps(s).encode(), body), glb_pack) for s in (scene_, bare, own)]
+
+
+def gltf() -> list[Seed]:
+    """The same as JSON, whose vertices are in the text."""
+    return [Seed("a.gltf", (glb()[2].parts[0],))]
+
+
+def las_file(
+    suffix: str, version: str, format: int, points: np.ndarray, colours: np.ndarray | None,
+    classes: np.ndarray | None = None,
+) -> bytes:  # fmt: skip
+    """A LAS or LAZ file of points ``[N, 3]`` and uint16 colours, as laspy writes it."""
+    import laspy
+
+    las = laspy.create(point_format=format, file_version=version)
+    las.header.offsets, las.header.scales = points.min(axis=0), np.full(3, 0.001)
+    las.x, las.y, las.z = points.T
+    if colours is not None:
+        las.red, las.green, las.blue = colours.T
+    if classes is not None:
+        las.classification = classes
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a" + suffix)
+        las.write(str(path))
+        return path.read_bytes()
+
+
+def las() -> list[Seed]:
+    """LAS of several formats."""
+    x, rgb = _points()
+    levels = (rgb * 65535).astype(np.uint16)
+    made = [las_file(".las", v, f, x, levels if f in (2, 7) else None) for v, f in (("1.2", 0), ("1.2", 2), ("1.4", 7))]
+    return [Seed("a.las", (m,)) for m in made]
+
+
+def laz() -> list[Seed]:
+    """LAZ, by points and by layers."""
+    x, rgb = _points()
+    levels = (rgb * 65535).astype(np.uint16)
+    return [Seed("a.laz", (las_file(".laz", v, f, x, levels),)) for v, f in (("1.2", 2), ("1.4", 7))]
+
+
+def e57_file(
+    points: np.ndarray, colours: np.ndarray, *, rotation: np.ndarray | None = None, shift: np.ndarray | None = None
+) -> bytes:
+    """An E57 file of one scan, as pye57 writes it; colours from 0 to 255."""
+    import pye57
+
+    data = {f"cartesian{a}": points[:, i].astype(np.float64) for i, a in enumerate("XYZ")}
+    data |= {f"color{c}": colours[:, i].astype(np.uint8) for i, c in enumerate(("Red", "Green", "Blue"))}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "a.e57")
+        with pye57.E57(str(path), mode="w") as file:
+            file.write_scan_raw(data, rotation=rotation, translation=shift)
+        return path.read_bytes()
+
+
+def e57() -> list[Seed]:
+    """One scan with colours."""
+    x, rgb = _points()
+    return [Seed("a.e57", (e57_file(x, rgb * 255),))]
+
+
+def records() -> list[Seed]:
+    """A scan of KITTI, splats of 32 bytes."""
+    x, rgb = _points()
+    scan = np.concatenate([10 * x, rgb[:, :1]], axis=1).astype("<f4").tobytes()
+    splats = b"".join(struct.pack("<6f8B", *p, 1, 1, 1, *range(8)) for p in x.tolist())
+    return [Seed("a.bin", (scan,)), Seed("a.splat", (splats,))]
+
+
+_3MF = (
+    '<?xml version="1.0"?><model xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02"><resources>'
+    '<object id="1"><mesh><vertices><vertex x="0" y="0" z="0"/><vertex x="1" y="0" z="0"/><vertex x="0" y="1" z="0"/>'
+    '<vertex x="0" y="0" z="1"/></vertices><triangles><triangle v1="0" v2="1" v3="2"/><triangle v1="0" v2="1" v3="3"/>'
+    '<triangle v1="0" v2="2" v3="3"/><triangle v1="1" v2="2" v3="3"/></triangles></mesh></object><object id="2">'
+    '<components><component objectid="1" transform="2 0 0 0 2 0 0 0 2 0 0 0"/></components></object></resources>'
+    '<build><item objectid="2" transform="1 0 0 0 1 0 0 0 1 10 0 0"/><item objectid="1"/></build></model>'
+)
+
+
+def threemf_file() -> bytes:
+    """A tetrahedron twice: doubled and moved by way of a component, and as it is."""
+    return zipped(("3D/3dmodel.model",))((_3MF.encode(),))
+
+
+def threemf() -> list[Seed]:
+    """The same; packed."""
+    return [Seed("a.3mf", (_3MF.encode(),), zipped(("3D/3dmodel.model",)))]
 
 
 def read_cloud(path: Path) -> None:
@@ -883,6 +981,7 @@ PARSERS: tuple[Parser, ...] = (
     Parser("fk-cloud", ".fk of clouds", fk_cloud, read_fk_cloud, repair_fk),
     Parser("fk-coin", ".fk of COIN", fk_coin, read_fk, repair_fk),
     Parser("ifs-json", "codes as JSON", ifs_json, read_ifs),
+    Parser("ifs-fractint", "codes of Fractint", ifs_fractint, read_ifs),
     Parser("ifs-png", "codes in the text of a PNG", ifs_png, read_ifs),
     Parser("fractaldb-csv", "codes as rows", rows_csv, read_rows),
     Parser("flame-xml", ".flame", flames, read_flame),
@@ -896,6 +995,12 @@ PARSERS: tuple[Parser, ...] = (
     Parser("npz", "clouds as an archive", npz, read_cloud),
     Parser("mesh", "obj, off, stl", meshes, read_cloud),
     Parser("glb", "meshes", glb, read_cloud),
+    Parser("gltf", "meshes as JSON", gltf, read_cloud),
+    Parser("3mf", "meshes to print", threemf, read_cloud),
+    Parser("las", "scans", las, read_cloud),
+    Parser("laz", "compressed scans", laz, read_cloud),
+    Parser("e57", "scans", e57, read_cloud),
+    Parser("kitti-splat", "scans of KITTI, splats of 32 bytes", records, read_cloud),
     Parser("picture", "png, jpg, webp, avif, tif, bmp, gif, jp2, ppm, pgm to compress", pictures, read_pictures),
     Parser("picture-square", "the same, to train on", pictures, read_squares),
     Parser("picture-palette", "the same, for their colours", pictures, read_colours),
