@@ -21,21 +21,23 @@ if TYPE_CHECKING:
     from fractalkit.codes import load, preset
     from fractalkit.core import solve
     from fractalkit.fit import fit_cloud
-    from fractalkit.maps import load_variations
+    from fractalkit.maps import load_variations, register_map, register_variation
     from fractalkit.models import register_model
     from fractalkit.raster.picture import Picture
 
 __version__ = "0.1.0"
 __all__ = [
     "Picture", "__version__", "animate", "compress", "decompress", "enlarge", "fit", "fit_cloud", "fractalize",
-    "load", "load_variations", "open", "preset", "register_model", "render", "sample", "save", "solve",
+    "load", "load_variations", "open", "preset", "register_map", "register_model", "register_variation", "render",
+    "sample", "save", "solve",
 ]  # fmt: skip
 
 # fit and render are packages that can be called: fractalkit.render(fern) draws
 _HOMES = {
     "Picture": ".raster.picture", "animate": ".api", "compress": ".api", "decompress": ".api", "enlarge": ".api",
     "fit": ".fit:", "fit_cloud": ".fit", "fractalize": ".api", "load": ".codes", "load_variations": ".maps",
-    "open": ".api", "preset": ".codes", "register_model": ".models", "render": ".render:", "sample": ".api",
+    "open": ".api", "preset": ".codes", "register_map": ".maps", "register_model": ".models",
+    "register_variation": ".maps", "render": ".render:", "sample": ".api",
     "save": ".api", "solve": ".core",
 }  # fmt: skip
 __getattr__, __dir__ = attach(__name__, _HOMES)

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from fractalkit.codes.open import held, load
 from fractalkit.errors import UsageError
+from fractalkit.raster.view import SizeLike, size_in
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fractalkit.raster.picture import Picture
+
+MOST_PIXELS = 1 << 26  # of a picture in memory
 
 
 def open(source: str | Path, **options: Any) -> Any:
@@ -131,14 +134,14 @@ def compress(image: Any, *, method: str = "auto", **options: Any) -> Any:
 
 
 def enlarge(
-    image: Any, size: tuple[int, int] | None = None, *, detail: float = 1.0,
+    image: Any, size: SizeLike = None, *, detail: float = 1.0,
     window: tuple[int, int, int, int] | None = None,
 ) -> Picture:  # fmt: skip
     """Enlarge a picture with detail copied from its own coarser scales.
 
     Args:
         image: what :func:`fractalkit.compress` takes; floating point is rounded to 8 bits.
-        size: (width, height); None: twice the picture's.
+        size: (width, height), the longer side, or a text such as "4x"; None: "2x".
         detail: 0 for the smoothest picture with the same averages, 1 for the likeliest, 2 for the richest.
         window: (left, top, right, bottom) in pixels of the result.
 
@@ -153,41 +156,55 @@ def enlarge(
     from fractalkit.raster.picture import Picture, as_picture
 
     picture = as_picture(image)
-    width, height = size or (2 * picture.width, 2 * picture.height)
+    width, height = size_in("2x" if size is None else size, (picture.width, picture.height))
     return Picture(enlarged(picture.whole_numbers(), height, width, detail=detail, window=window))
 
 
-def fractalize(image: Any, tiles: int = 48, **options: Any) -> Any:
-    """Make a collage of a picture whose tiles show the picture itself; ``render(code, size)`` draws it.
+def fractalize(image: Any, tiles: int = 48, size: SizeLike = 1440, **options: Any) -> Picture:
+    """Make a picture out of small copies of itself, each of which is made of them again.
 
     Args:
         image: as of :func:`compress`.
-        tiles, options: as :func:`fractalkit.fit.fractalize`: texture, blend, iterations, style, self_weight.
+        tiles: along each side.
+        size: (width, height), the longer side, or a text such as "4x".
+        options: as :func:`fractalkit.fit.fractalize`: texture, blend, iterations, style, self_weight.
+
+    Returns:
+        A :class:`Picture`, uint8 ``[H, W, 3]``. Its ``code`` is the :class:`~fractalkit.codes.CollageCode`, and
+        ``render(picture, size)`` draws it at any other size.
 
     Raises:
         DataError: a file that cannot be read as a picture.
-        UsageError: an option out of range.
+        UsageError: an option out of range, or a size beyond 2^26 pixels, which ``fractalkit fractalize`` writes.
     """
     import numpy as np
     import torch
 
     from fractalkit.data.crops import rgb
     from fractalkit.fit import fractalize as find
-    from fractalkit.raster.picture import as_picture
+    from fractalkit.fit.tiling import draw
+    from fractalkit.raster.picture import Picture, as_picture
 
     picture = as_picture(image)
+    width, height = size_in(size, (picture.width, picture.height))
+    if width * height > MOST_PIXELS:
+        raise UsageError(f"size: {width:,} x {height:,} are more than 2^26 pixels; the command fractalize draws them")
     if picture.dtype == np.float32 and picture.ndim == 3 and picture.shape[2] == 3:
-        return find(picture.tensor(), tiles, **options)  # not rounded
-    a = rgb(picture.eight_bit())
-    return find(torch.from_numpy(a.copy()).permute(2, 0, 1) / 255, tiles, **options)
+        x = picture.tensor()  # not rounded
+    else:
+        x = torch.from_numpy(rgb(picture.eight_bit()).copy()).permute(2, 0, 1) / 255
+    code = find(x, tiles, **options)
+    shown = (255 * draw(code, height, width).clamp(0, 1)).round().byte()
+    return Picture(shown.permute(1, 2, 0).contiguous().numpy(), code=code)
 
 
-def decompress(source: Any, size: tuple[int, int] | None = None, **options: Any) -> Picture:
+def decompress(source: Any, size: SizeLike = None, **options: Any) -> Picture:
     """Decode a compressed picture or a collage code at any size.
 
     Args:
         source: a code, the bytes of a ``.fk`` file, or a file that holds a code.
-        size: (width, height); None: the picture's own. A collage code has none, and needs it.
+        size: (width, height), the longer side, or a text such as "4x"; None: the picture's own. A collage code has
+            none, and needs width and height.
         options: ``window`` and others of the codec, as :func:`fractalkit.fk.decode`.
 
     Returns:
@@ -204,20 +221,21 @@ def decompress(source: Any, size: tuple[int, int] | None = None, **options: Any)
     if isinstance(source, bytes):
         source = fk.load(source)
     code = load(source) if isinstance(source, str | Path) else source
-    width, height = size or (None, None)
     if isinstance(code, CollageCode):
         from fractalkit.maps.collage import decode
 
-        if width is None or height is None:
+        if not isinstance(size, tuple | list):
             raise UsageError("size: a collage code has no size of its own; give (width, height)")
+        width, height = size
         return as_picture(decode(code, height, width, **options).clamp(0, 1))
     if not hasattr(code, "to_bytes"):
         raise UsageError(f"decompress: expected a compressed picture or a collage, got {type(code).__name__}")
-    return Picture(fk.decode(code, height, width, **options))
+    width, height = size_in(size, (code.width, code.height))
+    return Picture(fk.decode(code, height, width, **options), code=code)
 
 
 def sample(
-    source: Any, n: int = 1, size: tuple[int, int] | None = None, *, window: tuple[int, int, int, int] | None = None,
+    source: Any, n: int = 1, size: SizeLike = None, *, window: tuple[int, int, int, int] | None = None,
     seed: int = 0, **options: Any,
 ) -> Tensor:  # fmt: skip
     """Draw n samples: points of an attractor, or pictures of a generative model.
@@ -226,13 +244,13 @@ def sample(
         source: an affine code, a collage of clouds, a preset's name, a model of the package by name, a file that holds
             one of these, or a model.
         n: number of points, or of pictures.
-        size: (width, height) of the pictures; None: as in training.
+        size: (width, height) of the pictures, the longer side, or a text such as "4x"; None: as in training.
         window: (left, top, right, bottom) in pixels, the part of each picture to draw.
         seed: fixes the result; picture k of a model has seed + k, so it does not depend on the others.
         options: of :func:`fractalkit.orbit.sample` or :func:`fractalkit.models.pictures`.
 
     Returns:
-        Points ``[n, D]``, or pictures ``[n, C, H, W]`` in [0, 1].
+        Points ``[n, D]``, or pictures ``[n, C, H, W]`` in [0, 1], a tensor with ``save(path)`` and ``pil``.
 
     Raises:
         DataError: a file that is missing or damaged.
@@ -252,20 +270,15 @@ def sample(
         if size is not None or window is not None:
             raise UsageError("size and window: are for pictures; the samples of an affine code are points")
         return points(thing, n, seed=seed, **options).points
-    from fractalkit.models import Sampler, pictures
-    from fractalkit.models.mean_picture import draw
+    from fractalkit.models import Sampler
 
     if not isinstance(thing, Sampler):
         raise UsageError(f"sample: expected the code of a cloud or a generative model, got {type(thing).__name__}")
-    import torch
-
-    width, height = size or (thing.side, thing.side)
-    drawn = pictures(thing, [seed + k for k in range(n)], **options)
-    return torch.stack([torch.from_numpy(draw(picture, height, width, window=window)) for picture in drawn])
+    return thing.sample(n, size, seed=seed, window=window, **options)
 
 
 def animate(
-    source: Any, path: str | Path, *, frames: int = 60, fps: float = 30.0, size: tuple[int, int] | None = None,
+    source: Any, path: str | Path, *, frames: int = 60, fps: float = 30.0, size: SizeLike = None,
     depth: float | None = None, quality: float | None = None, seed: int = 0,
 ) -> Path:  # fmt: skip
     """Write a film: flames that turn or change into each other, or a zoom into a code.
@@ -274,7 +287,7 @@ def animate(
         source: a flame, a list of flames, or a file of them: their maps turn once, from flame to flame, in a loop. With
             ``depth``: any code, model or picture, or a file that holds one; the film zooms into it.
         path: of suffix mp4 (needs PyAV), gif, webp or png; a path without suffix is a folder of frames.
-        size: (width, height); None: a flame's own, 480 x 480 for others.
+        size: (width, height), or the side of a square; None: a flame's own, 480 x 480 for others.
         depth: magnification of the last frame.
         quality: samples per pixel of flames.
 
@@ -291,8 +304,9 @@ def animate(
     from fractalkit.render.film import check_film, save_film, save_frame
 
     path = Path(path)
+    box = None if size is None else size_in(size, (1, 1))
     if depth is not None:
-        pixels = _zoom(source, frames, size or (480, 480), depth, quality, seed)
+        pixels = _zoom(source, frames, box or (480, 480), depth, quality, seed)
     else:
         things = source if isinstance(source, list | tuple) else [source]
         found = [f for t in things for f in (load_all(t) if isinstance(t, str | Path) else [t])]
@@ -300,7 +314,7 @@ def animate(
         if not flames or len(flames) < len(found):
             raise UsageError("animate: expected flames; give depth=... to zoom into another code")
         motion = Motion(tuple(flames), frames, loop=True)
-        pixels = (draw_frame(motion, k, size=size, quality=quality, seed=seed) for k in range(frames))
+        pixels = (draw_frame(motion, k, size=box, quality=quality, seed=seed) for k in range(frames))
     if check_film(path) == "frames":
         path.mkdir(parents=True, exist_ok=True)
         for k, frame in enumerate(pixels):

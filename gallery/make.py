@@ -112,7 +112,7 @@ def digits(side: int = 210, rows: int = 2) -> Image:
     drawn = []
     for row in range(rows):
         seeds = [torch.Generator().manual_seed(SEED + 10 * row + i) for i in range(10)]
-        h = model.sample(seeds, labels=range(10), guidance=3.0)
+        h = model.features(seeds, labels=range(10), guidance=3.0)
         drawn.append(torch.cat(list(model.draw(h, full, full, sharpness=3.0)[:, 0]), dim=1))
     return (255 * torch.cat(drawn)).round().byte().numpy()
 

@@ -163,7 +163,7 @@ plt.show()
 
 # %%
 side = 56 if SMALL else 140
-show(*[(f"{step} steps", sheet(m.draw(m.sample(seeded(*range(8))), side, side), 4)) for step, m in kept.items()])
+show(*[(f"{step} steps", sheet(m.draw(m.features(seeded(*range(8))), side, side), 4)) for step, m in kept.items()])
 again = model.draw(model.infer(held_out[:8], seeded(*range(8))), side, side)
 show(("new digits", sheet(held_out[:8], 8)), height=1.0)
 show(("what the model makes of each", sheet(again, 8)), height=1.0)
@@ -181,7 +181,7 @@ show(("what the model makes of each", sheet(again, 8)), height=1.0)
 model = VDVAE.from_pretrained("vdvae_mnist")
 print(f"{sum(p.numel() for p in model.parameters()):,} weights, made by `{model.about['command']}`")
 many = seeded(*range(4 if SMALL else 40))
-show(("seeds 0 to 39", sheet(model.draw(model.sample(many), side, side), 2 if SMALL else 10)), height=4.0)
+show(("seeds 0 to 39", sheet(model.draw(model.features(many), side, side), 2 if SMALL else 10)), height=4.0)
 
 # %% [markdown]
 # ## Where the nats are
@@ -191,7 +191,7 @@ show(("seeds 0 to 39", sheet(model.draw(model.sample(many), side, side), 2 if SM
 # rate of each layer: the first two $z$ are at 1 x 1, the other eight at 7 x 7.
 
 # %%
-own = model.draw(model.sample(seeded(*range(100, 104 if SMALL else 164))), 56, 56)
+own = model.draw(model.features(seeded(*range(100, 104 if SMALL else 164))), 56, 56)
 own = torch.nn.functional.avg_pool2d(own, 2)  # as in the likelihood: a pixel is the mean of four points
 coin = torch.rand(own.shape, generator=seeded(0)[0])
 kinds = {
@@ -230,7 +230,7 @@ print(f"{len(few)} of its own: {one:.1f} nats by one story each, {bound:.1f} by 
 # point of one code.
 
 # %%
-h = model.sample(seeded(2))
+h = model.features(seeded(2))
 code = model.head.code(h)
 numbers = sum(getattr(code, k).numel() for k in ("contrast", "brightness", "mixing"))
 large = 280 if SMALL else 1120
@@ -317,7 +317,7 @@ plt.show()
 # %%
 a, b = (0, 3)
 angles = np.linspace(0, math.pi / 2, 4 if SMALL else 9)
-way = torch.cat([model.sample([Between(*seeded(a, b), angle)]) for angle in angles])
+way = torch.cat([model.features([Between(*seeded(a, b), angle)]) for angle in angles])
 show((f"from seed {a} to seed {b}", sheet(model.draw(way, side, side), len(angles))), height=1.2)
 
 # %% [markdown]
@@ -338,7 +338,7 @@ tiles = []
 for k in range(columns * lines):
     u = k * len(seeds) / (columns * lines)
     first, second = seeds[int(u)], seeds[(int(u) + 1) % len(seeds)]
-    h = model.sample([Between(*seeded(first, second), math.pi / 2 * (u % 1))])
+    h = model.features([Between(*seeded(first, second), math.pi / 2 * (u % 1))])
     with torch.no_grad():
         odds = model.head(h, side, side)[0, 0].clamp(-14, 10).numpy()
     tiles.append(lamp.shade(odds, colours, blend_mode="soft", vert_exag=side / 200, vmin=-12, vmax=8)[..., :3])

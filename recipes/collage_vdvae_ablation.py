@@ -112,7 +112,7 @@ LARGE = 140 if SMALL else 560
 
 def draw(model, seed, side):
     """Draw the mean picture of a sample."""
-    h = model.sample([torch.Generator().manual_seed(seed)])
+    h = model.features([torch.Generator().manual_seed(seed)])
     return model.draw(h, side, side)[0, 0].numpy()
 
 

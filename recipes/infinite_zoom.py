@@ -219,7 +219,7 @@ with cbook.get_sample_data("grace_hopper.jpg") as file:
 code = fk.load(fk.encode(photograph[40:360, 110:430], bpp=1.0).to_bytes())
 net = VDVAE.from_pretrained("vdvae_mnist")
 things = {
-    "digit": CollageWindows(MeanPicture.of(net, net.sample([torch.Generator().manual_seed(2)]), detail=1.0), 1),
+    "digit": CollageWindows(MeanPicture.of(net, net.features([torch.Generator().manual_seed(2)]), detail=1.0), 1),
     ".fk": CodeWindows(code, code.height / code.width),
     "of itself": FractalWindows(
         fractalize(torch.from_numpy(photograph[40:360, 110:430].copy()).permute(2, 0, 1) / 255, 32), 1.0

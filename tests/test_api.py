@@ -1,8 +1,10 @@
 """Public names: those in the README's table exist, and the top-level functions work."""
 
 import ast
+import copy
 import importlib
 import inspect
+import math
 import pkgutil
 import re
 import subprocess
@@ -18,7 +20,10 @@ from PIL import Image
 
 import fractalkit
 from fractalkit.codes import AffineIFS, CollageCode, Flame, QuadtreeCode, Xform
+from fractalkit.core import IteratedMap
 from fractalkit.errors import DataError, UsageError
+from fractalkit.fit import encode
+from fractalkit.maps import apply_variation
 
 ROOT = Path(fractalkit.__file__).parent
 PACKAGES = sorted(f"fractalkit.{p.name}" for p in pkgutil.iter_modules(fractalkit.__path__) if p.ispkg)
@@ -70,7 +75,7 @@ def test_no_two_classes_share_a_public_name() -> None:
 def test_the_package_is_light_and_complete() -> None:
     code = """
 import sys, fractalkit
-assert set(fractalkit.__all__) <= set(dir(fractalkit)) and len(fractalkit.__all__) == 18
+assert set(fractalkit.__all__) <= set(dir(fractalkit)) and len(fractalkit.__all__) == 20
 print(sorted({"torch", "numpy", "PIL", "scipy", "numba"} & set(sys.modules)))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
@@ -109,11 +114,15 @@ def test_a_picture_is_compressed_and_decoded_at_any_size(tmp_path: Path) -> None
 
 def test_a_photograph_becomes_a_mosaic_of_itself() -> None:
     picture = torch.rand(3, 32, 48, generator=torch.Generator().manual_seed(0))
-    code = fractalkit.fractalize(picture, tiles=6)
-    assert isinstance(code, CollageCode)
-    assert fractalkit.decompress(code, (96, 64)).shape == (64, 96, 3)
+    mosaic = fractalkit.fractalize(picture, tiles=6, size="3x")
+    assert isinstance(mosaic.code, CollageCode) and mosaic.shape == (96, 144, 3) and mosaic.std() > 20
+    assert fractalkit.decompress(mosaic.code, (96, 64)).shape == (64, 96, 3)
+    assert fractalkit.render(mosaic, 72).shape == (48, 72, 3)
+    assert np.abs(fractalkit.render(mosaic, "1x").astype(float) - mosaic).mean() < 3
     with pytest.raises(UsageError, match="size"):
-        fractalkit.decompress(code)
+        fractalkit.decompress(mosaic.code)
+    with pytest.raises(UsageError, match=r"2\^26"):
+        fractalkit.fractalize(picture, tiles=6, size=20000)
 
 
 def test_codes_are_rendered(tmp_path: Path) -> None:
@@ -141,3 +150,79 @@ def test_a_model_is_sampled() -> None:
         fractalkit.sample(Flame())
     with pytest.raises(UsageError, match="points"):
         fractalkit.sample("barnsley-fern", 3, (4, 4))
+
+
+def test_a_model_gives_pictures_that_save_and_show_themselves(tmp_path: Path) -> None:
+    model = fractalkit.open("vdvae_mnist")
+    three = model.sample(3, 40, seed=5)
+    assert three.equal(fractalkit.sample("vdvae_mnist", 3, (40, 40), seed=5)) and three.shape == (3, 1, 40, 40)
+    three.save(tmp_path / "sheet.png")
+    assert fractalkit.open(tmp_path / "sheet.png").shape == (80, 80)
+    for k, one in enumerate(three):
+        one.save(tmp_path / f"{k}.png")
+        assert np.array_equal(fractalkit.open(tmp_path / f"{k}.png"), one.picture().eight_bit())
+    assert three._repr_png_().startswith(b"\x89PNG") and three[0].pil.size == (40, 40)
+    assert type(three.mean(0)) is torch.Tensor and type(1 - three) is torch.Tensor
+    assert torch.equal(copy.deepcopy(three), three)
+    with pytest.raises(UsageError, match="n: expected a whole number"):
+        model.sample([torch.Generator()])
+
+
+def test_sizes_are_written_as_in_the_shell() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (12, 16, 3), dtype=np.uint8)
+    code = fractalkit.compress(picture, quality=80)
+    sizes = {"2x": (24, 32, 3), 8: (6, 8, 3), (10, 20): (20, 10, 3), "40x30": (30, 40, 3), None: (12, 16, 3)}
+    for size, shape in sizes.items():
+        assert fractalkit.decompress(code, size).shape == shape
+    assert fractalkit.enlarge(picture, "3x", detail=0).shape == (36, 48, 3)
+    for wrong in ("large", 0, (1, 2, 3), True, "2y"):
+        with pytest.raises(UsageError, match=r"^size"):
+            fractalkit.decompress(code, wrong)
+
+
+def test_a_code_and_a_map_of_ones_own_are_drawn() -> None:
+    class Stripes:
+        pass
+
+    class StripesMap(IteratedMap):
+        def __init__(self, width: int, height: int) -> None:
+            self.shape = (3, height, width)
+
+        def start(self) -> torch.Tensor:
+            return torch.zeros(self.shape)
+
+        def step(self, x: torch.Tensor) -> torch.Tensor:
+            return x / 2 + torch.arange(self.shape[1])[:, None] % 2 / 4
+
+    @fractalkit.register_map(Stripes)
+    def stripes(code: Stripes, size: tuple[int, int]) -> StripesMap:
+        return StripesMap(*size)
+
+    picture = fractalkit.render(Stripes(), (7, 4))
+    assert picture.shape == (4, 7, 3) and np.allclose(picture[:, 0, 0], [0, 0.5, 0, 0.5], atol=1e-3)
+    with pytest.raises(UsageError, match="Stripes has a map already"):
+        fractalkit.register_map(Stripes)(lambda code, size: None)
+
+
+def test_a_variation_of_ones_own_is_registered() -> None:
+    name = fractalkit.register_variation("api_wave", "w * (x + sin(rate * y)), w * y", rate=3)
+    assert name == fractalkit.register_variation("api_wave", "w * (x + sin(rate * y)), w * y", rate=3)
+    x, y = apply_variation("api_wave", torch.tensor([0.5]), torch.tensor([0.25]))
+    assert float(x) == pytest.approx(0.5 + math.sin(0.75)) and float(y) == 0.25
+    long = """
+        s = 1 / (r2 + shift)
+        return w * x * s, w * y * s
+    """
+    assert fractalkit.register_variation("api_shell", long, shift=0.5) == "api_shell"
+    with pytest.raises(DataError, match="there is a variation api_wave already"):
+        fractalkit.register_variation("api_wave", "w, w")
+    with pytest.raises(DataError, match="variation api_broken"):
+        fractalkit.register_variation("api_broken", "w * nothing, w")
+
+
+def test_whatever_holds_a_picture_is_encoded(tmp_path: Path) -> None:
+    picture = np.random.default_rng(1).integers(0, 255, (16, 24, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    tensor = torch.from_numpy(picture).permute(2, 0, 1)
+    each = (picture, Image.fromarray(picture), tensor, tensor / 255, tmp_path / "a.png")
+    assert len({encode(x, quality=60).to_bytes() for x in each}) == 1

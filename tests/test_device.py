@@ -40,8 +40,8 @@ def test_orbits(device):
 def test_models(device):
     model = build().to(device)
     noise = [torch.Generator().manual_seed(1)]
-    h = model.sample(noise)
-    want = build().draw(build().sample(generators(1, 1)), 20, 20)
+    h = model.features(noise)
+    want = build().draw(build().features(generators(1, 1)), 20, 20)
     assert h.device.type == device.type
     assert torch.allclose(torch.from_numpy(draw(model.picture(h), 20, 20)), want[0], atol=1e-3)
 

@@ -139,23 +139,34 @@ def add_variations(path: str | Path, check: Callable[[Declared], None] | None = 
     return _add(catalogue(), Path(path), check or _looked_at)
 
 
+def add_text(text: str, where: str, check: Callable[[Declared], None] | None = None) -> list[str]:
+    """:func:`add_variations` of a text; ``where`` names it in messages.
+
+    Raises:
+        DataError: a line or a formula is none; the message says which.
+    """
+    return _add_text(catalogue(), where, text, where, check or _looked_at)
+
+
 def _looked_at(declared: Declared) -> None:
     declared.check()
 
 
 def _add(to: Catalogue, path: Path, check: Callable[[Declared], None]) -> list[str]:
-    text = _text(path)
-    key = str(path.resolve())
+    return _add_text(to, str(path.resolve()), _text(path), str(path), check)
+
+
+def _add_text(to: Catalogue, key: str, text: str, where: str, check: Callable[[Declared], None]) -> list[str]:
     if to.files.get(key) == text:
-        return [d.name for d in read_variations(text, str(path)) if not d.function]
-    trial = read_variations(text, str(path), to.functions.get)
+        return [d.name for d in read_variations(text, where) if not d.function]
+    trial = read_variations(text, where, to.functions.get)
     if not any(not d.function for d in trial):
-        raise DataError(f"{path}: declares no variation; expected a line 'variation name(parameter=1): what it does'")
+        raise DataError(f"{where}: declares no variation; expected a line 'variation name(parameter=1): what it does'")
     for d in trial:
         d.check()
         if not d.function:
             check(d)
-    names = [d.name for d in to.add(text, str(path))]
+    names = [d.name for d in to.add(text, where)]
     to.files[key] = text
     return names
 

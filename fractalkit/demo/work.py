@@ -117,7 +117,7 @@ def digits(seed: int, count: int, temperature: float, say: Say) -> list[tuple[Pi
 
     made = []
     for k in range(count):
-        h = _model().sample([torch.Generator().manual_seed(seed + k)], temperature)
+        h = _model().features([torch.Generator().manual_seed(seed + k)], temperature)
         made.append((to_bytes(draw(MeanPicture.of(_model(), h), THUMB // 2, THUMB // 2)), f"seed {seed + k}"))
         say("drawing", (k + 1) / count)
     return made
@@ -129,7 +129,7 @@ def digit(seed: int, temperature: float) -> Look:
 
     from fractalkit.models.mean_picture import MeanPicture
 
-    h = _model().sample([torch.Generator().manual_seed(seed)], temperature)
+    h = _model().features([torch.Generator().manual_seed(seed)], temperature)
     return Look.at(CollageWindows(MeanPicture.of(_model(), h), os.cpu_count()), deepest=2.0**24)
 
 

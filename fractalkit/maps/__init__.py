@@ -9,17 +9,21 @@ from fractalkit.maps.enlarge import EnlargeMap
 from fractalkit.maps.points import AddressedPoints
 
 if TYPE_CHECKING:
-    from fractalkit.maps.own_variations import known_variations, load_variations
+    from fractalkit.maps.convert import register_map, to_map
+    from fractalkit.maps.own_variations import known_variations, load_variations, register_variation
     from fractalkit.maps.varied import apply_variation
 
 __all__ = [
     "AddressedPoints", "CloudMap", "CollageMap", "EnlargeMap", "apply_variation", "decode", "good_size",
-    "known_variations", "load_variations", "strips", "valid_size",
+    "known_variations", "load_variations", "register_map", "register_variation", "strips", "to_map", "valid_size",
 ]  # fmt: skip
 
 _HOMES = {
     "apply_variation": ".varied",
     "known_variations": ".own_variations",
     "load_variations": ".own_variations",
+    "register_map": ".convert",
+    "register_variation": ".own_variations",
+    "to_map": ".convert",
 }
 __getattr__, __dir__ = attach(__name__, _HOMES)

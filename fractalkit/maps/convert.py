@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import singledispatch
-from typing import Any
+from typing import Any, TypeVar
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.cloud_collage import CloudCollage
@@ -20,6 +21,8 @@ from fractalkit.maps.enlarge import EnlargeMap
 from fractalkit.maps.measure import MeasureMap
 from fractalkit.maps.quadtree import QuadtreeMap
 from fractalkit.maps.quadtree_copies import QuadtreeCopyMap, plane_map
+
+F = TypeVar("F", bound=Callable[..., IteratedMap])
 
 
 @singledispatch
@@ -43,7 +46,36 @@ def to_map(code: Any, size: tuple[int, int] | None = None, **options: Any) -> It
     >>> fixed_point(to_map(ifs, (8, 4))).shape
     torch.Size([4, 8])
     """
-    raise UsageError(f"{type(code).__name__}: has no map to decode; register one with to_map.register")
+    raise UsageError(f"{type(code).__name__}: has no map to decode; register one with fractalkit.register_map")
+
+
+def register_map(kind: type) -> Callable[[F], F]:
+    """Register the map of a new kind of code, so that :func:`to_map` and ``fractalkit.render`` know it.
+
+    Args:
+        kind: the class of the codes.
+
+    Returns:
+        A decorator for a function ``(code, size, **options) -> IteratedMap``, with ``size`` (width, height) of the
+        raster. ``render`` draws fixed points ``[H, W]``, ``[C, H, W]`` or ``[1, C, H, W]`` in [0, 1].
+
+    Raises:
+        UsageError: another function is registered for this class.
+    """
+
+    def register(function: F) -> F:
+        before = to_map.registry.get(kind)
+        if before is not None and before.__qualname__ != function.__qualname__:
+            raise UsageError(f"map: {kind.__name__} has a map already, {before.__qualname__}")
+        to_map.register(kind)(function)
+        return function
+
+    return register
+
+
+def has_map(code: Any) -> bool:
+    """Whether a map is registered for a code's class."""
+    return to_map.dispatch(type(code)) is not to_map.dispatch(object)
 
 
 @to_map.register

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from pathlib import Path
 
 import torch
 
-from fractalkit.codes.variation_list import VARIABLE, add_variations, catalogue
+from fractalkit.codes.variation_list import VARIABLE, add_text, add_variations, catalogue
 from fractalkit.codes.variation_text import Declared
 from fractalkit.errors import DataError
 from fractalkit.maps.variation_code import arguments, tensor_code
 
 POINTS = 256
+OWN = "A variation of one's own."
 
 
 def load_variations(path: str | Path) -> list[str]:
@@ -30,6 +32,34 @@ def load_variations(path: str | Path) -> list[str]:
     if str(Path(path).resolve()) not in there:
         os.environ[VARIABLE] = os.pathsep.join([*there, str(Path(path).resolve())])
     return names
+
+
+def register_variation(name: str, formula: str, about: str = "", **parameters: float) -> str:
+    """Add a variation of one's own to those that flames may have, for as long as this process runs.
+
+    Args:
+        name: of the variation, as flames spell it.
+        formula: what it adds to x and y, such as ``"w * sin(rate * y), w * x"``, or several lines of which the last
+            begins with ``return``; the language is that of :mod:`fractalkit.codes.variation_text`.
+        about: one line that says what it does.
+        parameters: with their defaults.
+
+    Returns:
+        The name.
+
+    Raises:
+        DataError: the formula is none, a name is taken by another variation, or it gives no number anywhere.
+
+    >>> register_variation("doc_wave", "w * (x + sin(rate * y)), w * y", rate=2)
+    'doc_wave'
+    """
+    given = ", ".join(f"{key}={float(value)!r}" for key, value in parameters.items())
+    lines = textwrap.dedent(formula).strip().splitlines() or [""]
+    if "return" not in lines[-1]:
+        lines[-1] = f"return {lines[-1]}"
+    body = "\n".join(f"    {line}" for line in lines)
+    text = f"variation {name}({given}): {about or OWN}\n{body}\n"
+    return add_text(text, f"variation {name}", check=try_out)[0]
 
 
 @torch.no_grad()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fractalkit.models.mean_picture import MeanPicture, Still
+from fractalkit.errors import UsageError
+from fractalkit.models.mean_picture import MeanPicture, Still, draw
 from fractalkit.models.noise import Between, Given, Noise
 from fractalkit.models.pretrained import Pretrained
+from fractalkit.raster.batch import PictureTensor
+from fractalkit.raster.view import SizeLike, size_in
 
 
 class Sampler(Pretrained):
@@ -32,6 +36,37 @@ class Sampler(Pretrained):
     layer_sides: list[int]
 
     def sample(
+        self,
+        n: int = 1,
+        size: SizeLike = None,
+        *,
+        seed: int = 0,
+        window: tuple[int, int, int, int] | None = None,
+        **options: Any,
+    ) -> PictureTensor:
+        """Draw n pictures, ``[n, C, H, W]`` in [0, 1].
+
+        Args:
+            n: number of pictures.
+            size: (width, height), the longer side, or a text such as "4x"; None: as in training.
+            seed: of the first picture; the next has ``seed + 1``, so none depends on the others.
+            window: (left, top, right, bottom) in pixels, the part of each picture to draw.
+            options: of :func:`pictures`: label, guidance, temperature, detail, sharpness ...
+
+        Raises:
+            UsageError: an argument out of range.
+        """
+        if not (isinstance(n, int) and n >= 1):
+            raise UsageError(f"n: expected a whole number from 1, got {n!r}")
+        if not (isinstance(seed, int) and 0 <= seed < 2**63 - n):
+            raise UsageError(f"seed: expected a whole number from 0 to 2^63 - n, got {seed!r}")
+        width, height = size_in(size, (self.side, self.side))
+        drawn = pictures(self, [seed + k for k in range(n)], **options)
+        return PictureTensor.of(
+            torch.stack([torch.from_numpy(draw(picture, height, width, window=window)) for picture in drawn])
+        )
+
+    def features(
         self,
         generators: Sequence[torch.Generator | Between | Given],
         temperature: float | Mapping[int, float] = 1.0,
@@ -79,13 +114,13 @@ def pictures(
     """The sample of each seed, to be drawn at any size.
 
     Args:
-        temperature: of the latents, one number or by the side of their layers; see :meth:`VDVAE.sample`.
+        temperature: of the latents, one number or by the side of their layers; see :meth:`VDVAE.features`.
         like: a picture ``[1, C, S, S]`` in [0, 1] to reconstruct instead, each time from other noise.
         detail: how much of the self-reference shows beyond the training resolution, 0 to 2.
         sharpness: factor of the logits, for harder edges than those of the probabilities.
         label: the class to draw; with ``like``, that class in the hand of the picture.
         layers: draw the latents of the first so many layers only.
-        guidance: how much of the class; see :meth:`VDVAE.sample`.
+        guidance: how much of the class; see :meth:`VDVAE.features`.
 
     Raises:
         UsageError: a value out of range, or a label for a model without classes.
@@ -93,7 +128,7 @@ def pictures(
     generators = [torch.Generator().manual_seed(s) for s in seeds]
     if like is None:
         labels = None if label is None else [label] * len(seeds)
-        h = model.sample(generators, temperature, labels=labels, layers=layers, guidance=guidance)
+        h = model.features(generators, temperature, labels=labels, layers=layers, guidance=guidance)
     else:
         x = like.expand(len(seeds), -1, -1, -1)
         h = model.infer(x, generators) if label is None else model.redrawn(x, generators, label, guidance=guidance)
@@ -115,5 +150,5 @@ def walk(
     for k in range(frames):
         first, second = (torch.Generator().manual_seed(s) for s in ends)
         noise = Between(first, second, math.pi / 2 * k / (frames - 1))
-        h = model.sample([noise], temperature, labels=None if label is None else [label], guidance=guidance)
+        h = model.features([noise], temperature, labels=None if label is None else [label], guidance=guidance)
         yield model.picture(h, detail=detail, sharpness=sharpness)

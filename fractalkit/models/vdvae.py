@@ -145,7 +145,7 @@ class Latents:
     noise: list[Tensor]
 
     def given(self) -> list[Given]:
-        """The noise of each picture, for :meth:`VDVAE.sample`."""
+        """The noise of each picture, for :meth:`VDVAE.features`."""
         return [Given([layer[i] for layer in self.noise]) for i in range(len(self.noise[0]))]
 
 
@@ -281,7 +281,7 @@ class VDVAE(Sampler):
 
     >>> tiny = VDVAEConfig(size=6, stem=2, encoder="3x1,3d3,1x1", decoder="1x1,3m1,3x1", width=8, latent=2, features=3)
     >>> model = VDVAE(tiny)
-    >>> model.draw(model.sample([torch.Generator().manual_seed(5)]), 12, 12).shape
+    >>> model.draw(model.features([torch.Generator().manual_seed(5)]), 12, 12).shape
     torch.Size([1, 1, 12, 12])
     """
 
@@ -441,7 +441,7 @@ class VDVAE(Sampler):
         return torch.tensor([self.classes if v is None else v for v in given], device=device)
 
     @torch.no_grad()
-    def sample(
+    def features(
         self,
         generators: Sequence[torch.Generator | Between | Given],
         temperature: float | Mapping[int, float] = 1.0,
@@ -486,7 +486,7 @@ class VDVAE(Sampler):
     ) -> Latents:
         """Latents of pictures ``[B, C, S, S]``, sampled from q(z | x).
 
-        ``model.sample(latents.given(), labels=labels)`` has the features that :meth:`infer` finds; with other labels,
+        ``model.features(latents.given(), labels=labels)`` has the features that :meth:`infer` finds; with other labels,
         it draws other classes from the same noise.
         """
         classes, record = self._labels(labels, len(x)), Latents([], [])
@@ -501,7 +501,7 @@ class VDVAE(Sampler):
         parts = []
         for i, g in enumerate(generators):
             given = self.latents(x[i : i + 1], [g], labels=[own[i]]).given()
-            parts.append(self.sample(given, labels=[label], guidance=guidance))
+            parts.append(self.features(given, labels=[label], guidance=guidance))
         return torch.cat(parts)
 
     @torch.no_grad()

@@ -29,6 +29,7 @@ class Picture(np.ndarray):
     Args:
         samples: the array; float64 becomes float32.
         text: texts that :meth:`save` writes into PNG files, such as the code and the command.
+        code: what the picture shows, if it was drawn from a code; ``fractalkit.render(picture, size)`` draws it anew.
 
     Raises:
         UsageError: another shape or type.
@@ -39,8 +40,9 @@ class Picture(np.ndarray):
     """
 
     text: dict[str, str]
+    code: Any
 
-    def __new__(cls, samples: npt.ArrayLike, text: Mapping[str, str] | None = None) -> Picture:
+    def __new__(cls, samples: npt.ArrayLike, text: Mapping[str, str] | None = None, code: Any = None) -> Picture:
         a = np.asarray(samples)
         if a.dtype == np.float64:
             a = a.astype(np.float32)
@@ -51,11 +53,11 @@ class Picture(np.ndarray):
         if a.ndim not in (2, 3) or (a.ndim == 3 and a.shape[2] not in CHANNELS) or 0 in a.shape:
             raise UsageError(f"picture: expected [H, W], [H, W, 3] or [H, W, 4], got {list(a.shape)}")
         out = a.view(cls)
-        out.text = dict(text or {})
+        out.text, out.code = dict(text or {}), code
         return out
 
     def __array_finalize__(self, parent: Any) -> None:
-        self.text = getattr(parent, "text", {})
+        self.text, self.code = getattr(parent, "text", {}), None  # a part of a picture shows another thing
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         """What is computed from a picture is a plain array or number; a part of a picture is a picture."""
@@ -108,6 +110,8 @@ class Picture(np.ndarray):
     def save(self, path: str | Path) -> None:
         """Write a picture in the format of the suffix: png (with its texts), jpg, webp, avif, tif, bmp, jp2, ppm, gif.
 
+        Any other suffix writes :attr:`code`, if there is one, as its own ``save`` does.
+
         Raises:
             UsageError: another suffix.
             DataError: the file cannot be written.
@@ -118,8 +122,11 @@ class Picture(np.ndarray):
 
             save_png(path, self.eight_bit(), self.text)
             return
-        from fractalkit.data.pictures import write_picture
+        from fractalkit.data.pictures import SUFFIXES, write_picture
 
+        if self.code is not None and path.suffix.lower() not in SUFFIXES:
+            self.code.save(path)
+            return
         write_picture(path, self.whole_numbers())
 
     def _repr_png_(self) -> bytes | None:

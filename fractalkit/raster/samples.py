@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fractalkit.errors import UsageError
+from fractalkit.raster.picture import as_picture
 
 STRIP = 256  # rows that are compared together
 
 
-def checked_samples(image: np.ndarray, *, alpha: bool = True) -> tuple[np.ndarray, int]:
+def checked_samples(image: Any, *, alpha: bool = True) -> tuple[np.ndarray, int]:
     """A picture that can be coded, ``[H, W]`` or ``[H, W, C]``, and its bits per sample, 8 or 16.
 
     One channel becomes ``[H, W]``.
 
     Args:
+        image: also a path, a Pillow image, or a tensor ``[C, H, W]``, as :func:`~fractalkit.raster.picture.as_picture`
+            takes them; floating point is then rounded to 8 bits.
         alpha: whether a fourth channel is allowed.
 
     Raises:
         UsageError: another shape or type.
     """
+    if not isinstance(image, np.ndarray):
+        image = as_picture(image).whole_numbers()
     a = np.asarray(image)
     if a.dtype not in (np.uint8, np.uint16):
         raise UsageError(f"image: expected uint8 or uint16 samples, got {a.dtype}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fractalkit.errors import UsageError
 
+SizeLike = tuple[int, int] | int | str | None
 MAX_SIDE = 1 << 40  # beyond it, coordinates of neighbouring pixels are rounded to the same number
 
 
@@ -78,6 +79,31 @@ Size(kind='times', width=2.5, height=2.5))
         if max(width, height) > MAX_SIDE:
             raise UsageError("--res: more than 2^40 pixels a side")
         return width, height
+
+
+def size_in(size: SizeLike, own: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of a size as functions take it.
+
+    Args:
+        size: (width, height), the longer side, a text as :meth:`Size.parse` takes it, or None for ``own``.
+        own: (width, height) of the original.
+
+    Raises:
+        UsageError: anything else.
+
+    >>> size_in((8, 6), (4, 2)), size_in(8, (4, 2)), size_in("3x", (4, 2)), size_in(None, (4, 2))
+    ((8, 6), (8, 4), (12, 6), (4, 2))
+    """
+    if size is None:
+        return own
+    if isinstance(size, tuple | list) and len(size) == 2:
+        size = "x".join(str(v) for v in size)
+    if not isinstance(size, int | str) or isinstance(size, bool):
+        raise UsageError(f"size: expected (width, height), the longer side, or a text such as '4x', got {size!r}")
+    try:
+        return Size.parse(str(size)).pixels(own, scales=True)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--res", "size", 1)) from None
 
 
 @dataclass(frozen=True)

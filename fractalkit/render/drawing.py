@@ -14,8 +14,9 @@ from fractalkit.codes.flame import Flame
 from fractalkit.codes.open import held, load
 from fractalkit.data.clouds import READERS, Cloud, load_cloud
 from fractalkit.errors import UsageError
-from fractalkit.raster.picture import Picture
+from fractalkit.raster.picture import Picture, as_picture
 from fractalkit.raster.png import CODE_KEY, FLAME_KEY, SEED_KEY
+from fractalkit.raster.view import SizeLike, size_in
 
 SIDE = 1000  # of what has no size of its own
 SHOWN = 360  # longer side in a notebook
@@ -23,7 +24,7 @@ SHOWN = 360  # longer side in a notebook
 
 def draw(
     source: Any,
-    size: tuple[int, int] | None = None,
+    size: SizeLike = None,
     *,
     palette: str | None = None,
     quality: float | None = None,
@@ -33,8 +34,9 @@ def draw(
 
     Args:
         source: a code, a :class:`~fractalkit.data.Cloud`, points ``[N, 2]`` or ``[N, 3]``, a file that holds one of
-            these, or the name of a preset.
-        size: (width, height) in pixels; None: a flame's or a compressed picture's own, 1000 x 1000 for others.
+            these, the name of a preset, or a picture that was drawn from a code.
+        size: (width, height) in pixels, the longer side, or a text such as "2x"; None: a flame's or a compressed
+            picture's own, 1000 x 1000 for others.
         palette: name of a palette or a colour map, in place of the colours of an affine code or a flame.
         quality: samples per pixel, of flames only; None: the flame's own.
         seed: of the orbit's points, and of a model's picture.
@@ -46,23 +48,31 @@ def draw(
         DataError: the source cannot be read, or its map does not contract.
         UsageError: what cannot be drawn, or an option out of range.
     """
+    own = (SIDE, SIDE)
+    if isinstance(source, Picture) and source.code is not None:
+        source, own = source.code, (source.width, source.height)
     code = _opened(source)
+    if isinstance(code, Flame):
+        own = code.size
+    elif hasattr(code, "width"):
+        own = code.width, code.height
+    box = None if size is None else size_in(size, own)
     if quality is not None and not isinstance(code, Flame):
         raise UsageError("quality: is an option of flames; other codes have none")
     if isinstance(code, AffineIFS | CloudCollage):
         from fractalkit.render.attractor import draw_ifs
 
-        pixels = draw_ifs(code, size=size or (SIDE, SIDE), palette=palette, seed=seed)
-        return Picture(pixels, {CODE_KEY: code.to_json(), SEED_KEY: str(seed)})
+        pixels = draw_ifs(code, size=box or own, palette=palette, seed=seed)
+        return Picture(pixels, {CODE_KEY: code.to_json(), SEED_KEY: str(seed)}, code)
     if isinstance(code, Flame):
-        return _flame(code, size, palette, quality, seed)
+        return _flame(code, box, palette, quality, seed)
     if palette is not None:
         raise UsageError("palette: is an option of affine codes and flames; this code has colours of its own")
     if isinstance(code, Cloud):
         from fractalkit.render.splat import draw_cloud
 
-        return Picture(draw_cloud(code.points, code.colours, size=size or (SIDE, SIDE)))
-    return _by_windows(code, size, seed)
+        return Picture(draw_cloud(code.points, code.colours, size=box or own))
+    return _by_windows(code, box, seed)
 
 
 def _opened(source: Any) -> Any:
@@ -87,21 +97,26 @@ def _flame(
         table = np.concatenate([colour_table(palette), np.ones((256, 1))], axis=1)
         flame = replace(flame, palette=table, hue=0.0)
     pixels = to_8_bit(render_flame(flame, size=size, quality=quality, seed=seed))
-    return Picture(pixels, {FLAME_KEY: to_xml([flame]), SEED_KEY: str(seed)})
+    return Picture(pixels, {FLAME_KEY: to_xml([flame]), SEED_KEY: str(seed)}, flame)
 
 
 def _by_windows(code: Any, size: tuple[int, int] | None, seed: int) -> Picture:
-    """Draw what has windows: a collage, a compressed picture, a sample of a model."""
+    """Draw what has windows: a collage, a compressed picture, a sample of a model; or the raster of a map."""
+    from fractalkit.maps.convert import has_map, to_map
     from fractalkit.render.windows import windows_of
     from fractalkit.render.zoom import rgb
 
     try:
         source = windows_of(code, seed=seed)
     except UsageError:
+        if has_map(code):
+            from fractalkit.core import fixed_point
+
+            return Picture(as_picture(fixed_point(to_map(code, size or (SIDE, SIDE))).clamp(0, 1)), code=code)
         raise UsageError(f"render: {type(code).__name__} cannot be drawn; give a code, a cloud or a model") from None
     own = (code.width, code.height) if hasattr(code, "width") else (SIDE, round(SIDE * source.aspect))
     width, height = size or own
-    return Picture(rgb(source.window(0.0, 0.0, 1.0, source.aspect, width, height)))
+    return Picture(rgb(source.window(0.0, 0.0, 1.0, source.aspect, width, height)), code=code)
 
 
 def thumbnail(code: Any) -> bytes | None:

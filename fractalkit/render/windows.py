@@ -185,7 +185,7 @@ def _(code: Sampler, *, seed: int = 0, threads: int | None = None, **_: Any) -> 
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # small layers are slower on several threads
     try:
-        h = code.sample([torch.Generator().manual_seed(seed)])
+        h = code.features([torch.Generator().manual_seed(seed)])
         return CollageWindows(code.picture(h, detail=1.0), threads)
     finally:
         torch.set_num_threads(before)

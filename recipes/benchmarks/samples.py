@@ -51,7 +51,7 @@ def main() -> None:
 
 def picture_of(model: VDVAE, seed: int) -> MeanPicture:
     """Draw the sample of one seed."""
-    return MeanPicture.of(model, model.sample([torch.Generator().manual_seed(seed)]))
+    return MeanPicture.of(model, model.features([torch.Generator().manual_seed(seed)]))
 
 
 def plain_steps(picture: MeanPicture, side: int, steps: int = STEPS) -> Tensor:
@@ -355,7 +355,7 @@ def whole(model: str, seeds: int, detail: float, sharpness: float) -> None:
     rows_: list[dict[str, Any]] = []
     by_row = np.zeros(SMALL)
     for seed in range(seeds):
-        h = net.sample([torch.Generator().manual_seed(seed)])
+        h = net.features([torch.Generator().manual_seed(seed)])
         picture = MeanPicture.of(net, h, detail=detail, sharpness=sharpness)
         p = draw(picture, WHOLE, WHOLE)[0]
         hidden = hidden_variation(torch.from_numpy(p)[None, None], cells)[0, 0].numpy()

@@ -76,22 +76,22 @@ def sampling(net: Any, seconds: float) -> list[dict[str, Any]]:
     from fractalkit.models.mean_picture import MeanPicture, draw
 
     def codes() -> float:
-        net.sample([torch.Generator().manual_seed(s) for s in range(BATCH)])
+        net.features([torch.Generator().manual_seed(s) for s in range(BATCH)])
         return BATCH
 
-    picture = MeanPicture.of(net, net.sample([torch.Generator().manual_seed(0)]))
+    picture = MeanPicture.of(net, net.features([torch.Generator().manual_seed(0)]))
 
     def pixels(side: int) -> Callable[[], float]:
         return lambda: draw(picture, side, side, threads=1).size
 
     def whole() -> float:
         for s in range(8):
-            some = MeanPicture.of(net, net.sample([torch.Generator().manual_seed(s)]))
+            some = MeanPicture.of(net, net.features([torch.Generator().manual_seed(s)]))
             draw(some, 28, 28, threads=1)
         return 8.0
 
     with FlopCounterMode(display=False) as flops:
-        net.sample([torch.Generator().manual_seed(0)])
+        net.features([torch.Generator().manual_seed(0)])
     with FlopCounterMode(display=False) as drawn:
         draw(picture, 280, 280, engine="torch")
     return [

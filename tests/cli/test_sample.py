@@ -305,7 +305,7 @@ def test_info_on_weights_and_collages(here: Path) -> None:
     got = json.loads(run("info", "tiny.safetensors", "--json").stdout)
     assert got["kind"] == "model" and got["config"]["width"] == 8 and got["parameters"] > 1000
     model = VDVAE.from_pretrained("tiny.safetensors")
-    model.head.code(model.sample([torch.Generator().manual_seed(0)])).save("a.safetensors")  # type: ignore[operator, union-attr]
+    model.head.code(model.features([torch.Generator().manual_seed(0)])).save("a.safetensors")  # type: ignore[operator, union-attr]
     got = json.loads(run("info", "a.safetensors", "--json").stdout)
     assert got["kind"] == "collage code" and got["grid"] == "7 x 7" and got["channels"] == 3
     Path("b.safetensors").write_bytes(b"nothing")

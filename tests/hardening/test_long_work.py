@@ -80,7 +80,7 @@ def sample_round(folder: Path, k: int, net=[]) -> None:  # noqa: B006 - the mode
     if not net:
         net.append(from_pretrained("vdvae_mnist"))
     with torch.no_grad():
-        h = net[0].sample([torch.Generator().manual_seed(k)])
+        h = net[0].features([torch.Generator().manual_seed(k)])
     with PngRows(folder / "a.png", 8, 8) as out:
         out.write(np.full((8, 8), k % 256, np.uint8))
     assert h is not None

@@ -170,7 +170,7 @@ def test_a_model_at_its_own_size_draws_what_it_was_trained_on() -> None:
         size=6, stem=2, encoder="3x1,3d3,1x1", decoder="1x1,3m1,3x1", width=8, latent=2, features=3, patches=1, cells=2
     )
     model = VDVAE(tiny).eval()
-    h = model.sample([torch.Generator().manual_seed(1)])
+    h = model.features([torch.Generator().manual_seed(1)])
     with torch.no_grad():
         points = model.likelihood.mean(model._likelihood(h))
     want = torch.nn.functional.avg_pool2d(points, 2)[0].numpy()
@@ -179,7 +179,7 @@ def test_a_model_at_its_own_size_draws_what_it_was_trained_on() -> None:
 
 def test_the_model_draws_what_the_command_draws() -> None:
     model = VDVAE.from_pretrained("vdvae_mnist")
-    h = model.sample([torch.Generator().manual_seed(s) for s in (0, 2)])
+    h = model.features([torch.Generator().manual_seed(s) for s in (0, 2)])
     for size in ((28, 28), (37, 61), (300, 300)):
         want = [draw(MeanPicture.of(model, one), *size) for one in h.split(1)]
         assert np.array_equal(model.draw(h, *size).numpy(), np.stack(want))

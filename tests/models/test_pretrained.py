@@ -22,7 +22,7 @@ def test_a_model_survives_the_round_trip(tmp_path):
     assert again.config == model.config and again.about == {"data": "none", "steps": 3}
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
     assert not again.training and not any(p.requires_grad for p in again.parameters())
-    assert torch.equal(again.sample(generators(1)), model.sample(generators(1)))
+    assert torch.equal(again.features(generators(1)), model.features(generators(1)))
     assert VDVAE.from_pretrained(tmp_path).config == model.config  # the folder of one file
 
 
@@ -86,7 +86,7 @@ def test_another_architecture_is_named(tmp_path):
 @pytest.mark.parametrize("name", [n for n in names() if n.startswith("vdvae")])
 def test_models_of_the_package_draw(name):
     model = from_pretrained(name)
-    picture = model.draw(model.sample(generators(1)), 28, 28)
+    picture = model.draw(model.features(generators(1)), 28, 28)
     assert picture.shape == (1, 1, 28, 28) and 0.02 < float(picture.mean()) < 0.4
 
 

@@ -58,16 +58,16 @@ def test_importance_bound_is_exact_where_the_posterior_is_the_prior():
 
 def test_an_item_does_not_depend_on_its_batch():
     model = build()
-    whole = model.sample(generators(5))
+    whole = model.features(generators(5))
     for i in range(5):
-        assert torch.equal(model.sample(generators(1, i)), whole[i : i + 1])
+        assert torch.equal(model.features(generators(1, i)), whole[i : i + 1])
     x = pictures(3)
     assert torch.equal(model.infer(x[2:], generators(1, 2)), model.infer(x, generators(3))[2:])
 
 
 def test_temperature_scales_sigma():
     model = build()
-    cold = model.sample(generators(2), 0.0)
+    cold = model.features(generators(2), 0.0)
     assert torch.equal(cold[0], cold[1])  # the mean of every layer
     model_z = model.decoder.blocks[0]
     h = torch.zeros(1, 8, 1, 1)
@@ -75,12 +75,12 @@ def test_temperature_scales_sigma():
     full = model_z(h, None, noise, 1.0)[0]
     assert not torch.equal(full, model_z(h, None, torch.Generator().manual_seed(3), 0.5)[0])
     with pytest.raises(UsageError, match="temperature"):
-        model.sample(generators(1), -1.0)
+        model.features(generators(1), -1.0)
 
 
 def test_the_picture_is_the_collage_at_every_size():
     model = build()
-    h = model.sample(generators(2))
+    h = model.features(generators(2))
     code = model.head.code(h)
     assert float(code.lipschitz().max()) < model.config.rho
     learned = model.config.size * model.cells  # points a side
@@ -96,7 +96,7 @@ def test_the_picture_is_the_collage_at_every_size():
 
 def test_a_convolutional_head_has_one_size():
     model = build(head="conv")
-    h = model.sample(generators(1))
+    h = model.features(generators(1))
     assert model.draw(h, 6, 6).shape == (1, 1, 6, 6)
     with pytest.raises(UsageError, match="any size"):
         model.draw(h, 12, 12)
@@ -139,7 +139,7 @@ def test_float64_agrees_with_float32():
     x = pictures(2)
     single = model.eval_losses(x, torch.Generator().manual_seed(0))["nll"]
     assert math.isfinite(float(single.sum()))
-    h = model.sample(generators(1))
+    h = model.features(generators(1))
     picture = model.draw(h, 12, 12)
     double = model.double()
     assert torch.allclose(double.draw(h.double(), 12, 12).float(), picture, atol=1e-4)
@@ -163,31 +163,31 @@ def test_a_block_in_the_prior_begins_as_the_linear_prior():
     found = deep.state_dict() | linear.state_dict()
     deep.load_state_dict(found)
     assert all(deep.neutral(name) == (name not in linear.state_dict()) for name in found)
-    assert torch.equal(deep.sample(generators(2), labels=[0, 2]), linear.sample(generators(2)))
+    assert torch.equal(deep.features(generators(2), labels=[0, 2]), linear.features(generators(2)))
 
 
 def test_classes_change_samples_and_no_class_is_a_class_of_its_own():
     model = labelled()
-    drawn = [model.sample(generators(1), labels=[y]) for y in (None, 0, 1, 2)]
-    assert torch.equal(drawn[0], model.sample(generators(1)))
+    drawn = [model.features(generators(1), labels=[y]) for y in (None, 0, 1, 2)]
+    assert torch.equal(drawn[0], model.features(generators(1)))
     assert all(not torch.allclose(a, b) for i, a in enumerate(drawn) for b in drawn[:i])
-    both = model.sample(generators(2), labels=[1, None])
-    assert torch.equal(both, torch.cat([drawn[2], model.sample(generators(1, 1))]))
+    both = model.features(generators(2), labels=[1, None])
+    assert torch.equal(both, torch.cat([drawn[2], model.features(generators(1, 1))]))
     with pytest.raises(UsageError, match="label: expected 0 to 2, got 3"):
-        model.sample(generators(1), labels=[3])
+        model.features(generators(1), labels=[3])
     with pytest.raises(UsageError, match="knows no classes"):
-        build().sample(generators(1), labels=[0])
+        build().features(generators(1), labels=[0])
 
 
 def test_guidance_moves_means_away_from_those_without_a_class():
     model = labelled()
-    none, one = model.sample(generators(1), 0.0), model.sample(generators(1), 0.0, labels=[1])
-    assert torch.allclose(model.sample(generators(1), 0.0, labels=[1], guidance=0.0), none, atol=1e-6)
-    assert torch.equal(model.sample(generators(1), 0.0, labels=[1], guidance=1.0), one)
-    far = model.sample(generators(1), 0.0, labels=[1], guidance=2.0)
+    none, one = model.features(generators(1), 0.0), model.features(generators(1), 0.0, labels=[1])
+    assert torch.allclose(model.features(generators(1), 0.0, labels=[1], guidance=0.0), none, atol=1e-6)
+    assert torch.equal(model.features(generators(1), 0.0, labels=[1], guidance=1.0), one)
+    far = model.features(generators(1), 0.0, labels=[1], guidance=2.0)
     assert (far - none).norm() > (one - none).norm()
     with pytest.raises(UsageError, match="guidance: expected a number from 0 to 10"):
-        model.sample(generators(1), labels=[1], guidance=-1.0)
+        model.features(generators(1), labels=[1], guidance=-1.0)
 
 
 def test_tables_of_classes_lower_the_bound_and_leave_other_samples_alone():
@@ -198,11 +198,11 @@ def test_tables_of_classes_lower_the_bound_and_leave_other_samples_alone():
     x[y == 0, :, :3], x[y == 1, :, 3:] = 1.0, 1.0
     x = torch.where(torch.rand(x.shape, generator=g) < 0.1, 1 - x, x)
     before = [float(model.eval_losses(x, torch.Generator().manual_seed(0), v)["elbo"].mean()) for v in (y, None)]
-    plain = model.sample(generators(2))
+    plain = model.features(generators(2))
     fit_class_tables(model, x, y)
     after = [float(model.eval_losses(x, torch.Generator().manual_seed(0), v)["elbo"].mean()) for v in (y, None)]
     assert after[0] < before[0] - 0.01 and after[1] == pytest.approx(before[1], rel=1e-6)
-    assert torch.equal(model.sample(generators(2)), plain)
+    assert torch.equal(model.features(generators(2)), plain)
     with pytest.raises(UsageError, match="at least 20 pictures of each of 2 classes"):
         fit_class_tables(model, x[:30], y[:30])
 
@@ -210,14 +210,14 @@ def test_tables_of_classes_lower_the_bound_and_leave_other_samples_alone():
 def test_latents_draw_the_same_picture_again():
     model, x = labelled(), pictures(2)
     found = model.latents(x, generators(2), labels=[1, None])
-    again = model.sample(found.given(), labels=[1, None])
+    again = model.features(found.given(), labels=[1, None])
     assert torch.allclose(again, torch.cat([model._posterior(x[:1], generators(1), torch.tensor([1]))[0],
                                             model.infer(x[1:], generators(1, 1))]), atol=1e-4)  # fmt: skip
     assert [z.shape[-1] for z in found.z] == model.layer_sides
-    other = model.sample(found.given(), labels=[2, 0])
+    other = model.features(found.given(), labels=[2, 0])
     assert not torch.allclose(other, again, atol=1e-3)
     with pytest.raises(UsageError, match="the model has more"):
-        model.sample([Given([found.noise[0][0]])])
+        model.features([Given([found.noise[0][0]])])
 
 
 def test_class_scores_are_differences_of_elbos():
@@ -229,21 +229,21 @@ def test_class_scores_are_differences_of_elbos():
     redrawn = model.redrawn(x, generators(3), 2)
     own = scores.argmax(1).tolist()
     given = model.latents(x[:1], generators(1), labels=[own[0]]).given()
-    assert torch.equal(redrawn[:1], model.sample(given, labels=[2]))
+    assert torch.equal(redrawn[:1], model.features(given, labels=[2]))
 
 
 def test_temperature_by_side_and_first_layers():
     model = build()  # layers at sides 1, 3, 3
-    assert torch.equal(model.sample(generators(2), {1: 0.0, 3: 0.0}), model.sample(generators(2), 0.0))
-    assert torch.equal(model.sample(generators(1), layers=0), model.sample(generators(1), 0.0))
-    assert torch.equal(model.sample(generators(1), layers=3), model.sample(generators(1)))
-    assert torch.equal(model.sample(generators(1), layers=1), model.sample(generators(1), {3: 0.0}))
+    assert torch.equal(model.features(generators(2), {1: 0.0, 3: 0.0}), model.features(generators(2), 0.0))
+    assert torch.equal(model.features(generators(1), layers=0), model.features(generators(1), 0.0))
+    assert torch.equal(model.features(generators(1), layers=3), model.features(generators(1)))
+    assert torch.equal(model.features(generators(1), layers=1), model.features(generators(1), {3: 0.0}))
     with pytest.raises(UsageError, match="side 7; there are 1, 3"):
-        model.sample(generators(1), {7: 1.0})
+        model.features(generators(1), {7: 1.0})
     with pytest.raises(UsageError, match="layers: expected 0 to 3, got 4"):
-        model.sample(generators(1), layers=4)
+        model.features(generators(1), layers=4)
     a, b = model.latents(pictures(2), generators(2)).given()
-    assert torch.isfinite(model.sample([Between(a, b, 0.5)])).all()
+    assert torch.isfinite(model.features([Between(a, b, 0.5)])).all()
 
 
 def test_hidden_variation_is_what_a_monotone_course_lacks():
@@ -257,7 +257,7 @@ def test_hidden_variation_is_what_a_monotone_course_lacks():
 
 def test_sharpness_is_a_factor_of_the_logits():
     model = build()
-    h = model.sample(generators(1))
+    h = model.features(generators(1))
     soft, hard = (torch.logit(model.draw(h, 6, 6, detail=1.0, sharpness=s).double()) for s in (1.0, 2.0))
     fine = [torch.logit(model.draw(h, 12, 12, detail=1.0, sharpness=s).double()) for s in (1.0, 2.0)]
     assert torch.allclose(fine[1], 2 * fine[0], atol=1e-3) and not torch.allclose(soft, hard)
@@ -265,4 +265,4 @@ def test_sharpness_is_a_factor_of_the_logits():
         model.draw(h, 6, 6, sharpness=0.0)
     colours = build(channels=3, likelihood="logistic-mixture")
     with pytest.raises(UsageError, match="sharpness: is for models of black and white"):
-        colours.draw(colours.sample(generators(1)), 6, 6, sharpness=2.0)
+        colours.draw(colours.features(generators(1)), 6, 6, sharpness=2.0)

@@ -1,0 +1,57 @@
+"""Several pictures as one tensor that saves and shows itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fractalkit.raster.picture import Picture, as_picture, sheet
+
+
+class PictureTensor(Tensor):
+    """Pictures ``[B, C, H, W]``, or one ``[C, H, W]``, in [0, 1]; what is computed from them is a plain tensor.
+
+    >>> two = PictureTensor.of(torch.zeros(2, 1, 4, 6))
+    >>> two.picture().shape, two[0].picture().shape, type(two + 1) is Tensor
+    ((4, 12), (4, 6), True)
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def of(values: Tensor) -> PictureTensor:
+        """The same memory as pictures."""
+        return values.as_subclass(PictureTensor)  # type: ignore[no-any-return]
+
+    def __getitem__(self, key: Any) -> Any:
+        return PictureTensor.of(super().__getitem__(key))
+
+    def __iter__(self) -> Iterator[PictureTensor]:  # type: ignore[override]
+        return (self[k] for k in range(len(self)))
+
+    def __deepcopy__(self, memo: Any) -> PictureTensor:
+        return PictureTensor.of(self.as_subclass(Tensor).clone())
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.as_subclass(Tensor).__reduce_ex__(protocol)
+
+    def picture(self) -> Picture:
+        """One :class:`Picture`; several become a sheet, row by row."""
+        plain = self.as_subclass(Tensor)
+        return sheet(plain) if self.ndim == 4 else as_picture(plain)
+
+    @property
+    def pil(self) -> Any:
+        """The picture, or the sheet, as Pillow has it."""
+        return self.picture().pil
+
+    def save(self, path: str | Path) -> None:
+        """Write the picture, or the sheet, in the format of the suffix; see :meth:`Picture.save`."""
+        self.picture().save(path)
+
+    def _repr_png_(self) -> bytes | None:
+        return self.picture()._repr_png_() if self.ndim in (3, 4) and self.shape[-3] in (1, 3, 4) else None
