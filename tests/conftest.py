@@ -19,12 +19,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--exhaustive"):
         skip = pytest.mark.skip(reason="goes through hundreds of cases; run it with --exhaustive")
         for item in items:
-            if "exhaustive" in item.keywords:
+            if item.get_closest_marker("exhaustive"):
                 item.add_marker(skip)
     if config.getoption("--device") == "cpu":
         skip = pytest.mark.skip(reason="needs an accelerator; name it with --device")
         for item in items:
-            if "gpu" in item.keywords:
+            if item.get_closest_marker("gpu"):
                 item.add_marker(skip)
 
 

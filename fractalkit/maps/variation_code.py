@@ -31,8 +31,8 @@ _SIGNS: dict[type[ast.AST], str] = {
 _DERIVED = {"r2": "x * x + y * y", "r": "sqrt(r2)", "theta": "atan2(x, y)", "phi": "atan2(y, x)"}
 
 
-class _Code:
-    """Lines of one formula. The two kinds of code differ in conditions, loops and random numbers."""
+class Code:
+    """Lines of one formula. The kinds of code differ in conditions, loops and random numbers, and in spelling."""
 
     tensors = False
 
@@ -54,11 +54,11 @@ class _Code:
     def text(self, e: ast.expr) -> str:
         """An expression; random numbers it needs are drawn in lines before it."""
         if isinstance(e, ast.Constant):
-            return repr(float(e.value))  # type: ignore[arg-type]
+            return self.literal(float(e.value))  # type: ignore[arg-type]
         if isinstance(e, ast.Name):
             if e.id in self.names:
                 return self.names[e.id]
-            return repr(CONSTANTS[e.id]) if e.id in CONSTANTS else e.id
+            return self.literal(CONSTANTS[e.id]) if e.id in CONSTANTS else e.id
         if isinstance(e, ast.BinOp):
             return self.operation(e)
         if isinstance(e, ast.UnaryOp):
@@ -73,20 +73,39 @@ class _Code:
         if isinstance(e, ast.Compare):
             return self.comparison(e)
         if isinstance(e, ast.IfExp):
-            test, yes, no = (self.text(v) for v in (e.test, e.body, e.orelse))
-            return f"where({test}, {yes}, {no}{', like' if self.tensors else ''})"
+            return self.choice(*(self.text(v) for v in (e.test, e.body, e.orelse)))
         assert isinstance(e, ast.Call)
         return self.call(e)
+
+    def literal(self, value: float) -> str:
+        """A number as the code spells it."""
+        return repr(value)
+
+    def choice(self, test: str, yes: str, no: str) -> str:
+        """One of two values."""
+        return f"where({test}, {yes}, {no}{', like' if self.tensors else ''})"
+
+    def known(self, name: str, given: str) -> str:
+        """A call of a function of the language."""
+        return f"{_OTHER_NAMES.get(name, name)}({given})"
+
+    def whole_power(self, a: str, n: int) -> str:
+        """a to the n, 2, 3 or 4."""
+        return f"times({a}, {n})"
+
+    def remainder(self, a: str, b: str) -> str:
+        """a % b, of the sign of b."""
+        return f"({a} - {b} * floor({a} / {b}))"
 
     def operation(self, e: ast.BinOp) -> str:
         a = self.text(e.left)
         if isinstance(e.op, ast.Pow):
             if isinstance(e.right, ast.Constant) and e.right.value in (2, 3, 4):
-                return f"times({a}, {e.right.value:.0f})"
-            return f"power({a}, {self.text(e.right)})"
+                return self.whole_power(a, int(e.right.value))
+            return self.known("power", f"{a}, {self.text(e.right)}")
         b = self.text(e.right)
         if isinstance(e.op, ast.Mod):
-            return f"({a} - {b} * floor({a} / {b}))"
+            return self.remainder(a, b)
         return f"({a} {_SIGNS[type(e.op)]} {b})"
 
     def comparison(self, e: ast.Compare) -> str:
@@ -104,7 +123,7 @@ class _Code:
             return self.random()
         given = ", ".join(self.text(a) for a in e.args)
         if name in FUNCTIONS:
-            return f"{_OTHER_NAMES.get(name, name)}({given})"
+            return self.known(name, given)
         function = self.declared.functions(name)
         assert function is not None
         return self.of_file(name, given, function)
@@ -211,7 +230,7 @@ def _assigned(body: list[ast.stmt]) -> list[str]:
     return list(found)
 
 
-class _Numbers(_Code):
+class _Numbers(Code):
     """Code for numbers."""
 
     def random(self) -> str:
@@ -256,7 +275,7 @@ class _Numbers(_Code):
         self.loop_at.pop()
 
 
-class _Tensors(_Code):
+class _Tensors(Code):
     """Code for tensors."""
 
     tensors = True

@@ -532,7 +532,7 @@ def assemble(
 
     Returns:
         What it adds to x, y and, if it likes to, z; the colour; whether the point is hidden; the code of its paint
-        (:meth:`fractalkit.maps.variation_code._Code.end_paint`), or 0.
+        (:meth:`fractalkit.maps.variation_code.Code.end_paint`), or 0.
     """
     uses = declared.program.uses
     names: dict[str, Value] = {word: float(numbers[f"p_{p}"]) for word, p in declared.words().items()}

@@ -65,7 +65,8 @@ def accumulate(
         samples: steps of the chaos game; those outside the picture count.
         gutter: cells beside the picture on each side.
         threads: None for all cores.
-        device: as torch names it. Another than the CPU takes the plain twin (:mod:`.flame_plain`).
+        device: "gpu" takes the engine of :mod:`.wgsl`, on cards of every maker, with noise of its own stream; another
+            than the CPU, as torch names it, the plain twin (:mod:`.flame_plain`).
         plain: the twin in any case, which need not be compiled; another random stream, so another noise.
         late: points are drawn in the colour that they had before their last map, as JWildfire Swan does; by the twin.
         compiled: whether by a loop compiled for this flame's structure, or by one that looks its instructions up
@@ -85,6 +86,11 @@ def accumulate(
         return out
     camera = _camera(flame, gutter)
     flame = as_flam3(flame)
+    if device == "gpu" and not (plain or late):
+        from fractalkit.orbit.wgsl.flame import accumulate_gpu
+
+        out += accumulate_gpu(flame, samples, out.shape[:2], camera, _colours(flame), seed=seed)
+        return out
     if plain or late or device not in (None, "cpu"):
         from fractalkit.orbit.flame_plain import accumulate_plain
 
