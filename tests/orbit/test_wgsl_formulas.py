@@ -16,6 +16,7 @@ POINTS, DRAWS, BATCH = 64, 512, 24
 ALL = [(name, space) for name in KNOWN for space in ((False, True) if find(name).space else (False,))]
 WEIGHT, COLOR = 0.7, 0.4
 COORDINATES = {"waves4": [1, 2, 3, 4], "waves42": [1, 2, 3, 4]}  # their x is noise of the far digits of a sine
+LOOSE = {"juliac": 5e-3}  # an angle of a random whole number up to 99,999, modulo a fraction
 MAIN = """
 @group(0) @binding(0) var<storage, read> points: array<vec4f>;
 @group(0) @binding(1) var<storage, read> numbers: array<f32>;
@@ -86,14 +87,17 @@ def close(name, space, got, point, more, seed):
     """Whether a value is right: as near as points are that lie a few units in the last place apart."""
     seen = COORDINATES.get(name, slice(None))
     want, got = np.array(wanted(name, space, point, more, seed))[seen], got[seen]
-    size = 1 + np.abs(want).max()
+    size, tolerance = 1 + np.abs(want).max(), LOOSE.get(name, 2e-4)
     if not np.isfinite(want).all() or size > 1e6:  # a pole: the point goes on from a random one
         return True
-    if np.isfinite(got).all() and np.abs(got - want).max() < 2e-4 * size:
+    if np.isfinite(got).all() and np.abs(got - want).max() < tolerance * size:
         return True
     for step in (1e-6, -1e-6, 1e-5, -1e-5, 1e-4, -1e-4):
         moved = np.array(wanted(name, space, [v * (1 + step) + step for v in point], more, seed))[seen]
-        if not np.isfinite(moved).all() or np.abs(got - moved).max() < 2e-4 * size + 2 * np.abs(moved - want).max():
+        if (
+            not np.isfinite(moved).all()
+            or np.abs(got - moved).max() < tolerance * size + 2 * np.abs(moved - want).max()
+        ):
             return True
     return False
 
