@@ -35,6 +35,7 @@ ALLOWED = {
     "models": BASE | {"codec", "core", "codes", "maps", "train", "raster"},  # a configuration says how it is trained
     "render": BASE | {"codec", "core", "codes", "maps", "orbit", "fit", "fk", "models", "raster", "data"},
     "api": BASE | {"codec", "codes", "maps", "orbit", "fit", "data", "models", "fk", "raster", "render"},
+    "web": BASE | {"codes", "orbit", "render"},
     "demo": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "models", "fk", "raster"},
     "cli": BASE
     | {"interrupts", "core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs"}

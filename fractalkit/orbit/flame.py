@@ -84,18 +84,18 @@ def accumulate(
     out = _checked(flame, samples, gutter, out)
     if samples == 0:
         return out
-    camera = _camera(flame, gutter)
+    camera = camera_of(flame, gutter)
     flame = as_flam3(flame)
     if device == "gpu" and not (plain or late):
         from fractalkit.orbit.wgsl.flame import accumulate_gpu
 
-        out += accumulate_gpu(flame, samples, out.shape[:2], camera, _colours(flame), seed=seed)
+        out += accumulate_gpu(flame, samples, out.shape[:2], camera, colours_of(flame), seed=seed)
         return out
     if plain or late or device not in (None, "cpu"):
         from fractalkit.orbit.flame_plain import accumulate_plain
 
         out += accumulate_plain(
-            flame, samples, out.shape[:2], camera, _colours(flame), seed=seed, device=device or "cpu", late=late
+            flame, samples, out.shape[:2], camera, colours_of(flame), seed=seed, device=device or "cpu", late=late
         )
         return out
     if compiled is None:
@@ -147,7 +147,7 @@ def _run_threads(
     run = _compiled(flame) if compiled else _interpreted(flame)
     cumulative = np.cumsum(flame.matrix(), 1)
     cumulative[:, -1] = 2.0
-    table, scale = _colours(flame)
+    table, scale = colours_of(flame)
     table = table.ravel()
     scale = np.append(scale, 0.0)  # the last one tells the loop to stop
     threads = max(1, min(threads or os.cpu_count() or 1, 1 + MAX_BUFFERS // out.nbytes, samples))
@@ -199,7 +199,7 @@ def _interpreted(flame: Flame) -> Callable[..., None]:
     return run
 
 
-def _camera(flame: Flame, gutter: int) -> npt.NDArray[np.float64]:
+def camera_of(flame: Flame, gutter: int) -> npt.NDArray[np.float64]:
     """Six numbers of the affine map from the plane to cells."""
     ppu = flame.pixels_per_unit * flame.oversample
     c, s = math.cos(math.radians(flame.rotate)), math.sin(math.radians(flame.rotate))
@@ -210,7 +210,7 @@ def _camera(flame: Flame, gutter: int) -> npt.NDArray[np.float64]:
     return np.array([ppu * c, -ppu * s, ox - ppu * turned[0], ppu * s, ppu * c, oy - ppu * turned[1]])
 
 
-def _colours(flame: Flame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+def colours_of(flame: Flame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """The palette as a table ``[M, 4]``, and (factor, chance): the row of a colour c in [0, 1] is that of
     factor c + chance u, rounded down, with u uniform in [0, 1). Behind it are the colours of painted points, if any."""
     table, scale = _palette(flame)

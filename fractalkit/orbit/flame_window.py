@@ -29,7 +29,7 @@ import numpy.typing as npt
 from fractalkit.codes.flame import Flame
 from fractalkit.errors import DataError
 from fractalkit.maps.variation_ops import MAX_DEPTH, PLOT
-from fractalkit.orbit.flame import _camera, _colours, as_flam3
+from fractalkit.orbit.flame import as_flam3, camera_of, colours_of
 from fractalkit.orbit.flame_loop import FUSE, visible
 from fractalkit.orbit.flame_ops import instructions
 
@@ -112,9 +112,9 @@ class FlameWindow:
         flame = flame.expanded() if flame.symmetry else flame
         self.execute = flame_machine.execute
         across = flame.size[0] * flame.oversample
-        self.view = _camera(flame, 0) / across
+        self.view = camera_of(flame, 0) / across
         self.flame = flame = as_flam3(flame)
-        self.colours = _colours(flame)
+        self.colours = colours_of(flame)
         self.told = instructions(flame)
         self.matrix = flame.matrix()
         self.alike = bool((self.matrix == self.matrix[-1]).all())

@@ -178,11 +178,14 @@ class FlameShader:
         text: the shader of its structure.
         numbers: ``[N]`` float32, all its numbers; the same text takes others.
         brightest: the weight of a sample of its most opaque map.
+        places: where in ``numbers`` those of maps are, by names such as ``0.coefs.2``, ``0.post.5``, ``1.color``,
+            ``1.color_speed``, ``1.variations.linear`` and ``final0.parameters.julian_power``.
     """
 
     text: str
     numbers: npt.NDArray[np.float32]
     brightest: float
+    places: dict[str, int]
 
 
 class _Writer:
@@ -193,12 +196,16 @@ class _Writer:
         self.hides, self.paints = hides(flame), paints(flame)
         self.new_linear = flame.extras.get("new_linear", "0").strip() == "1"
         self.numbers: list[float] = []
+        self.places: dict[str, int] = {}
+        self.label = ""  # of the map that is written
         self.used: dict[tuple[str, bool], Declared] = {}
 
-    def number(self, value: float) -> str:
-        """A number of the flame, by its place in the buffer."""
+    def number(self, value: float, name: str = "") -> str:
+        """A number of the flame, by its place in the buffer; ``name``: what it is of the map that is written."""
         self.numbers.append(float(value))
         place = len(self.numbers) - 1
+        if name:
+            self.places[f"{self.label}.{name}"] = place
         return f"N[{place // 4}].{'xyzw'[place % 4]}"
 
     @property
@@ -207,7 +214,8 @@ class _Writer:
 
     def affine(self, f: Xform, p: str, *, post: bool = False) -> tuple[str, dict[str, str]]:
         """The affine maps of a point, and the names of the first one's numbers: :meth:`Xform.solid`."""
-        a, d, b, e, c, g = (self.number(v) for v in (f.post if post else f.coefs))
+        which = "post" if post else "coefs"
+        a, d, b, e, c, g = (self.number(v, f"{which}.{i}") for i, v in enumerate(getattr(f, which)))
         names = {"ca": a, "cb": b, "cc": c, "cd": d, "ce": e, "cf": g}
         x, y = f"{a} * {p}.x + {b} * {p}.y", f"{d} * {p}.x + {e} * {p}.y"
         if not f.is_solid:
@@ -225,8 +233,10 @@ class _Writer:
         d = use.declared
         self.used[d.name, use.space] = d
         given = [f"{at}.{axis}" for axis in ("xyz" if use.space else "xy")]
-        given.append(self.number(use.weight))
-        given += [names[a] if a in names else self.number(f.parameter(f"{use.name}_{a[2:]}")) for a in arguments(d)]
+        given.append(self.number(use.weight, f"variations.{use.name}"))
+        for a in arguments(d):
+            full = f"{use.name}_{a[2:]}"
+            given.append(names[a] if a in names else self.number(f.parameter(full), f"parameters.{full}"))
         return f"v_{d.name}{'_3d' if use.space else ''}({', '.join(given)})"
 
     def term(self, use: Use, f: Xform, names: dict[str, str]) -> str:
@@ -241,12 +251,13 @@ class _Writer:
             return f"{at}.z = {made}.z;" if use.space else f"_ = {made};"
         return f"{{ let v = {made}; {at} = vec3f(v, {at}.z); }}" if flat else f"{at} = {made};"
 
-    def xform(self, f: Xform, indent: str) -> str:
+    def xform(self, f: Xform, label: str, indent: str) -> str:
         """Lines that map x, y, z, the colour c, and whether the point is hidden and how it is painted."""
+        self.label = label
         uses = variations_of(f, self.space, self.new_linear)
         programs = [u.declared.program for u in uses]
         affine, names = self.affine(f, "p")
-        speed, color = self.number(f.color_speed), self.number(f.color)
+        speed, color = self.number(f.color_speed, "color_speed"), self.number(f.color, "color")
         lines = [f"var p = vec{'3f(x, y, z' if self.space else '2f(x, y'});", affine, f"var s = {self.vector}();"]
         lines.append(f"c = mix(c, {color}, {speed});")
         coloured, reads = any(p.colors for p in programs), any("color" in p.uses for p in programs)
@@ -307,10 +318,10 @@ class _Writer:
     def plot(self) -> str:
         """Lines of the final maps and the camera."""
         lines = []
-        for final in self.flame.finals:
+        for i, final in enumerate(self.flame.finals):
             sure = final.opacity >= 1
             head = "    {" if sure else f"    if (random() < {self.number(final.opacity)}) {{"
-            lines += [head, self.xform(final, "      "), "    }"]
+            lines += [head, self.xform(final, f"final{i}", "      "), "    }"]
         lines += ["    " + line for line in self.camera()] if self.space else []
         return "\n".join(lines)
 
@@ -330,8 +341,10 @@ def flame_shader(flame: Flame, group: int = GROUP, sort: bool = True) -> FlameSh
         raise DataError(f"flame {flame.name!r}: has {k} maps; expected 1 to {MOST_MAPS}")
     w = _Writer(flame)
     weights = [visible(f.opacity) for f in flame.xforms]
-    cases = [f"      case {i}u: {{\n{w.xform(f, '        ')}\n        opacity = {w.number(weights[i])};\n      }}"
-             for i, f in enumerate(flame.xforms)]  # fmt: skip
+    cases = [
+        f"      case {i}u: {{\n{w.xform(f, str(i), ' ' * 8)}\n        opacity = {w.number(weight)};\n      }}"
+        for i, (f, weight) in enumerate(zip(flame.xforms, weights, strict=True))
+    ]
     plot, choose = w.plot(), w.choose()
     functions: dict[str, str] = {}
     for d in w.used.values():
@@ -351,4 +364,4 @@ def flame_shader(flame: Flame, group: int = GROUP, sort: bool = True) -> FlameSh
     )  # fmt: skip
     numbers = np.zeros(4 * quarter, np.float32)
     numbers[: len(w.numbers)] = w.numbers
-    return FlameShader(text, numbers, max(weights))
+    return FlameShader(text, numbers, max(weights), w.places)
