@@ -12,13 +12,14 @@ import fractalkit
 ROOT = Path(fractalkit.__file__).parent
 
 # What each part may import, beside itself, the standard library and other people's libraries.
-BASE = {"checked", "errors", "files", "lazy", "tensors"}
+BASE = {"checked", "rows", "errors", "files", "lazy", "tensors"}
 ALLOWED = {
     "errors": set(),
     "checked": {"errors"},
     "files": {"errors", "interrupts"},
     "tensors": {"errors", "files"},
     "lazy": set(),
+    "rows": set(),
     "interrupts": set(),
     "core": {"errors"},
     "raster": BASE | {"data"},

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from fractalkit.rows import copy_rows
+
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment"
 
 NEAR = 10  # neighbours from which the tangent plane at a cell is estimated
@@ -213,7 +215,7 @@ def halve(guess, d, share, out):
     size = d[0] * d[0] + d[1] * d[1] + d[2] * d[2]
     g = np.zeros(3)
     if size == 0.0:
-        out[:] = guess
+        copy_rows(guess, out)
         return
     t = 0.0
     for i in range(3):

@@ -25,6 +25,7 @@ import numpy as np
 
 from fractalkit.codec import cloud_geometry as geometry
 from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, bits_of, code, raw
+from fractalkit.rows import copy_row
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment"
 
@@ -285,7 +286,7 @@ def code_shapes(state, data, prob, count, weight, target, kids, live, mean, gues
             over = _over(state, cut)
         if over:
             off[:] = 0
-        last[:] = off
+        copy_row(off, last)
         f[:] = 0.0
         for k in range(6):
             a, b = _PLACE[k]

@@ -19,6 +19,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.codec.entropy import MODELS, SPENT, STATE, code, raw
+from fractalkit.rows import copy_row
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
@@ -309,7 +310,7 @@ def _code_copy(state, data, prob, count, weight, one, recent):
                 m = -m
             one[2 + axis] = m
     for k in range(min(n, RECENT - 1), 0, -1):
-        recent[k] = recent[k - 1]
+        copy_row(recent[k - 1], recent[k])
     recent[0, 0], recent[0, 1] = one[2], one[3]
 
 

@@ -14,6 +14,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.codec.cloud_geometry import rotate
+from fractalkit.rows import copy_rows
 
 # mypy: disable-error-code="no-untyped-def"
 SLIDE = 0.5  # errors along the cloud count little up to so many spacings
@@ -290,7 +291,7 @@ def register(q, x, metric, spacing, m, rounds, cap, damping):
         e = errors(y, x, metric, spacing, to, to_d, back, back_d)
         if e < least:
             least = e
-            best[:] = m
+            copy_rows(m, best)
         elif step > 2 and e > 1.05 * least:
             break
         if step == rounds:
@@ -302,7 +303,7 @@ def register(q, x, metric, spacing, m, rounds, cap, damping):
             accumulate(normal, right, q[back[j]], x[j], metric[j], back_d[j], spacing, 1.0 / t)
         solve_map(normal, right, m, damping, 2.0 * (NOISE * spacing) ** 2)
         limit_norm(m, centre, cap)
-    m[:] = best
+    copy_rows(best, m)
     return least
 
 

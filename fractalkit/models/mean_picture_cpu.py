@@ -17,6 +17,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from fractalkit.rows import copy_row
+
 # mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 Array = NDArray[np.float32]
@@ -126,7 +128,7 @@ def _network(f, n, w1, b1, w2, b2, hidden, out):
 def _put(values, n, x, step, out):
     """Values of n points in the order of u to columns x, x + step … of ``out``."""
     if step > 0:
-        out[x : x + n] = values[:n]
+        copy_row(values, out[x : x + n])
     else:
         for u in range(n):
             out[x - u] = values[u]
@@ -141,7 +143,7 @@ def _gather(q, w, r, segment, near, near_w):
         for s in range(3):
             g = min(max(j - 1 + s, 0), last)
             near_w[c, s] = w[r, c, g]
-            near[c, s] = q[r, c, g]
+            copy_row(q[r, c, g], near[c, s])
 
 
 @nb.njit(cache=True, nogil=True)

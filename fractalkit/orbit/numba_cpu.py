@@ -11,6 +11,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.orbit.streams import CHAINS, MIX1, MIX2, STRIDE, Plan
+from fractalkit.rows import copy_row
 
 # mypy: disable-error-code="no-untyped-def, call-arg"
 
@@ -62,8 +63,8 @@ def points2(tab, bits, threshold, pair, key1, key2, state, t0, rows, write, out,
             if keep:
                 for lane in range(LANES):
                     symbols[r, base + lane] = pair[pick[lane]]
-        state[0, base : base + LANES] = x
-        state[1, base : base + LANES] = y
+        copy_row(x, state[0, base : base + LANES])
+        copy_row(y, state[1, base : base + LANES])
 
 
 @nb.njit(cache=True, parallel=True, fastmath={"contract"}, nogil=True)
@@ -98,9 +99,9 @@ def points3(tab, bits, threshold, pair, key1, key2, state, t0, rows, write, out,
             if keep:
                 for lane in range(LANES):
                     symbols[r, base + lane] = pair[pick[lane]]
-        state[0, base : base + LANES] = x
-        state[1, base : base + LANES] = y
-        state[2, base : base + LANES] = z
+        copy_row(x, state[0, base : base + LANES])
+        copy_row(y, state[1, base : base + LANES])
+        copy_row(z, state[2, base : base + LANES])
 
 
 @nb.njit(cache=True, parallel=True, fastmath={"contract"}, nogil=True)
@@ -141,8 +142,8 @@ def counts2(tab, bits, threshold, pair, key1, key2, state, t0, rows, last, scale
                     where[lane] = np.int32(fr) * np.int32(width) + np.int32(fc) if inside else np.int32(outside)
                 for lane in range(lanes):
                     mine[where[lane]] += np.uint32(1)
-            state[0, base : base + COUNT_LANES] = x
-            state[1, base : base + COUNT_LANES] = y
+            copy_row(x, state[0, base : base + COUNT_LANES])
+            copy_row(y, state[1, base : base + COUNT_LANES])
 
 
 @nb.njit(cache=True, fastmath={"contract"}, forceinline=True)

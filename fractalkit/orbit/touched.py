@@ -14,6 +14,7 @@ import numpy as np
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import DataError, UsageError
+from fractalkit.rows import copy_row, copy_rows
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -124,7 +125,9 @@ def flood(maps, fixed, low, cell, index, most):
             if n == size:
                 size *= 2
                 more, mother, line = np.empty((size, 2)), np.empty(size, np.int32), np.empty(size, np.int16)
-                more[:n], mother[:n], line[:n] = points[:n], parents[:n], letters[:n]
+                copy_rows(points, more[:n])
+                copy_row(parents, mother[:n])
+                copy_row(letters, line[:n])
                 points, parents, letters = more, mother, line
             points[n, 0], points[n, 1] = x, y
             parents[n], letters[n] = parent, m

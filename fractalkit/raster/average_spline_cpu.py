@@ -6,6 +6,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.raster.average_spline import KERNEL, REACH
+from fractalkit.rows import copy_row
 
 # mypy: disable-error-code="no-untyped-def"
 _KERNEL = KERNEL.astype(np.float32)
@@ -28,7 +29,7 @@ def refine(x, out):
         for j in range(REACH):
             row[j] = x[i, _mirror(j - REACH, width)]
             row[width + REACH + j] = x[i, _mirror(width + j, width)]
-        row[REACH : REACH + width] = x[i]
+        copy_row(x[i], row[REACH : REACH + width])
         d[:width] = 0
         for u in range(1, REACH + 1):
             k = _KERNEL[u - 1]
