@@ -28,6 +28,7 @@ from fractalkit.codes.flame_parts import (
 )  # fmt: skip
 from fractalkit.codes.flame_scan import RAW, parse
 from fractalkit.codes.variation_list import catalogue
+from fractalkit.codes.variations_made import made_attributes, written
 from fractalkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -208,7 +209,9 @@ def _xform(e: Element, where: str, index: int, mended: list[str]) -> Xform:
     variations: dict[str, float] = {}
     parameters: dict[str, float] = {}
     extras: dict[str, str] = {}
-    for key, text in e.attrib.items():
+    attributes = made_attributes(e.attrib, catalogue())
+    mended += [note for note in attributes.notes if note not in mended]
+    for key, text in attributes.texts.items():
         at = f"{where}: {key}"
         variation, parameter = _known(key, mended)
         field = _xform_field(key, text, at)
@@ -426,10 +429,13 @@ def _write_xform(parent: Element, tag: str, x: Xform) -> None:
     if x.chaos:
         e.set("chaos", _row(x.chaos))
     for key, value in (x.variations | x.parameters).items():
-        e.set(key, _text(value))
+        name, texts = written(key, catalogue())
+        e.set(name, _text(value))
+        for attribute, text in texts.items():
+            e.set(attribute, text)
     for key, text in extras.items():
         if key not in x.variations:
-            e.set(key, text)
+            e.set(written(key, catalogue())[0], text)
     for motion in x.motions:
         SubElement(e, "motion", motion)
 

@@ -18,6 +18,7 @@ from fractalkit.errors import DataError
 FOLDER = Path(__file__).parent / "variations"
 VARIABLE = "FRACTALKIT_VARIATIONS"  # the environment's: files of one's own that are known from the start
 PLACES = ("pre_", "post_")
+MOST_MADE = 1024  # variations that flames bring; the oldest are forgotten
 _AGAIN = re.compile(r"#\d+#")  # behind the name of a variation that a map of JWildfire has again
 
 
@@ -30,6 +31,7 @@ class Catalogue:
         self.names: dict[str, str] = {}  # every name in small letters -> the first one
         self.files: dict[str, str] = {}  # one's own, with the text that was read
         self.usual: set[str] = set()  # names as programs spell them
+        self.made: dict[str, Declared] = {}  # those that flames bring, by name
         self._seen: dict[str, tuple[str, Declared] | None] = {}
         self._parameters: dict[str, tuple[str, str] | None] = {}
 
@@ -57,9 +59,17 @@ class Catalogue:
         self._parameters.clear()
         return variations
 
+    def put(self, declared: Declared) -> None:
+        """Take up a variation that a flame brings; :meth:`find` knows it, lists of all variations do not."""
+        while len(self.made) >= MOST_MADE:
+            self.made.pop(next(iter(self.made)))
+        self.made[declared.name] = declared
+        self._seen.clear()
+        self._parameters.clear()
+
     def base(self, name: str) -> Declared | None:
         """The variation of a name without ``pre_`` or ``post_``, in any case."""
-        known = self.variations.get(name)
+        known = self.variations.get(name) or self.made.get(name)
         return known or self.variations.get(self.names.get(name.lower(), ""))
 
     def find(self, attribute: str) -> tuple[str, Declared] | None:

@@ -11,6 +11,9 @@ below it are its formula::
     function lerp(a, b, t): Between a and b.
         return a + t * (b - a)
 
+    table heights(k): Numbers to look up: heights(0) is 1.5.
+        1.5 2 -3.25
+
 ``return`` gives what the variation adds to x and y, and if it likes to z, weight included. A formula may use
 
 * the point x, y, z after the affine map, the weight w, and r = |(x, y)|, r2 = r^2, theta = atan2(x, y),
@@ -24,6 +27,7 @@ below it are its formula::
 * sqrt sin cos tan exp log sinh cosh acos floor trunc rint abs atan2 fmod min max; ``hash(i, j, k)``, a number in [0, 1)
   that whole numbers fix; ``random()``, a new number in [0, 1) at each call; and functions of the same file or of
   ``functions.variations``, which may return several numbers: ``a, b = cmul(x, y, c, d)``;
+* tables, by the whole number that is not above k, brought into their range (what is no number looks up the first);
 * ``if`` / ``elif`` / ``else``, and ``for k in range(n)`` with n a number or made of parameters, which runs at most 256
   times and may leave by ``if condition: break``.
 
@@ -32,7 +36,9 @@ A line in a formula that begins with ``@`` says more: ``@also name, name`` gives
 do, where others replace it, ``@depth`` that they replace its z alone, and ``@pre`` or ``@post`` that it always comes
 before the sum of the others or acts on it.
 
-Formulas are turned into code for compilers and for tensors in :mod:`fractalkit.maps.variation_code`.
+Formulas are turned into code for compilers and for tensors in :mod:`fractalkit.maps.variation_code`. Code that knows
+functions of files must know tables (:attr:`Declared.table`), and call both by the name that they declare, which is
+another than the formula's where a flame brings its own (:mod:`fractalkit.codes.variations_made`).
 """
 
 from __future__ import annotations
@@ -45,7 +51,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from fractalkit.errors import DataError
+from fractalkit.errors import DataError, one_line
 
 FUNCTIONS = dict.fromkeys(
     ("sqrt", "sin", "cos", "tan", "exp", "log", "sinh", "cosh", "acos", "floor", "trunc", "rint", "abs"), 1
@@ -60,9 +66,10 @@ MOST_TURNS = 256  # of a loop
 MOST_WORK = 8192  # turns of loops within loops
 MOST_BYTES = 1 << 20
 MOST_NODES = 20_000  # of one formula
+MOST_NUMBERS = 1 << 17  # of one table
 NUMBER, TRUTH = "a number", "a condition"
 
-_HEADER = re.compile(r"(variation|function)\s+([A-Za-z_][A-Za-z0-9_]*)\s*\(([^()]*)\)\s*:\s*(.*)$")
+_HEADER = re.compile(r"(variation|function|table)\s+([A-Za-z_][A-Za-z0-9_]*)\s*\(([^()]*)\)\s*:\s*(.*)$")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
 
 
@@ -98,6 +105,8 @@ class Declared:
         spellings: other names of parameters -> their names here.
         adds, depth: how pre_ and post_ forms act, see the module; ``place``: ``pre_``, ``post_`` or nothing, where it
             always stands.
+        table: the numbers of a table, which is a function of one number without a formula; else empty.
+        written: of a variation that a flame brings, its name in files and the attributes that are its texts.
         text: the formula's lines; ``where``: the file's name; ``line``: that of the declaration.
     """
 
@@ -114,6 +123,8 @@ class Declared:
     depth: bool = False
     place: str = ""
     functions: Callable[[str], Declared | None] = lambda name: None
+    table: tuple[float, ...] = ()
+    written: tuple[str, dict[str, str]] | None = None
 
     @cached_property
     def program(self) -> Program:
@@ -122,6 +133,8 @@ class Declared:
         Raises:
             DataError: it is none.
         """
+        if self.table:
+            return Program((), frozenset(), frozenset(), False, False, False, False, 1)
         return _Checker(self).program()
 
     def check(self) -> None:
@@ -198,8 +211,12 @@ def _declared(
 ) -> Declared:
     kind, name, given, doc = match.groups()
     at = f"{where}: line {number}: {kind} {name}"
-    if kind == "function" and name in WORDS:
+    if kind != "variation" and name in WORDS:
         raise DataError(f"{at}: this name has a meaning in formulas; choose another")
+    if kind == "table":
+        if not _NAME.match(given.strip()):
+            raise DataError(f"{at}: a table has one argument: table {name}(k)")
+        return Declared(name, {given.strip(): 0.0}, doc.strip(), "", where, number, True, table=_numbers(body, at))
     parameters: dict[str, float] = {}
     for part in filter(None, (p.strip() for p in given.split(","))):
         key, _, value = (s.strip() for s in part.partition("="))
@@ -228,6 +245,20 @@ def _declared(
         name, parameters, doc.strip(), "\n".join(lines), where, number, kind == "function", tuple(also), spellings,
         "@adds" in flags, "@depth" in flags, "pre_" if "@pre" in flags else "post_" if "@post" in flags else "", find,
     )  # fmt: skip
+
+
+def _numbers(body: list[str], at: str) -> tuple[float, ...]:
+    """The numbers of a table."""
+    words = " ".join(body).replace(",", " ").split()
+    if not 1 <= len(words) <= MOST_NUMBERS:
+        raise DataError(f"{at}: {len(words):,} numbers; a table has 1 to {MOST_NUMBERS:,}")
+    try:
+        numbers = tuple(float(word) for word in words)
+    except ValueError as error:
+        raise DataError(f"{at}: {one_line(str(error))[:80]}; expected numbers") from None
+    if not all(abs(v) < 1e300 for v in numbers):
+        raise DataError(f"{at}: a number is not finite, or too large")
+    return numbers
 
 
 def _default(text: str, at: str, key: str) -> float:

@@ -220,3 +220,10 @@ def hash3(i, j, k):
     h = ((h ^ (h >> 13)) * 3266489917) & 0xFFFFFFFF
     h = h ^ (h >> 16)
     return h / 4294967296.0
+
+
+@_inline
+def looked_up(table, k):
+    """The number of a table at the whole number not above k, brought into its range."""
+    last = len(table) - 1.0
+    return table[np.uint64(min(where(k >= 0.0, k, 0.0), last))]

@@ -89,3 +89,9 @@ def hash3(i: Value, j: Value, k: Value) -> Value:
     h = ((h ^ (h >> 13)) * 3266489917) & 0xFFFFFFFF
     h = h ^ (h >> 16)
     return h.double().item() / 4294967296 if like is None else h.to(torch.float64).to(like.dtype) / 4294967296
+
+
+def looked_up(table: tuple[float, ...], k: Value, like: Tensor) -> Tensor:
+    """The number of a table at the whole number not above k, brought into its range."""
+    at = (k if isinstance(k, Tensor) else like.new_tensor(float(k))).nan_to_num(0.0).clamp(0, len(table) - 1)
+    return torch.tensor(table, dtype=like.dtype, device=like.device)[at.floor().long()]

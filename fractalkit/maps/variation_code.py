@@ -19,7 +19,7 @@ from fractalkit.maps import torch_math
 # names of fast_math that compiled code uses
 MATH = (
     "where", "both", "either", "negate", "sqrt", "sin", "cos", "tan", "exp", "log", "atan2", "acos", "power", "sinh",
-    "cosh", "floor", "trunc", "rint", "fmod", "absolute", "least", "greatest", "hash3", "times",
+    "cosh", "floor", "trunc", "rint", "fmod", "absolute", "least", "greatest", "hash3", "times", "looked_up",
 )  # fmt: skip
 PAINT = 4.0  # what a painted point's colour is above its place in the palette, times its code
 LEVELS = 32  # of red, green and blue of painted points
@@ -126,7 +126,7 @@ class Code:
             return self.known(name, given)
         function = self.declared.functions(name)
         assert function is not None
-        return self.of_file(name, given, function)
+        return self.of_file(function.name, given, function)
 
     def random(self) -> str:
         raise NotImplementedError
@@ -418,7 +418,11 @@ def function_codes(declared: Declared, done: dict[str, str], tensors: bool = Fal
     for name in sorted(declared.program.calls):
         function = declared.functions(name)
         assert function is not None
+        name = function.name
         if name in done:
+            continue
+        if function.table:
+            done[name] = _table_code(function, tensors)
             continue
         function_codes(function, done, tensors)
         code = (_Tensors if tensors else _Numbers)(function)
@@ -431,6 +435,27 @@ def function_codes(declared: Declared, done: dict[str, str], tensors: bool = Fal
             given, values = [*given, "seed"], [*values, "seed"]
         code.put(f"return {', '.join(values)}")
         done[name] = "\n".join([f"def f_{name}({', '.join(given)}):", *code.lines]) + "\n"
+
+
+def _table_code(declared: Declared, tensors: bool) -> str:
+    """The function of a table, and its numbers."""
+    k = f"p_{next(iter(declared.parameters))}"
+    numbers = f"({', '.join(map(repr, declared.table))},)"
+    if tensors:
+        return f"T_{declared.name} = {numbers}\n\n\ndef f_{declared.name}(like, {k}):\n" \
+               f"    return looked_up(T_{declared.name}, {k}, like)\n"  # fmt: skip
+    return f"def f_{declared.name}({k}):\n    return looked_up(T_{declared.name}, {k})\n"
+
+
+def table_codes(declared: Declared, done: dict[str, str]) -> None:
+    """Add to ``done`` the lines that give the tables their numbers which a formula's code for numbers looks up."""
+    for name in sorted(declared.program.calls):
+        function = declared.functions(name)
+        assert function is not None
+        if function.table:
+            done[function.name] = f"T_{function.name} = np.array([{', '.join(map(repr, function.table))}])\n"
+        else:
+            table_codes(function, done)
 
 
 @cache

@@ -22,7 +22,7 @@ from fractalkit.codes.variation_text import CONSTANTS, FUNCTIONS, MOST_TURNS, PA
 OPS = (
     "end", "add", "sub", "mul", "div", "add_s", "mul_s", "rsub_s", "div_s", "rdiv_s", "affine", "copy", "fill",
     "select", "negate", "min", "max", "lt", "le", "eq", "ne", "both", "either", "floor", "trunc", "rint", "abs",
-    "fmod", "hash", "random", "sin", "cos", "tan", "acos", "atan2", "sqrt", "exp", "log", "sinh", "cosh", "power",
+    "fmod", "hash", "random", "table", "sin", "cos", "tan", "acos", "atan2", "sqrt", "exp", "log", "sinh", "cosh", "power",
     "skip_none", "count", "leave", "index", "next",
 )  # fmt: skip
 NUMBER = {name: i for i, name in enumerate(OPS)}
@@ -43,6 +43,7 @@ class Assembler:
 
     code: list[list[int]] = field(default_factory=list)
     scalars: list[float] = field(default_factory=list)
+    tables: dict[tuple[float, ...], int] = field(default_factory=dict)  # where their numbers begin, behind how many
     constants: dict[str, int] = field(default_factory=dict)  # hex of a number -> its row, below zero until the end
     rows: int = FIRST_FREE
     free: list[int] = field(default_factory=list)
@@ -180,6 +181,17 @@ class Assembler:
         if isinstance(test, float):
             return a if test else b
         return self.put("select", test, a, b)
+
+    def look_up(self, table: tuple[float, ...], k: Value) -> Value:
+        """The number of a table at the whole number not above k, brought into its range."""
+        if isinstance(k, float):
+            return table[int(min(max(k, 0.0), len(table) - 1))] if k == k else table[0]
+        if table not in self.tables:
+            self.tables[table] = len(self.scalars)
+            self.scalars += [float(len(table)), *table]
+        dst = self.put("table", k)
+        self.code[-1][-1] = self.tables[table]
+        return dst
 
     def affine(self, a: float, x: Value, b: float, y: Value, c: float) -> Value:
         """a x + b y + c."""
@@ -352,6 +364,8 @@ class Formula:
             return [self.asm.call(name, *given)]
         function = self.declared.functions(name)
         assert function is not None
+        if function.table:
+            return [self.asm.look_up(function.table, given[0])]
         borrowed = [self.borrowed(v) for v in given]
         inner = Formula(function, self.asm, dict(zip(function.words(), borrowed, strict=True)))
         inner.loops_outside = self.loops_outside + len(self.loop_at)

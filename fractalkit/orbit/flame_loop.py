@@ -38,6 +38,7 @@ from fractalkit.maps.variation_code import (
     function_codes,
     has_color,
     number_code,
+    table_codes,
 )
 
 CHAINS = 512  # at most
@@ -421,13 +422,15 @@ def write(flame: Flame) -> tuple[str, npt.NDArray[np.float64]]:
         flat="\n                A[k + Z0] = 0.0" if deep else "",
     )  # fmt: skip
     functions: dict[str, str] = {}
+    tables: dict[str, str] = {}
     for d in w.used.values():
         function_codes(d, functions)
+        table_codes(d, tables)
     texts = [*functions.values(), *(number_code(d, space) for (_, space), d in w.used.items())]
     formulas = "\n\n".join(
         f'@nb.njit(error_model="numpy", fastmath={{"contract"}}, forceinline=True)\n{text}' for text in texts
     )
-    return _head() + formulas + "\n" + text, np.array(w.numbers or [0.0])
+    return _head() + "".join(tables.values()) + "\n\n" + formulas + "\n" + text, np.array(w.numbers or [0.0])
 
 
 def _plot(w: _Writer, flame: Flame) -> list[str]:

@@ -22,8 +22,8 @@ _ULP = 1.1102230246251565e-16
 # numbers of the operations, in the order of OPS
 (
     END, ADD, SUB, MUL, DIV, ADD_S, MUL_S, RSUB_S, DIV_S, RDIV_S, AFFINE, COPY, FILL, SELECT, NEGATE, MIN, MAX, LT,
-    LE, EQ, NE, BOTH, EITHER, FLOOR, TRUNC, RINT, ABS, FMOD, HASH, RANDOM, SIN, COS, TAN, ACOS, ATAN2, SQRT, EXP,
-    LOG, SINH, COSH, POWER, SKIP_NONE, COUNT, LEAVE, INDEX, NEXT,
+    LE, EQ, NE, BOTH, EITHER, FLOOR, TRUNC, RINT, ABS, FMOD, HASH, RANDOM, TABLE, SIN, COS, TAN, ACOS, ATAN2, SQRT,
+    EXP, LOG, SINH, COSH, POWER, SKIP_NONE, COUNT, LEAVE, INDEX, NEXT,
 ) = range(len(OPS))  # fmt: skip
 ZERO = np.uint64(0)
 
@@ -145,6 +145,14 @@ def _rounded(op, R, d, p, q, t, n, s, s1, s2, seeds, a):
             R[d + k] = _drawn(seeds[a + k])
 
 
+@nb.njit(nogil=True, error_model="numpy")
+def _looked_up(R, d, p, n, scalars, number):
+    """Numbers of a table, which stand behind how many they are."""
+    for k in range(ZERO, n):
+        at = fm.least(fm.where(R[p + k] >= 0.0, R[p + k], 0.0), scalars[number] - 1.0)
+        R[d + k] = scalars[number + 1 + np.int64(at)]
+
+
 @nb.njit(nogil=True, error_model="numpy", fastmath={"contract"})
 def _angles(op, R, d, p, q, t, n, s, s1, s2, seeds, a):
     """Sines and angles."""
@@ -242,6 +250,8 @@ def execute(code, scalars, R, points, turns, state, a, b, at):
             _logic(op, R, d, p, q, t, n, s, s1, s2, state, start)
         elif op <= RANDOM:
             _rounded(op, R, d, p, q, t, n, s, s1, s2, state, start)
+        elif op == TABLE:
+            _looked_up(R, d, p, n, scalars, number)
         elif op <= ATAN2:
             _angles(op, R, d, p, q, t, n, s, s1, s2, state, start)
         else:

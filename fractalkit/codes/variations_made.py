@@ -1,0 +1,207 @@
+"""Variations that a flame brings with it: a text, or a formula, in attributes that are no numbers.
+
+JWildfire's files hold them as hexadecimal digits. The variation's formula is in the catalogue, with tables or functions
+for an example; a flame's own take their place, under a name that their text fixes, so that the same text is the same
+variation. Nothing is evaluated: formulas are read by :mod:`.java_formula` and checked as those of any file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from fractalkit.codes.java_formula import expression
+from fractalkit.codes.text_shapes import MOST_CHARACTERS, areas, choice_table, text_shape
+from fractalkit.codes.variation_list import Catalogue
+from fractalkit.codes.variation_text import Declared, read_variations
+from fractalkit.errors import DataError, one_line
+
+PARAMETERS = tuple(f"param_{k}" for k in "abcdef")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What is made of a flame's texts.
+
+    Attributes:
+        functions: name in the formula -> the function or table that takes its place.
+        notes: what was put right, phrases.
+    """
+
+    functions: dict[str, Declared]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Maker:
+    """How a variation is made.
+
+    Attributes:
+        texts: the attributes that are texts, behind the variation's name, with what they are if a file has them not.
+        make: from texts and a mark for names, what is made.
+    """
+
+    texts: dict[str, str]
+    make: Callable[[dict[str, str], str], Made]
+
+
+def read_text(digits: str) -> str | None:
+    """The text of hexadecimal digits, or None where they are none.
+
+    >>> read_text("53594D"), read_text("5")
+    ('SYM', None)
+    """
+    try:
+        return bytes.fromhex(digits.strip()).decode("utf-8", "replace")
+    except ValueError:
+        return None
+
+
+def _table(name: str, numbers: list[float]) -> Declared:
+    return Declared(name, {"k": 0.0}, "Numbers of a flame.", "", "a flame", 1, True, table=tuple(numbers))
+
+
+def _text(texts: dict[str, str], mark: str) -> Made:
+    """A text: its triangles, and the numbers that place them."""
+    shape = text_shape(texts["text"], texts["font_name"])
+    asked = texts["font_name"].strip()[:60]
+    notes = () if asked == shape.font else (f"the font {asked or 'without a name'} is replaced by {shape.font}",)
+    if len(texts["text"]) > MOST_CHARACTERS:
+        notes += (f"a text of {len(texts['text']):,} letters is cut after {MOST_CHARACTERS}",)
+    rows: list[float] = []
+    if len(shape.triangles):
+        centred = shape.triangles * [1.0, -1.0] + [-shape.width / 2, shape.ascent]
+        rows = choice_table(areas(centred), centred).ravel().tolist()
+    numbers = [len(rows) / 8, shape.width, shape.height, *rows]
+    return Made({"text_table": _table(f"text_table_{mark}", numbers)}, notes)
+
+
+def _formulas(function: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[dict[str, str], str], Made]:
+    """Formulas of Java; each becomes a function of some names and of PARAMETERS.
+
+    Args:
+        function: their name in the catalogue's formula, ``{}`` for that of the attribute.
+        names: attribute -> the names that its formula has.
+    """
+
+    def make(texts: dict[str, str], mark: str) -> Made:
+        made: dict[str, Declared] = {}
+        for attribute, arguments in names.items():
+            given = (*arguments, *PARAMETERS)
+            text = expression(texts[attribute] or "0", {a: f"a_{a}" for a in given}, attribute)
+            name = function.format(attribute)
+            new = f"{name}_{mark}"
+            body = f"function {new}({', '.join(f'a_{a}' for a in given)}): A formula of a flame.\n    return {text}\n"
+            made[name] = read_variations(body, attribute, _shared.get)[0]
+            made[name].check()
+        return Made(made)
+
+    return make
+
+
+_shared: dict[str, Declared] = {}  # functions that all formulas may call
+_PLOT = {"colormap_filename": "", "displ_map_filename": "", "preset_id_reference": ""}
+MAKERS: dict[str, Maker] = {
+    "text_wf": Maker({"text": "JWildfire", "font_name": "Arial"}, _text),
+    "yplot2d_wf": Maker({"formula": "x", **_PLOT}, _formulas("yplot2d_{}", {"formula": ("x",)})),
+    "yplot3d_wf": Maker({"formula": "x", **_PLOT}, _formulas("yplot3d_{}", {"formula": ("x", "z")})),
+    "parplot2d_wf": Maker(
+        {"xformula": "u", "yformula": "v", "zformula": "0", **_PLOT},
+        _formulas("parplot2d_{}", dict.fromkeys(("xformula", "yformula", "zformula"), ("u", "v"))),
+    ),
+    "polarplot2d_wf": Maker({"formula": "t", **_PLOT}, _formulas("polarplot2d_{}", {"formula": ("t",)})),
+    "polarplot3d_wf": Maker({"formula": "t", **_PLOT}, _formulas("polarplot3d_{}", {"formula": ("t", "u")})),
+    "isosfplot3d_wf": Maker({"formula": "x", **_PLOT}, _formulas("isosfplot3d_{}", {"formula": ("x", "y", "z")})),
+}
+# texts that name files, which are not read: a variation with one is left as it is
+FILES = ("colormap_filename", "displ_map_filename")
+_KEY = re.compile(rf"(?P<place>pre_|post_|)(?P<base>{'|'.join(MAKERS)})(?P<again>(?:#\d+#)?)(?:_(?P<rest>\w+))?", re.I)
+
+
+@dataclass
+class Attributes:
+    """The attributes of a map as the catalogue is to read them.
+
+    Attributes:
+        texts: the attributes, those of variations that were made under their new names.
+        notes: what was put right.
+    """
+
+    texts: dict[str, str]
+    notes: list[str]
+
+
+def made_attributes(given: Mapping[str, str], to: Catalogue) -> Attributes:
+    """The attributes of a map, with the variations that it brings made and added to the catalogue.
+
+    What cannot be made stays as it is, and is then a variation that is not known.
+    """
+    heads: dict[str, dict[str, str]] = {}
+    for key, text in given.items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            continue
+        head = match["place"] + match["base"] + match["again"]
+        texts = heads.setdefault(head.lower(), dict(MAKERS[match["base"].lower()].texts))
+        if match["rest"] in texts:
+            texts[match["rest"]] = text if not text.strip() else read_text(text) or ""
+    if not heads:
+        return Attributes(dict(given), [])
+    out: dict[str, str] = {}
+    notes: list[str] = []
+    names: dict[str, str | None] = {}
+    for key, text in given.items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            out[key] = text
+            continue
+        head = (match["place"] + match["base"] + match["again"]).lower()
+        if head not in names:
+            names[head] = _made(match["base"].lower(), heads[head], to, notes)
+        base, rest = names[head], match["rest"]
+        if base is None:
+            out[key] = text
+        elif rest not in heads[head]:
+            out[match["place"].lower() + base + match["again"] + (f"_{rest}" if rest else "")] = text
+    return Attributes(out, notes)
+
+
+def _made(base: str, texts: dict[str, str], to: Catalogue, notes: list[str]) -> str | None:
+    """The name of a variation with its texts, or None where it cannot be made."""
+    if any(texts.get(f, "").strip() for f in FILES):
+        return None
+    mark = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()[:12]
+    name = f"{base}_{mark}"
+    pattern = to.base(base)
+    if pattern is None:
+        return None
+    _shared.update(to.functions)
+    try:
+        made = MAKERS[base].make(texts, mark)
+    except DataError as error:
+        notes.append(one_line(f"{base}: {error}")[:200])
+        return None
+    notes += made.notes
+    if to.base(name) is None:
+        plain = pattern.functions
+        to.put(replace(
+            pattern, name=name, also=(), functions=lambda n: made.functions.get(n) or plain(n),
+            written=(base, {k: v.encode().hex().upper() for k, v in texts.items()}),
+        ))  # fmt: skip
+    return name
+
+
+_NAME = re.compile(rf"(pre_|post_|)((?:{'|'.join(MAKERS)})_[0-9a-f]{{12}})((?:#\d+#)?)(.*)")
+
+
+def written(key: str, to: Catalogue) -> tuple[str, dict[str, str]]:
+    """The name of an attribute as files have it; and behind a variation itself the attributes that are its texts."""
+    match = _NAME.fullmatch(key)
+    declared = None if match is None else to.base(match[2])
+    if match is None or declared is None or declared.written is None:
+        return key, {}
+    base, texts = declared.written
+    head = match[1] + base + match[3]
+    return head + match[4], {} if match[4] else {f"{head}_{k}": v for k, v in texts.items()}
