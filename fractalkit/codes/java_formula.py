@@ -189,7 +189,9 @@ class Reader:
             self.depth -= 1
             if (part.kind == TRUTH) != (sign == "!"):
                 raise self.refuse(f"{sign} before {part.kind}")
-            return Part(f"(not {part.text})" if sign == "!" else f"(-{part.text})" if sign == "-" else part.text, part.kind)
+            return Part(
+                f"(not {part.text})" if sign == "!" else f"(-{part.text})" if sign == "-" else part.text, part.kind
+            )
         if sign == "(" and self.peek(1) in ("double", "float", "int", "long") and self.peek(2) == ")":
             self.at += 1
             whole = self.take().text in ("int", "long")

@@ -5,6 +5,7 @@ Lengths are in sizes of the font; the text begins at the origin, x to the right,
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,7 +52,7 @@ def text_shape(text: str, font: str) -> TextShape:
     for letter in text[:MOST_CHARACTERS]:
         if letter.isprintable():
             triangles, advance = _letter(letter, family, weight, style)
-            parts.append(triangles + [at, 0.0])
+            parts.append(triangles + np.array([at, 0.0]))
             at += advance
     up, down, line = (v / face.units_per_EM for v in (face.ascender, -face.descender, face.height))
     triangles = np.concatenate(parts) if parts else np.zeros((0, 3, 2))
@@ -115,7 +116,7 @@ def triangles_of(polygons: list[Floats]) -> Floats:
         (a, b), (c, d) = ([edges[e, 0] + slope[e] * (y - edges[e, 1]) for e in pair] for y in (bottom, top))
         out.extend(np.array([[(a, bottom), (b, bottom), (c, top)], [(d, top), (c, top), (b, bottom)]]))
 
-    for bottom, top in zip(levels, levels[1:], strict=False):
+    for bottom, top in itertools.pairwise(levels):
         here = np.nonzero((low <= bottom) & (high >= top))[0]
         middle = edges[here, 0] + slope[here] * ((bottom + top) / 2 - edges[here, 1])
         here = here[np.argsort(middle)]

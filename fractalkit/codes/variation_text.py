@@ -33,8 +33,9 @@ below it are its formula::
 
 A line in a formula that begins with ``@`` says more: ``@also name, name`` gives other names of the variation,
 ``@spelled p: q, r`` other names of its parameter p, ``@adds`` that its pre_ and post_ forms add to the point, as blurs
-do, where others replace it, ``@depth`` that they replace its z alone, and ``@pre`` or ``@post`` that it always comes
-before the sum of the others or acts on it.
+do, where others replace it, ``@depth`` that they replace its z alone, ``@pre`` or ``@post`` that it always comes
+before the sum of the others or acts on it, and ``@before other``, of one with ``@post``, that ``other`` comes before the
+sum with the same weight and parameters.
 
 Formulas are turned into code for compilers and for tensors in :mod:`fractalkit.maps.variation_code`. Code that knows
 functions of files must know tables (:attr:`Declared.table`), and call both by the name that they declare, which is
@@ -62,6 +63,7 @@ CONSTANTS = {"pi": math.pi, "EPS": 1e-10}
 PAINTS = ("red", "green", "blue")
 SETTABLE = frozenset(["color", "hidden", *PAINTS])
 WORDS = frozenset([*FUNCTIONS, *POINT, *AFFINE, *CONSTANTS, *SETTABLE])
+FLAGS = "@also, @spelled, @adds, @depth, @pre, @post and @before"
 MOST_TURNS = 256  # of a loop
 MOST_WORK = 8192  # turns of loops within loops
 MOST_BYTES = 1 << 20
@@ -106,6 +108,7 @@ class Declared:
         adds, depth: how pre_ and post_ forms act, see the module; ``place``: ``pre_``, ``post_`` or nothing, where it
             always stands.
         table: the numbers of a table, which is a function of one number without a formula; else empty.
+        before: a variation that comes before the sum with the same weight and parameters, or nothing.
         written: of a variation that a flame brings, its name in files and the attributes that are its texts.
         text: the formula's lines; ``where``: the file's name; ``line``: that of the declaration.
     """
@@ -124,6 +127,7 @@ class Declared:
     place: str = ""
     functions: Callable[[str], Declared | None] = lambda name: None
     table: tuple[float, ...] = ()
+    before: str = ""
     written: tuple[str, dict[str, str]] | None = None
 
     @cached_property
@@ -226,6 +230,7 @@ def _declared(
     also: list[str] = []
     spellings: dict[str, str] = {}
     flags = set()
+    before = ""
     lines = []
     for line in body:
         word, _, rest = line.strip().partition(" ")
@@ -237,13 +242,16 @@ def _declared(
             if key.strip() not in parameters:
                 raise DataError(f"{at}: @spelled names {key.strip()[:40]!r}, which is no parameter of it")
             spellings |= dict.fromkeys((s.strip() for s in others.split(",")), key.strip())
+        elif word == "@before":
+            before = rest.strip()
         elif word in ("@adds", "@depth", "@pre", "@post"):
             flags.add(word)
         elif word.startswith("@"):
-            raise DataError(f"{at}: {word[:40]} is not known; there are @also, @spelled, @adds, @depth, @pre and @post")
+            raise DataError(f"{at}: {word[:40]} is not known; there are {FLAGS}")
     return Declared(
         name, parameters, doc.strip(), "\n".join(lines), where, number, kind == "function", tuple(also), spellings,
         "@adds" in flags, "@depth" in flags, "pre_" if "@pre" in flags else "post_" if "@post" in flags else "", find,
+        before=before,
     )  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from fractalkit.codes.variation_text import CONSTANTS, FUNCTIONS, MOST_TURNS, PA
 OPS = (
     "end", "add", "sub", "mul", "div", "add_s", "mul_s", "rsub_s", "div_s", "rdiv_s", "affine", "copy", "fill",
     "select", "negate", "min", "max", "lt", "le", "eq", "ne", "both", "either", "floor", "trunc", "rint", "abs",
-    "fmod", "hash", "random", "table", "sin", "cos", "tan", "acos", "atan2", "sqrt", "exp", "log", "sinh", "cosh", "power",
-    "skip_none", "count", "leave", "index", "next",
+    "fmod", "hash", "random", "table", "sin", "cos", "tan", "acos", "atan2", "sqrt", "exp", "log", "sinh", "cosh",
+    "power", "skip_none", "count", "leave", "index", "next",
 )  # fmt: skip
 NUMBER = {name: i for i, name in enumerate(OPS)}
 X, Y, Z, C, HID, PAINTED = range(6)  # rows of the point, whether it is hidden, and the code of its paint or 0

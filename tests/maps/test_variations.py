@@ -19,6 +19,7 @@ from fractalkit.maps.variation_code import (
     function_codes,
     has_color,
     number_code,
+    table_codes,
     tensor_code,
 )
 
@@ -34,9 +35,12 @@ GENERATOR = {name: np.uint64(value) for name, value in (
 def numbers(name: str, space: bool = False, compile_it: bool = False):
     """The code for numbers, run by Python with the compiler's mathematics, or compiled."""
     functions: dict[str, str] = {}
+    tables: dict[str, str] = {}
     function_codes(find(name), functions)
+    table_codes(find(name), tables)
     names = {"np": np, **GENERATOR, **{n: getattr(fast_math, n) for n in MATH}}
     decorate = nb.njit(error_model="numpy", fastmath={"contract"}) if compile_it else (lambda f: f)
+    exec("".join(tables.values()), names)
     for key, text in functions.items():
         exec(text, names)
         names[f"f_{key}"] = decorate(names[f"f_{key}"])
