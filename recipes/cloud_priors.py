@@ -14,7 +14,8 @@ from unittest.mock import patch
 
 import numpy as np
 
-from fractalkit.codec.priors import CLOUD, Priors
+from fractalkit.codec.cloud_file import CLOUD
+from fractalkit.codec.priors import Priors
 from fractalkit.fit import cloud_codec
 
 POINTS = 30_000

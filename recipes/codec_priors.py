@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from fractalkit.codec.priors import QUADTREE
-from fractalkit.codec.quadtree_segments import write_planes
+from fractalkit.codec.quadtree_segments import QUADTREE, write_planes
 from fractalkit.fit.quadtree import encode
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif"}

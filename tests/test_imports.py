@@ -12,7 +12,7 @@ import fractalkit
 ROOT = Path(fractalkit.__file__).parent
 
 # What each part may import, beside itself, the standard library and other people's libraries.
-BASE = {"checked", "rows", "errors", "files", "lazy", "tensors"}
+BASE = {"checked", "compiled", "rows", "errors", "files", "lazy", "tensors"}
 ALLOWED = {
     "errors": set(),
     "checked": {"errors"},
@@ -20,6 +20,7 @@ ALLOWED = {
     "tensors": {"errors", "files"},
     "lazy": set(),
     "rows": set(),
+    "compiled": set(),
     "interrupts": set(),
     "core": {"errors"},
     "raster": BASE | {"data"},

@@ -16,7 +16,7 @@ from fractalkit.codec import cloud_geometry as geometry
 from fractalkit.codec import cloud_syntax as syntax
 from fractalkit.codec import container
 from fractalkit.codec.entropy import DECODE, ENCODE, coder, finish
-from fractalkit.codec.priors import CLOUD
+from fractalkit.codec.priors import Priors
 from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import DataError
 from fractalkit.raster.colour import TO_RGB
@@ -28,6 +28,15 @@ _EIGHTHS = (1.0, 0.9170040432046712, 0.8408964152537145, 0.7711054127039704, 0.7
 ORIGIN_BITS = 16  # bits of the origin behind the binary point, in units of the scale
 CAP = 0.9  # largest norm of a map
 POOL = 4096  # inner nodes among which domains are sought, about
+CLOUD = Priors(
+    "cloud_priors.npz",
+    {
+        "tree": (syntax.TREE_CONTEXTS, syntax.SETS),
+        "colours": (syntax.COLOUR_CONTEXTS, syntax.SETS),
+        "shapes": (syntax.SHAPE_CONTEXTS, syntax.SETS),
+        "maps": (syntax.MAP_CONTEXTS, syntax.SETS),
+    },
+)
 SEGMENTS = ("tree", "colours", "shapes", "maps")
 _FORMAT = "<BhIHBBBBBBB"
 

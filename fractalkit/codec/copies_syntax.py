@@ -17,6 +17,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, bits_of, code
+from fractalkit.compiled import inner
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
@@ -51,21 +52,21 @@ def context_bits(pixels: int) -> int:
     return min(22, max(14, int(pixels - 1).bit_length() + 3))
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _mix(h, v):
     """Hash a number into a hash of 64 bits."""
     h = (h ^ (v + 0x9E3779B9)) * _MULTIPLIER
     return h ^ ((h >> 29) & 0x7FFFFFFFF)
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _slot(h, which, mask):
     """The context of a hash, for one kind of decision."""
     h = (h + which * 0x3C6EF372FE94F82B) * _MULTIPLIER
     return (h >> 32) & mask
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _surroundings(symbols, p, offsets, hashes):
     """Hash neighbourhoods of growing size around a pixel."""
     h = np.int64(1)
@@ -77,7 +78,7 @@ def _surroundings(symbols, p, offsets, hashes):
             k += 1
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _runs(symbols, p, x, width, stride, runs):
     """Hash the distances to the borders around a pixel: of the run to the left, above, and along the row above.
 
@@ -94,7 +95,7 @@ def _runs(symbols, p, x, width, stride, runs):
     return _mix(_mix(h, symbols[p - 1]), here)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@inner()
 def _agreement(symbols, p, s, offsets):
     """How many neighbours of two pixels agree before the first that does not."""
     for i in range(_MANY):
@@ -103,7 +104,7 @@ def _agreement(symbols, p, s, offsets):
     return _MANY
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _consider(symbols, p, y, x, width, stride, dy, dx, trust, offsets, best):
     """Weigh the vector (dy rows up, dx columns to the right), and keep the best, and the best that says another colour.
 
@@ -116,13 +117,14 @@ def _consider(symbols, p, y, x, width, stride, dy, dx, trust, offsets, best):
     symbol = symbols[s]
     if score > best[0, 0]:
         if symbol != best[0, 1]:
-            best[1] = best[0]
+            for i in range(5):
+                best[1, i] = best[0, i]
         best[0, 0], best[0, 1], best[0, 2], best[0, 3], best[0, 4] = score, symbol, dy, dx, trust
     elif score > best[1, 0] and symbol != best[0, 1]:
         best[1, 0], best[1, 1], best[1, 2], best[1, 3], best[1, 4] = score, symbol, dy, dx, trust
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _sources(symbols, p, y, x, width, stride, vectors, tables, hashes, run, offsets, best):
     """Find the best two sources of a pixel: by its neighbours' vectors, and by tables of hashed surroundings.
 
@@ -149,7 +151,7 @@ def _sources(symbols, p, y, x, width, stride, vectors, tables, hashes, run, offs
         best[0, 2], best[0, 3] = (0, -1) if x > 0 else (1, 0)
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _others(symbols, p, stride, best, tried, out):
     """The colours that a pixel may have if its copy is wrong, most likely first; their number."""
     n = 0
@@ -180,9 +182,7 @@ def _others(symbols, p, stride, best, tried, out):
     return n
 
 
-@nb.njit(
-    f"int64({STATE}, {MODELS}, int64[::1], int64[:, ::1], int64[::1], int64, int64, int64, int64, int64)", cache=True
-)
+@inner(f"int64({STATE}, {MODELS}, int64[::1], int64[:, ::1], int64[::1], int64, int64, int64, int64, int64)")
 def _code_hit(state, data, prob, count, weight, ctx, best, hashes, run, w, n, mask, bit):
     """Code whether the best source has the pixel's colour."""
     symbol = best[0, 1]
@@ -199,7 +199,7 @@ def _code_hit(state, data, prob, count, weight, ctx, best, hashes, run, w, n, ma
     return code(state, data, prob, count, weight, ctx, 6, wset, bit)
 
 
-@nb.njit(f"int64({STATE}, {MODELS}, int64[::1], int64, int64, int64, int64[::1], int64, int64, int64)", cache=True)
+@inner(f"int64({STATE}, {MODELS}, int64[::1], int64, int64, int64, int64[::1], int64, int64, int64)")
 def _code_other(state, data, prob, count, weight, ctx, k, candidate, tried, hashes, mask, wset, bit):
     """Code whether the pixel has the colour of candidate k; ``tried`` is the colour that the copy had."""
     ctx[0] = _slot(_mix(hashes[0], candidate), 8 + k, mask)
@@ -210,7 +210,7 @@ def _code_other(state, data, prob, count, weight, ctx, k, candidate, tried, hash
     return code(state, data, prob, count, weight, ctx, 5, wset, bit)
 
 
-@nb.njit(f"int64({STATE}, {MODELS}, int64[::1], int64, int64, int64[::1], int64, int64, int64)", cache=True)
+@inner(f"int64({STATE}, {MODELS}, int64[::1], int64, int64, int64[::1], int64, int64, int64)")
 def _code_index(state, data, prob, count, weight, ctx, w, n, hashes, depth, mask, value):
     """Code an index of the palette, from its highest bit."""
     node = np.int64(1)
@@ -257,14 +257,14 @@ def code_difference(state, data, prob, count, weight, ctx, base, channel, mask, 
     return -out if negative else out
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _median(w, n, nw):
     """The median of W, N and W + N - NW (Martucci 1990, as in JPEG-LS)."""
     low, high = min(w, n), max(w, n)
     return low if nw >= high else (high if nw <= low else w + n - nw)
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _classed(v):
     """Class of a difference: sign and length."""
     a = abs(v)
@@ -272,10 +272,9 @@ def _classed(v):
     return -c if v < 0 else c
 
 
-@nb.njit(
+@inner(
     f"int64({STATE}, {MODELS}, int64[::1], int64[::1], int32[:, ::1], int32[:, ::1], int64, int64, int64[:, ::1], "
     "int64, int64, int64)",
-    cache=True,
 )  # fmt: skip
 def _code_channels(state, data, prob, count, weight, ctx, base, planes, errors, p, stride, best, depth, mask, value):
     """Code the channels of a pixel by differences from a prediction; green first, red and blue relative to it."""
@@ -320,10 +319,9 @@ def _code_channels(state, data, prob, count, weight, ctx, base, planes, errors, 
     return symbol
 
 
-@nb.njit(
+@inner(
     f"int64({STATE}, {MODELS}, int64[::1], int64[::1], int64[::1], int32[:, ::1], int32[:, ::1], int64[:, ::1], "
     "int64[::1], int64, int64, int64, int64, int64, int64)",
-    cache=True,
 )  # fmt: skip
 def _code_missed(
     state, data, prob, count, weight, ctx, base, symbols, planes, errors, best, hashes, p, stride, colours, depth,
@@ -367,7 +365,7 @@ def _code_missed(
     return others[n - 1]
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _store(planes, p, symbol, colours):
     """The channels of a symbol, where they are needed."""
     if colours == 0:
@@ -375,7 +373,7 @@ def _store(planes, p, symbol, colours):
             planes[c, p] = (symbol >> (16 * c)) & 0xFFFF
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _planes(size, background, channels):
     """The channels of the background, ``[channels, size]``; one empty plane for none."""
     planes = np.zeros((max(1, channels), size if channels else 1), np.int32)
@@ -384,7 +382,7 @@ def _planes(size, background, channels):
     return planes
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _kept(vector, best, news, hit, y, x, width):
     """Keep a pixel's vector for its neighbours, and return its source, counted row by row, or -1.
 

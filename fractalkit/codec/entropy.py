@@ -16,11 +16,14 @@ import math
 import numba as nb
 import numpy as np
 
+from fractalkit.compiled import inner
+
 # mypy: disable-error-code="no-untyped-def, call-arg, operator"
 
 K = 6  # contexts of a decision, at most
 ENCODE, DECODE = 0, 1
 MODE, LOW, HIGH, VALUE, POSITION, END, SPENT = range(7)  # indices into the state
+SCRATCH = 8  # first of K places for what the contexts of a decision say
 _STEPS = 4096
 
 # explicit argument types: otherwise each combination of types at a call would be compiled separately
@@ -40,7 +43,7 @@ _SQUASH, _STRETCH, _RATE = _tables()
 _LIMIT = 160  # a context's probability moves by at least 1 / (limit + 1.6) of the way
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def bits_of(v):
     """Number of bits of a number of at least 0."""
     n = 0
@@ -52,7 +55,7 @@ def bits_of(v):
 
 def coder(mode: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """State and bytes of a coder; ``data`` is uint8, to read from or to write to."""
-    state = np.zeros(8, np.int64)
+    state = np.zeros(SCRATCH + K, np.int64)
     state[MODE] = mode
     state[HIGH] = 0xFFFFFFFF
     state[END] = len(data)
@@ -70,7 +73,7 @@ def models(contexts: int, sets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray
     )
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _next(state, data):
     at = state[POSITION]
     state[POSITION] = at + 1
@@ -89,7 +92,7 @@ def _begin(state, data):
     state[VALUE] = value
 
 
-@nb.njit(f"void({STATE})", cache=True)
+@inner(f"void({STATE})")
 def _shift(state, data):
     """Write or read the leading bytes that both ends of the interval have in common."""
     low, high = state[LOW], state[HIGH]
@@ -107,7 +110,7 @@ def _shift(state, data):
     state[LOW], state[HIGH] = low, high
 
 
-@nb.njit(f"int64({STATE}, int64, int64)", cache=True)
+@inner(f"int64({STATE}, int64, int64)")
 def _interval(state, data, p, bit):
     """Narrow the interval by a bit that is 1 with probability p / 65536, and return the bit."""
     low, high = state[LOW], state[HIGH]
@@ -126,17 +129,17 @@ def _interval(state, data, p, bit):
 @nb.njit(f"int64({STATE}, {MODELS}, int64[::1], int64, int64, int64)", cache=True)
 def code(state, data, prob, count, weight, context, k, wset, bit):
     """Encode ``bit``, or decode it, and return it; the first ``k`` of ``context`` are mixed by the weights ``wset``."""
-    s = np.empty(6, np.int64)
     dot = np.int64(0)
     for i in range(k):
-        s[i] = _STRETCH[prob[context[i]] >> 4]
-        dot += weight[wset, i] * s[i]
+        s = _STRETCH[prob[context[i]] >> 4]
+        state[SCRATCH + i] = s
+        dot += weight[wset, i] * s
     x = min(2047, max(-2047, dot >> 16))
     p = _SQUASH[x + 2048]
     bit = _interval(state, data, p, bit)
     error = ((bit << 16) - p) * 12
     for i in range(k):
-        weight[wset, i] += (s[i] * error + (1 << 17)) >> 18
+        weight[wset, i] += (state[SCRATCH + i] * error + (1 << 17)) >> 18
         c = context[i]
         prob[c] += (((bit << 16) - prob[c]) * _RATE[count[c]]) >> 16
         if prob[c] < 32:

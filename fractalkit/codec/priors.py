@@ -14,7 +14,6 @@ from importlib import resources
 
 import numpy as np
 
-from fractalkit.codec import cloud_syntax, quadtree_syntax
 from fractalkit.codec.entropy import models
 
 Models = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -65,23 +64,3 @@ class Priors:
             out[f"{name} count"] = np.minimum(count[used], TRUST).astype(np.uint8)
             out[f"{name} weight"] = weight.astype(np.int32)
         return out
-
-
-QUADTREE = Priors(
-    "priors.npz",
-    {
-        "tree": (quadtree_syntax.TREE_CONTEXTS, quadtree_syntax.TREE_SETS),
-        "chroma tree": (quadtree_syntax.TREE_CONTEXTS, quadtree_syntax.TREE_SETS),
-        "cosines": (quadtree_syntax.COSINE_CONTEXTS, quadtree_syntax.COSINE_SETS),
-        "chroma cosines": (quadtree_syntax.COSINE_CONTEXTS, quadtree_syntax.COSINE_SETS),
-    },
-)
-CLOUD = Priors(
-    "cloud_priors.npz",
-    {
-        "tree": (cloud_syntax.TREE_CONTEXTS, cloud_syntax.SETS),
-        "colours": (cloud_syntax.COLOUR_CONTEXTS, cloud_syntax.SETS),
-        "shapes": (cloud_syntax.SHAPE_CONTEXTS, cloud_syntax.SETS),
-        "maps": (cloud_syntax.MAP_CONTEXTS, cloud_syntax.SETS),
-    },
-)

@@ -9,9 +9,18 @@ import numpy as np
 
 from fractalkit.codec import quadtree_syntax as syntax
 from fractalkit.codec.entropy import DECODE, ENCODE, coder, finish
-from fractalkit.codec.priors import QUADTREE, Models
+from fractalkit.codec.priors import Models, Priors
 from fractalkit.codes.quadtree import QuadtreePlane, Settings, Tile, plane_steps
 
+QUADTREE = Priors(
+    "priors.npz",
+    {
+        "tree": (syntax.TREE_CONTEXTS, syntax.TREE_SETS),
+        "chroma tree": (syntax.TREE_CONTEXTS, syntax.TREE_SETS),
+        "cosines": (syntax.COSINE_CONTEXTS, syntax.COSINE_SETS),
+        "chroma cosines": (syntax.COSINE_CONTEXTS, syntax.COSINE_SETS),
+    },
+)
 _NONE = np.zeros((0, 0), np.uint8)
 
 

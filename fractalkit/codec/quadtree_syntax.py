@@ -19,6 +19,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.codec.entropy import MODELS, SPENT, STATE, code, raw
+from fractalkit.compiled import inner
 from fractalkit.rows import copy_row
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
@@ -64,7 +65,7 @@ COSINE_CONTEXTS = _SIGN + 512
 COSINE_SETS = 160
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def length(v):
     """Bits of a number of at least 0."""
     n = 0
@@ -74,7 +75,7 @@ def length(v):
     return n + _LENGTH[v]
 
 
-@nb.njit(cache=True)
+@inner()
 def cells_in_order(hp, wp, height, width, top):
     """Rows and columns of all cells of 4 x 4 samples that lie in the picture, blocks row by row, each in Z-order."""
     out = np.empty(((hp >> 2) * (wp >> 2), 2), np.int64)
@@ -93,7 +94,7 @@ def cells_in_order(hp, wp, height, width, top):
     return out[:n]
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def magnitudes_beside(level, y, x, u, v, side):
     """Magnitudes of six neighbours of cosine (u, v) in the block at (y, x) that are coded before it; 0 for the mean."""
     d = u + v
@@ -106,13 +107,13 @@ def magnitudes_beside(level, y, x, u, v, side):
     return a1, a2, a3, a4, a5, a6
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def diagonal_class(d):
     """Class of a diagonal, 0 to 7."""
     return d if d < 6 else (6 if d < 10 else 7)
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def level_classes(level, u, v, side):
     """Classes of the magnitudes around cosine (u, v) of a block, and of its diagonal."""
     a1, a2, a3, a4, a5, a6 = magnitudes_beside(level, 0, 0, u, v, side)
@@ -120,7 +121,7 @@ def level_classes(level, u, v, side):
     return _MQ[m] if m < 15 else 8, diagonal_class(u + v)
 
 
-@nb.njit(f"int64({STATE}, {MODELS}, int64, int64, int64, int64, int64)", cache=True)
+@inner(f"int64({STATE}, {MODELS}, int64, int64, int64, int64, int64)")
 def _number(state, data, prob, count, weight, a, b, c, wset, value):
     """Code a number from 0: its length in unary, in contexts that begin at a, b and c, then its bits."""
     ctx = np.empty(6, np.int64)
@@ -142,7 +143,7 @@ def _number(state, data, prob, count, weight, a, b, c, wset, value):
     return out
 
 
-@nb.njit(cache=True)
+@inner()
 def _means_beside(mean, y, x, log):
     """Sum and number of the cells' means to the left of a leaf and above it; y and x in cells."""
     side = 1 << (log - 2)
@@ -159,7 +160,7 @@ def _means_beside(mean, y, x, log):
     return left, nl, top, nt
 
 
-@nb.njit(cache=True)
+@inner()
 def _code_split(state, data, prob, count, weight, ctx, logs, guide, cy, cx, log):
     """Code whether the block of side 2^log at a cell is split."""
     l = logs[cy, cx - 1] if cx > 0 else 0
@@ -176,7 +177,7 @@ def _code_split(state, data, prob, count, weight, ctx, logs, guide, cy, cx, log)
     return 0 if state[SPENT] and not writing else split
 
 
-@nb.njit(cache=True)
+@inner()
 def _code_mean(state, data, prob, count, weight, ctx, logs, level, mean, cy, cx, log):
     """Code the mean of a leaf as its difference from a prediction by the cells to the left and above."""
     writing = state[0] == 0
@@ -235,7 +236,7 @@ def code_tree(state, data, prob, count, weight, logs, level, mean, guide, height
                 _code_mean(state, data, prob, count, weight, ctx, logs, level, mean, cy, cx, log)
 
 
-@nb.njit("int64(int64[:, ::1], int64, int64, int64, int64, int64)", cache=True)
+@inner()
 def _beside(mean, y, x, cells, dy, dx):
     """Mean over the cells on one side of a leaf; beyond the border of the plane, over the leaf itself."""
     h, w = mean.shape
@@ -249,7 +250,7 @@ def _beside(mean, y, x, cells, dy, dx):
     return total // cells
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _class(p):
     """Class of a predicted coefficient in 1/16 of a step: 0 near zero, 1 to 4 positive, 5 to 8 negative."""
     a = abs(p)
@@ -257,7 +258,7 @@ def _class(p):
     return k if p >= 0 or k == 0 else k + 4
 
 
-@nb.njit(f"void({STATE}, {MODELS}, int32[::1], int64)", cache=True)
+@inner()
 def _code_map(state, data, prob, count, weight, one, b):
     """Code the map of a leaf, ``one`` ``[4]`` int32: contrast, isometry and offset of the domain."""
     ctx = np.empty(6, np.int64)
@@ -283,7 +284,7 @@ def _code_map(state, data, prob, count, weight, one, b):
         one[2 + axis] = m
 
 
-@nb.njit(f"void({STATE}, {MODELS}, int32[::1], int64[:, ::1])", cache=True)
+@inner()
 def _code_copy(state, data, prob, count, weight, one, recent):
     """Code the vector of a copy: one of the recent ones, by its place in their list, or a new one."""
     ctx = np.empty(6, np.int64)
@@ -314,7 +315,7 @@ def _code_copy(state, data, prob, count, weight, one, recent):
     recent[0, 0], recent[0, 1] = one[2], one[3]
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _predict(mean, cy, cx, log, pred):
     """Predict the lowest cosines of a leaf from the means around it, in 1/16 of a step; return an activity, 0 to 7."""
     side, cells = 1 << log, 1 << (log - 2)
@@ -329,7 +330,7 @@ def _predict(mean, cy, cx, log, pred):
     return min(7, length((spread * side) >> 8))
 
 
-@nb.njit(cache=True)
+@inner()
 def _code_whether_mapped(state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt):
     """Code whether a leaf has a map, and the map."""
     fl = fractal[cy, cx - 1] if cx > 0 else 0
@@ -351,7 +352,7 @@ def _code_whether_mapped(state, data, prob, count, weight, ctx, maps, fractal, r
     return wide
 
 
-@nb.njit(cache=True)
+@inner()
 def _last_diagonal(level, y, x, side):
     """The last diagonal of a leaf with a level other than 0."""
     for d in range(2 * side - 2, 0, -1):
@@ -361,7 +362,7 @@ def _last_diagonal(level, y, x, side):
     return 0
 
 
-@nb.njit(cache=True)
+@inner()
 def _code_last(state, data, prob, count, weight, ctx, b, end, ll, lt, lg, busy, wide, pred, second):
     """Code the last diagonal: its length in bits in unary, then the bits."""
     a = _LAST + ((b * 10 + ll) * 10 + lt) * 8
@@ -386,7 +387,7 @@ def _code_last(state, data, prob, count, weight, ctx, b, end, ll, lt, lg, busy, 
     return min(got, 2 * (4 << b) - 2)
 
 
-@nb.njit(cache=True)
+@inner()
 def _blank(level, maps, y, x, side):
     """Clear a leaf within which the bytes ended."""
     for u in range(side):
@@ -397,7 +398,7 @@ def _blank(level, maps, y, x, side):
         maps[y >> 2, x >> 2, 0] = 0
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _note_activity(last, act, sums, cy, cx, cells, near):
     """Write the activity of a leaf, overall and by band, to its cells."""
     for i in range(cells):
@@ -462,7 +463,7 @@ def code_cosines(
     return last
 
 
-@nb.njit(cache=True, inline="always")
+@inner()
 def _code_magnitude(state, data, prob, count, weight, ctx, a, mq, mm, b, nearby, second, d, place, rest, p, wide):
     """Code a magnitude above 0: in unary up to 15, then as a number."""
     n = 1
@@ -481,7 +482,7 @@ def _code_magnitude(state, data, prob, count, weight, ctx, a, mq, mm, b, nearby,
     return n
 
 
-@nb.njit(cache=True)
+@inner()
 def _code_levels(state, data, prob, count, weight, level, y, x, log, end, wide, second, pred, act, cy, cx, sums):
     ctx = np.empty(6, np.int64)
     side = 1 << log

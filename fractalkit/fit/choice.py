@@ -9,7 +9,6 @@ import numpy as np
 
 from fractalkit.codes.copies import CopyCode
 from fractalkit.codes.quadtree import QuadtreeCode
-from fractalkit.fit.copies import encode_copies
 from fractalkit.fit.quadtree import LAMBDA, encode, squared_error
 from fractalkit.raster.samples import checked_samples
 
@@ -53,6 +52,8 @@ def encode_best(
     }  # fmt: skip
     if repeated(a) < REPEATED:
         return encode(a, **options)
+    from fractalkit.fit.copies import encode_copies  # whose kernels take seconds to compile
+
     exact = encode_copies(a, metadata=metadata)
     size = len(exact.to_bytes())
     room = bytes if bytes is not None else None if bpp is None else bpp * a.shape[0] * a.shape[1] / 8

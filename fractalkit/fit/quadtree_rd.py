@@ -14,6 +14,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.codec.quadtree_syntax import _FLAT, _START, HIGHEST, cells_in_order, length, level_classes
+from fractalkit.compiled import inner
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
@@ -94,7 +95,7 @@ class Counts:
         )  # fmt: skip
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _survey(c, side, log, half, out):
     """Energy of the cosines, and the last diagonal with one of at least ``half``; clears ``out``."""
     first = _START[log]
@@ -110,7 +111,7 @@ def _survey(c, side, log, half, out):
     return energy, furthest
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@inner()
 def _best_level(x, step, lam, rates, shrink):
     """Level of least cost for a cosine of magnitude x, and that cost; ``rates`` ``[LEVELS]`` in bits."""
     l = np.int64(x / step + 0.5)
@@ -130,7 +131,11 @@ def _best_level(x, step, lam, rates, shrink):
     return choice, cost
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(
+    "float64(float32[:, :], int64, int64, float64, float64, float64[:, :, :, ::1], float64[:, ::1], float64[::1], "
+    "int64, int32[:, :])",
+    cache=True,
+)  # fmt: skip
 def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
     """Write levels of least cost for the cosines ``c`` ``[side, side]``, except the mean, to ``out``; return the cost.
 
@@ -182,7 +187,7 @@ def quantise(c, side, log, step, lam, r_level, r_last, shrink, reach, out):
     return best
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _guessed_mean(coefficients, i, j, y, x, side):
     """Predict the mean coefficient of block (i, j) from the blocks of the same side above and to the left."""
     if i > 0 and j > 0:
@@ -222,7 +227,7 @@ def blocks(coefficients, log, height, width, step, lam, weight, r_level, r_last,
             cost[i, j] = weight[i, j] * total
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _ideal_contrast(block, domain, side):
     """The least-squares contrast; infinite for a flat domain."""
     dot = 0.0
@@ -234,7 +239,7 @@ def _ideal_contrast(block, domain, side):
     return dot / norm if norm > 0.0 else np.inf
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _nearest(values, wanted):
     """Index of the value nearest to ``wanted``."""
     k = 0
@@ -316,7 +321,7 @@ def tree(costs: list[np.ndarray], lam: float, split: np.ndarray, lowest: int, to
     return logs.repeat(1 << (lowest - 2), 0).repeat(1 << (lowest - 2), 1)
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _mean_guess(logs, level, y, x, log):
     """Predict the quantised mean of a leaf from the leaves above and to the left, whatever their size."""
     guess = np.int64(0)
@@ -334,7 +339,7 @@ def _mean_guess(logs, level, y, x, log):
     return guess >> 1 if n == 2 else guess
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def _count_levels(out, log, n_last, n_level):
     """Count the last diagonal of a leaf, and the magnitudes up to it by class."""
     side = 1 << log

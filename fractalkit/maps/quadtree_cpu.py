@@ -5,10 +5,12 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
+from fractalkit.compiled import inner
+
 # mypy: disable-error-code="no-untyped-def, call-arg"
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@inner()
 def _turned(i, j, side, iso):
     """Place (i, j) of a block after an isometry: 4 transposes, then 1 flips rows and 2 columns."""
     p, q = (j, i) if iso & 4 else (i, j)
@@ -19,7 +21,7 @@ def _turned(i, j, side, iso):
     return p, q
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def pooled(x, y0, x0, side, iso, out):
     """The domain of ``2 side`` at (y0, x0), averaged 2 x 2 and turned: ``out`` ``[side, side]``."""
     for i in range(side):
@@ -29,7 +31,7 @@ def pooled(x, y0, x0, side, iso, out):
             out[i, j] = 0.25 * (x[a, b] + x[a, b + 1] + x[a + 1, b] + x[a + 1, b + 1])
 
 
-@nb.njit(cache=True, nogil=True)
+@inner()
 def lowest(d, side, wave):
     """Mean, and the two slopes (the cosines (1, 0) and (0, 1)), of a block: inner products with the unit vectors."""
     mean = down = across = 0.0
@@ -137,7 +139,7 @@ def deblock(x, logs, scale, limit, most, height, width, row, column):
     _deblock_rows(x.T, logs.T, scale, limit, most, width * scale, height * scale, row)
 
 
-@nb.njit(cache=True, nogil=True)
+@inner("void(float32[:, :], uint8[:, :], int64, float64, float64, int64, int64, int64)")
 def _deblock_rows(x, logs, scale, limit, most, height, width, column):
     """Smooth the steps along the rows of a picture of height x width values."""
     for line in range(height):
