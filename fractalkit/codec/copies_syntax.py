@@ -18,6 +18,7 @@ import numpy as np
 
 from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, bits_of, code
 from fractalkit.compiled import inner
+from fractalkit.rows import copy_row
 
 # mypy: disable-error-code="no-untyped-def, call-arg, operator, assignment, call-overload"
 
@@ -117,8 +118,7 @@ def _consider(symbols, p, y, x, width, stride, dy, dx, trust, offsets, best):
     symbol = symbols[s]
     if score > best[0, 0]:
         if symbol != best[0, 1]:
-            for i in range(5):
-                best[1, i] = best[0, i]
+            copy_row(best[0], best[1])
         best[0, 0], best[0, 1], best[0, 2], best[0, 3], best[0, 4] = score, symbol, dy, dx, trust
     elif score > best[1, 0] and symbol != best[0, 1]:
         best[1, 0], best[1, 1], best[1, 2], best[1, 3], best[1, 4] = score, symbol, dy, dx, trust
