@@ -34,8 +34,8 @@ below it are its formula::
 A line in a formula that begins with ``@`` says more: ``@also name, name`` gives other names of the variation,
 ``@spelled p: q, r`` other names of its parameter p, ``@adds`` that its pre_ and post_ forms add to the point, as blurs
 do, where others replace it, ``@depth`` that they replace its z alone, ``@pre`` or ``@post`` that it always comes
-before the sum of the others or acts on it, and ``@before other``, of one with ``@post``, that ``other`` comes before
-the sum with the same weight and parameters.
+before the sum of the others or acts on it, and ``@before other`` that ``other`` has its place, before
+the sum or in it, with the same weight and parameters.
 
 Formulas are turned into code for compilers and for tensors in :mod:`fractalkit.maps.variation_code`. Code that knows
 functions of files must know tables (:attr:`Declared.table`), and call both by the name that they declare, which is
@@ -108,7 +108,7 @@ class Declared:
         adds, depth: how pre_ and post_ forms act, see the module; ``place``: ``pre_``, ``post_`` or nothing, where it
             always stands.
         table: the numbers of a table, which is a function of one number without a formula; else empty.
-        before: a variation that comes before the sum with the same weight and parameters, or nothing.
+        before: another variation that has its place with the same weight and parameters, or nothing.
         written: of a variation that a flame brings, its name in files and the attributes that are its texts.
         text: the formula's lines; ``where``: the file's name; ``line``: that of the declaration.
     """

@@ -325,7 +325,7 @@ def variations_of(x: Xform, space: bool, new_linear: bool) -> list[Use]:
             uses.append(Use(name, declared, place, weight, space and declared.space))
             first = catalogue().base(declared.before) if declared.before else None
             if first is not None:
-                uses.append(Use(name, first, "pre_", weight, space and first.space))
+                uses.append(Use(name, first, first.place, weight, space and first.space))
     return sorted(uses, key=lambda u: ("pre_", "", "post_").index(u.place))
 
 
