@@ -8,6 +8,7 @@ from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_parts import KNOWN, Xform
 from fractalkit.codes.variation_list import catalogue
 from fractalkit.codes.variation_text import read_variations
+from fractalkit.maps.variation_code import find
 from fractalkit.maps.variation_ops import MAX_DEPTH, PAINTED, Assembler, assemble
 from fractalkit.orbit.flame import accumulate
 from fractalkit.orbit.flame_machine import execute
@@ -34,6 +35,8 @@ def differences(name: str, place: str, space: bool) -> None:
     """Compare a map with a variation that draws no random numbers, point by point."""
     found = catalogue().find(place + name)
     if found is None or found[1].program.draws:
+        return
+    if found[1].before and find(found[1].before).program.draws:
         return
     spelled = str(catalogue().spelled(place + name))
     rng = np.random.default_rng([len(name), space])
