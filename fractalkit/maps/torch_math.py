@@ -46,6 +46,10 @@ def where(condition: Value, a: Value, b: Value, like: Tensor) -> Value:
         return torch.where(condition, torch.as_tensor(a, device=like.device), b)
     if isinstance(a, Tensor) and a.dtype == torch.bool:  # b is no truth value yet: nothing looks at it
         return condition & a
+    if isinstance(a, bool) and not isinstance(b, Tensor):
+        return torch.where(
+            condition, torch.as_tensor(a, device=like.device), torch.as_tensor(bool(b), device=like.device)
+        )
     one, two = (v if isinstance(v, Tensor) else like.new_tensor(float(v)) for v in (a, b))
     return torch.where(condition, one, two)
 
