@@ -70,6 +70,7 @@ floor, the distance between two samples of the same set."""
 @click.option("--kind", type=click.Choice(["auto", "set", "measure"]), default=None,
               help="Of a picture: fit its outline, or its brightness too.  [default: auto]")  # fmt: skip
 @click.option("--style", type=PATH, help="Another cloud or mesh, of whose parts the collage is made.")
+@click.option("--keep-strays", is_flag=True, help="Fit points far from all others too, which are left out otherwise.")
 @click.option("--points", type=float, metavar="N", help="Points of the output cloud.  "
               "[default: as many as the input has, or 1,000,000 for a code]")  # fmt: skip
 @click.option("-o", "--out", type=PATH, help="Cloud: ply, pcd, xyz, pts, txt, csv or npy. Mesh: obj, stl, glb or off.")
@@ -94,9 +95,9 @@ floor, the distance between two samples of the same set."""
 @click.pass_context
 def ifs(
     ctx: click.Context, source: str | None, method: str | None, maps: int | str | None, threshold: float | None,
-    kind: str | None, style: Path | None, points: float | None, out: Path | None, mesh: bool, view: bool,
-    code: Path | None, preview: Path | None, no_preview: bool, up: str, seed: int, effort: int | None, device: str,
-    evenly: bool | None, force: bool, as_json: bool, list_: bool,
+    kind: str | None, style: Path | None, keep_strays: bool, points: float | None, out: Path | None, mesh: bool,
+    view: bool, code: Path | None, preview: Path | None, no_preview: bool, up: str, seed: int, effort: int | None,
+    device: str, evenly: bool | None, force: bool, as_json: bool, list_: bool,
 ) -> None:  # fmt: skip
     """Fit an iterated function system to a point cloud or a picture, or a collage to a cloud; or draw one.
 
@@ -156,7 +157,7 @@ def ifs(
                 ifs_code if ifs_code is not None else _read(path, seed, clock), planned.cloud,
                 name=path.name.removesuffix(".ifs.json").removesuffix(".fk"), method=method or "auto",
                 effort=5 if effort is None else effort, device=where, up=up, mesh=planned.mesh, style=other,
-                **common,
+                keep_strays=keep_strays, **common,
             )  # fmt: skip
     finally:
         progress.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -47,6 +47,20 @@ class Cloud(Shown):
     def dim(self) -> int:
         """Dimension D, 2 or 3."""
         return self.points.shape[1]
+
+    @property
+    def up(self) -> str | None:
+        """The axis that points up by the convention of the file's format, or None where there is none."""
+        kind = self.kind.partition(",")[0].partition(" ")[0]
+        return {"GLB": "y", "glTF": "y", "LAS": "z", "LAZ": "z", "E57": "z", "KITTI": "z", "3MF": "z", "STL": "z"}.get(
+            kind
+        )
+
+    def without(self, points: np.ndarray) -> Cloud:
+        """The cloud without the points of these indices."""
+        kept = np.delete(np.arange(len(self)), points)
+        columns = {name: None if (c := getattr(self, name)) is None else c[kept] for name in ("colours", "normals")}
+        return replace(self, points=self.points[kept], **columns)
 
 
 # Suffix: module and function in fractalkit.data, imported on first use.

@@ -63,6 +63,7 @@ def fit_cloud(
     seed: int = 0,
     generator: torch.Generator | None = None,
     isotropy: float | None = None,
+    keep_strays: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> AffineIFS:
     """Fit an affine IFS to a cloud.
@@ -78,6 +79,8 @@ def fit_cloud(
         seed: determines the result; a ``generator`` is drawn from instead.
         isotropy: minimum ratio of a map's smallest to its largest singular value, 0 to 1. None starts with 0 and, if
             the cloud turns out not to be an attractor, uses 0.4, which draws it in recognisable copies of itself.
+        keep_strays: fit points far from all others too (:func:`fractalkit.data.strays.strays`); they are left out
+            otherwise, and a note in the ``provenance`` names them.
         progress: called with a short label and the fraction of the work done.
 
     Returns:
@@ -93,7 +96,7 @@ def fit_cloud(
     if generator is not None:
         seed = int(torch.randint(0, 2**62, (), generator=generator))
     rng = np.random.default_rng(seed)
-    target = make_target(x, limit=20_000, rng=rng)
+    target = make_target(x, limit=20_000, rng=rng, keep_strays=keep_strays)
     fit = _Fit(target, effort, rng, progress or (lambda word, share: None))
     best, rule = fit.auto(isotropy) if maps == "auto" else (fit.fixed(int(maps), isotropy, 0.0, 1.0), "given")
     return _code(target, fit, best, rule, x, rgb, {"seed": seed, "effort": effort})
@@ -331,7 +334,9 @@ class _Quick(_Fit):
         return (4,)
 
 
-def attractor_ratio(points: Tensor | np.ndarray, maps: int | str = "auto", *, seed: int = 0) -> tuple[float, int]:
+def attractor_ratio(
+    points: Tensor | np.ndarray, maps: int | str = "auto", *, seed: int = 0, keep_strays: bool = False
+) -> tuple[float, int]:
     """How near a quick fit of a few maps comes to a cloud, over the sampling floor: about 1 for an attractor, or more.
 
     At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near.
@@ -343,7 +348,7 @@ def attractor_ratio(points: Tensor | np.ndarray, maps: int | str = "auto", *, se
         DataError: too few distinct points, a wrong shape, or coordinates too large.
     """
     rng = np.random.default_rng(seed)
-    target = make_target(np.asarray(points), limit=2000, rng=rng)
+    target = make_target(np.asarray(points), limit=2000, rng=rng, keep_strays=keep_strays)
     fit = _Quick(target, 0, rng, lambda word, share: None)
     best = (np.inf, 0)
     for k in (4, 8, 20) if maps == "auto" else (int(maps),):

@@ -30,7 +30,7 @@ from fractalkit.fit.cells import Cells
 from fractalkit.fit.metrics import compare_clouds, sampling_floor
 from fractalkit.fit.partition import Partition, Search
 from fractalkit.fit.resample import FEWEST, Neighbourhoods, smoothing
-from fractalkit.fit.target import as_colours, as_numbers, finite_points
+from fractalkit.fit.target import as_colours, as_numbers, named_strays, usable_points
 
 MAX_COLLAGE_MAPS = 1 << 16
 FITTED = 40_000  # points that are fitted at most, or
@@ -52,6 +52,7 @@ def fit_cloud_collage(
     effort: int = 5,
     seed: int = 0,
     generator: torch.Generator | None = None,
+    keep_strays: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> CloudCollage:
     """Fit a collage to a cloud of any shape.
@@ -63,6 +64,7 @@ def fit_cloud_collage(
         colours: RGB in [0, 1] ``[N, 3]``; each map of points then gets an affine map of colours.
         effort: 0 (about a second for 256 maps) to 9; a step makes the search for domains about half as long again.
         seed: determines the result; a ``generator`` is drawn from instead.
+        keep_strays: fit points far from all others too; they are left out otherwise.
         progress: called with a short label and the fraction of the work done.
 
     Returns:
@@ -83,7 +85,7 @@ def fit_cloud_collage(
     if generator is not None:
         seed = int(torch.randint(0, 2**62, (), generator=generator))
     rng = np.random.default_rng(seed)
-    cloud = clean(x, limit=min(max(FITTED, PER_RANGE * maps), MOST), rng=rng)
+    cloud = clean(x, limit=min(max(FITTED, PER_RANGE * maps), MOST), rng=rng, keep_strays=keep_strays)
     say = progress or (lambda word, share: None)
 
     ranges = min(maps, len(cloud.points))
@@ -128,13 +130,13 @@ class CleanCloud:
     notes: tuple[str, ...]
 
 
-def clean(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> CleanCloud:
-    """Drop non-finite points, duplicates and isolated ones far away, draw at most ``limit`` points, and scale them.
+def clean(points: np.ndarray, *, limit: int, rng: np.random.Generator, keep_strays: bool = False) -> CleanCloud:
+    """Drop non-finite points, duplicates and strays, draw at most ``limit`` points, and scale them.
 
     Raises:
         DataError: a wrong shape, no finite point, or coordinates too large.
     """
-    points, kept, notes = finite_points(points)
+    points, kept, notes = usable_points(points, keep_strays=keep_strays)
     if not len(kept):
         raise DataError("points: no finite point, a fit needs at least one")
     if len(kept) > 2 * limit:
@@ -149,9 +151,8 @@ def clean(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> CleanC
     centre, scale = _box(points[kept])
     unit = (points[kept] - centre) / scale
     far = _isolated(unit)
-    if len(far):
-        named = ", ".join(str(points[k].tolist()) for k in kept[far[:3]])
-        notes.append(f"left out {len(far):,} isolated points far from all others: {named}{', …' * (len(far) > 3)}")
+    if len(far) and not keep_strays:
+        notes.append(named_strays(points, kept[far]))
         kept = np.delete(kept, far)
         centre, scale = _box(points[kept])
         unit = (points[kept] - centre) / scale

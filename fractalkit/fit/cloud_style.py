@@ -52,6 +52,7 @@ def fit_cloud_style(
     style_colours: Tensor | np.ndarray | None = None,
     effort: int = 5,
     seed: int = 0,
+    keep_strays: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> CloudCollage:
     """Fit a collage to a cloud whose parts are copies of parts of another cloud.
@@ -62,7 +63,7 @@ def fit_cloud_style(
         maps: the number of ranges of the cloud; those of the style, 64 to 512, come in addition.
         colours: RGB in [0, 1] ``[N, 3]``, that the copies are brought to by affine maps of colours.
         style_colours: RGB of the style ``[M, 3]``; without ``colours`` the copies keep them.
-        effort, seed, progress: as of :func:`fit_cloud_collage`.
+        effort, seed, keep_strays, progress: as of :func:`fit_cloud_collage`.
 
     Returns:
         The code, in the units of the cloud. Its first ranges are the style, with a share of 10^-9 of the mass.
@@ -84,7 +85,7 @@ def fit_cloud_style(
     rng = np.random.default_rng(seed)
 
     model = _Style.of(y, style_rgb, effort, seed, rng, lambda word, share: say("style", 0.4 * share))
-    cloud = clean(x, limit=min(max(FITTED, PER_RANGE * maps), MOST), rng=rng)
+    cloud = clean(x, limit=min(max(FITTED, PER_RANGE * maps), MOST), rng=rng, keep_strays=keep_strays)
     ranges = min(maps, len(cloud.points))
     cells = Cells(cloud.points, cloud.dim, ranges)
     quick, thorough = searches(effort, ranges)

@@ -29,6 +29,7 @@ def fit_attractor(
     colours: Tensor | np.ndarray | None = None,
     effort: int = 5,
     seed: int = 0,
+    keep_strays: bool = False,
     progress: Callable[[str, float], None] | None = None,
 ) -> AffineIFS | CloudCollage:
     """Fit a plain IFS or a collage to a cloud.
@@ -40,7 +41,7 @@ def fit_attractor(
             collage.
         maps: their number, at most 64 for a plain IFS and 65,536 for a collage; "auto" lets :func:`fit_cloud` choose,
             and takes one for every 40 points, 64 to 1,024, for a collage.
-        colours, effort, seed, progress: as those of the two functions.
+        colours, effort, seed, keep_strays, progress: as those of the two functions.
 
     Returns:
         The code; in its ``provenance`` are "method", "reason" (a sentence) and "maps_rule".
@@ -52,9 +53,11 @@ def fit_attractor(
     check_method(method, maps)
     x = as_numbers(points)
     say = progress or (lambda word, share: None)
-    options: dict[str, Any] = {"colours": colours, "effort": effort, "seed": seed, "progress": say}
+    options: dict[str, Any] = {
+        "colours": colours, "effort": effort, "seed": seed, "keep_strays": keep_strays, "progress": say
+    }  # fmt: skip
     if method == "auto":
-        method, reason = _judge(x, maps, seed, say)
+        method, reason = _judge(x, maps, seed, keep_strays, say)
     else:
         reason = "as asked"
     made: dict[str, Any] = {"method": method, "reason": reason}
@@ -82,13 +85,15 @@ def default_ranges(x: np.ndarray) -> int:
     return int(np.clip(len(x) // _POINTS_A_RANGE, *_RANGES))
 
 
-def _judge(x: np.ndarray, maps: int | str, seed: int, say: Callable[[str, float], None]) -> tuple[str, str]:
+def _judge(
+    x: np.ndarray, maps: int | str, seed: int, keep_strays: bool, say: Callable[[str, float], None]
+) -> tuple[str, str]:
     """The method for a cloud, and why."""
     if isinstance(maps, int) and maps > MAX_FIT_MAPS:
         return "collage", f"more than the {MAX_FIT_MAPS} maps that a plain IFS takes"
     say("attractor?", 0.0)
     try:
-        ratio, k = attractor_ratio(x, maps, seed=seed)
+        ratio, k = attractor_ratio(x, maps, seed=seed, keep_strays=keep_strays)
     except DataError:  # a cloud that no plain IFS is fitted to; the collage says so if it has the same fault
         return "collage", "no plain IFS can be fitted to it"
     if ratio <= FRACTAL_QUICKLY:

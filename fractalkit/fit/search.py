@@ -11,6 +11,7 @@ import numba as nb
 import numpy as np
 from scipy.spatial import cKDTree
 
+from fractalkit.errors import DataError
 from fractalkit.fit import kernels
 from fractalkit.fit.target import Target
 
@@ -114,7 +115,13 @@ class Searcher:
             )  # fmt: skip
             order = np.argsort(kernels.inliers(maps, self.fore[:160], self.target.spacing, 2.5, *self.grid)[1])
             found.append(maps[order][self.distinct(maps[order], 2 * self.spacing)][:keep])
-        self.add(np.concatenate(found))
+        if found:
+            self.add(np.concatenate(found))
+        if not len(self.pool):
+            raise DataError(
+                "points: no part of the cloud resembles the whole; leave out points that lie far from all others, or "
+                "fit a collage"
+            )
 
     def add(self, maps: np.ndarray) -> None:
         """Register maps ``[H, 3, 4]`` against the cloud and add the distinct good ones to the pool."""

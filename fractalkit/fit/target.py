@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
+from fractalkit.data.strays import strays
 from fractalkit.errors import DataError
 
 NEIGHBOURS = 8
@@ -85,8 +86,8 @@ def as_colours(colours: Tensor | np.ndarray, n: int) -> np.ndarray:
     return rgb
 
 
-def finite_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Points as float64, the indices of those that are finite, and a note on the others.
+def usable_points(points: np.ndarray, *, keep_strays: bool) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Points as float64, the indices of those that are finite and, unless they are kept, no strays, and notes.
 
     Raises:
         DataError: a shape other than [N, 2] and [N, 3].
@@ -96,21 +97,36 @@ def finite_points(points: np.ndarray) -> tuple[np.ndarray, np.ndarray, list[str]
         raise DataError(f"points: expected shape [N, 2] or [N, 3], got {list(points.shape)}")
     kept = np.flatnonzero(np.isfinite(points).all(axis=1))
     lost = len(points) - len(kept)
-    return points, kept, [f"dropped {lost:,} points that are not finite"] if lost else []
+    notes = [f"dropped {lost:,} points that are not finite"] if lost else []
+    if not keep_strays and len(far := strays(points)):
+        notes.append(named_strays(points, far))
+        kept = np.setdiff1d(kept, far, assume_unique=True)
+    return points, kept, notes
 
 
-def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator) -> Target:
+def named_strays(points: np.ndarray, far: np.ndarray) -> str:
+    """A sentence that names the strays of a cloud."""
+    some = ", ".join(str([float(f"{v:.6g}") for v in points[k]]) for k in far[:3])
+    one = len(far) == 1
+    return (
+        f"left out {len(far):,} stray{'' if one else 's'}, {'a point' if one else 'points'} far from all others: "
+        f"{some}{', …' * (len(far) > 3)}"
+    )
+
+
+def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator, keep_strays: bool = False) -> Target:
     """Clean a cloud and build its lookup.
 
     Args:
         points: ``[N, D]``, D = 2 or 3, any scale; may contain non-finite numbers.
         limit: maximum number of points; more are subsampled at random.
         rng: random generator of that subsample.
+        keep_strays: keep points far from all others (:func:`fractalkit.data.strays.strays`).
 
     Raises:
         DataError: a wrong shape, or fewer than 20 distinct finite points.
     """
-    points, kept, notes = finite_points(points)
+    points, kept, notes = usable_points(points, keep_strays=keep_strays)
     if len(kept):
         _, first = np.unique(points[kept], axis=0, return_index=True)
         if len(first) < len(kept):

@@ -13,6 +13,10 @@ from fractalkit.errors import UsageError
 Array = npt.NDArray[np.float64]
 AXES = ("x", "y", "z")
 _MOST = 40_000  # points used for framing
+_ROLLS = {"z": 0, "x": 1, "y": 2}  # cyclic shift of the coordinates that takes z to the axis
+_THIN = 0.01  # thickness of a planar cloud, in its length
+_FLAT = 0.7  # share of a cloud's outline that its lowest points span, where that side is flat
+_SQUARE = 1.15  # ratio of the sides of a cross-section, up to which it is square, as that of a tower
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,7 @@ class Camera:
         elevation: float | None = None,
         fov: float = 26.0,
         up: str = "z",
+        usual: str | None = None,
         margin: float = 0.06,
     ) -> Camera:
         """The camera that shows the whole cloud, centred, ignoring outliers.
@@ -100,15 +105,21 @@ class Camera:
             points: ``[N, 3]``, finite; an empty cloud gives the default camera.
             size: (width, height) of the picture; only the ratio counts.
             margin: free space on each side, as a share of the picture's shorter side.
-            up: "x", "y", "z", or "auto" for :func:`guess_up`.
+            up: "x", "y", "z", or "auto": a planar cloud is looked at from in front (:func:`facing`), and any other
+                stands as is usual for its kind of file, or by :func:`guess_up`.
+            usual: the axis that points up by the convention of the cloud's file, or None.
         """
         x = np.asarray(points, dtype=np.float64).reshape(-1, 3)
         if len(x) == 0:
             return cls(fov=fov, up="z" if up == "auto" else up, azimuth=azimuth or 30.0, elevation=elevation or 18.0)
         x = x[:: max(1, len(x) // _MOST)]
-        if up == "auto":
-            up = guess_up(x)
         x = _without_strays(x)
+        if up == "auto":
+            pose = facing(x) if azimuth is None and elevation is None else None
+            if pose is not None:
+                up, azimuth, elevation = pose
+            else:
+                up = usual or guess_up(x)
         elevation = 16.0 if elevation is None else elevation
         if azimuth is None:
             azimuth = _good_azimuth(x, elevation, up)
@@ -137,6 +148,32 @@ class Camera:
         return cls(tuple(target.tolist()), distance, azimuth, elevation, fov, up)
 
 
+def facing(points: npt.ArrayLike) -> tuple[str, float, float] | None:
+    """The axis up, azimuth and elevation from which a planar cloud ``[N, 3]`` is seen from in front and upright.
+
+    A drawing in the plane of x and y has y up, any other z; x points to the right, or y where the plane holds no x.
+    None for clouds thicker than a hundredth of their length, and for lines.
+    """
+    x = np.asarray(points, dtype=np.float64)
+    if len(x) < 3:
+        return None
+    x = x - x.mean(axis=0)
+    values, vectors = np.linalg.eigh(x.T @ x)
+    thin, wide, long = np.sqrt(np.maximum(values, 0))
+    if not (thin <= _THIN * long and wide > 2 * thin and wide > _THIN * long):
+        return None
+    normal = vectors[:, 0]
+    up = "y" if abs(normal[2]) > max(abs(normal[0]), abs(normal[1])) else "z"
+    roll = _ROLLS[up]
+    for sign in (1, -1):
+        p, q, r = np.roll(sign * normal, -roll)
+        azimuth = math.degrees(math.atan2(p, -q))
+        right = view_basis(azimuth, 0.0, up)[0]
+        if right[0] > 1e-6 or (abs(right[0]) <= 1e-6 and right[1] > 0):
+            break
+    return up, azimuth, float(np.clip(math.degrees(math.asin(max(-1.0, min(1.0, r)))), -89, 89))
+
+
 def view_basis(azimuth: float, elevation: float, up: str) -> Array:
     """Rows right, up, forward of a camera at these angles (degrees)."""
     a, e = math.radians(azimuth), math.radians(elevation)
@@ -144,8 +181,7 @@ def view_basis(azimuth: float, elevation: float, up: str) -> Array:
     forward = np.array([-math.sin(a) * math.cos(e), math.cos(a) * math.cos(e), -math.sin(e)])
     basis = np.stack([right, np.cross(right, forward), forward])
     # written for z up; cyclic permutations of the axes keep the handedness
-    roll = {"z": 0, "x": 1, "y": 2}[up]
-    return np.roll(basis, roll, axis=1)
+    return np.roll(basis, _ROLLS[up], axis=1)
 
 
 def _without_strays(x: Array) -> Array:
@@ -181,31 +217,45 @@ def guess_up(points: npt.ArrayLike) -> str:
     """Guess whether y or z points up.
 
     Scans and codes have z up, many meshes y. If the cloud is much flatter or much longer along z than across, as
-    terrain and trees are, it is z. Otherwise it is the axis along which the cloud stands more firmly on its lowest 6 %:
-    its centre of mass is above the footprint, and the footprint is broad. Ties go to z.
+    terrain and trees are, it is z; but a long cloud lies on its longest side if that is flat, and the cross-section is
+    not square, as those of cars are. Otherwise it is the axis along which the cloud stands more firmly on its lowest
+    6 %: its centre of mass is above the footprint, and the footprint is broad. Ties go to z.
     """
     x = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     if len(x) < 16:
         return "z"
     x = _without_strays(x[:: max(1, len(x) // 8000)])
     span = x.max(axis=0) - x.min(axis=0)
-    if span[2] <= 0.35 * min(span[0], span[1]) or span[2] >= 2.2 * max(span[0], span[1]):
+    if span[2] <= 0.35 * min(span[0], span[1]):
         return "z"
-    if span[1] >= 2.2 * max(span[0], span[2]):
-        return "y"
+    for along, other in ((2, 1), (1, 2)):
+        across = span[0], span[other]
+        if span[along] >= 2.2 * max(across):
+            lies = max(across) > _SQUARE * min(across) and _footprint(x, other) > _FLAT
+            return AXES[other if lies else along]
     # one point per cell, as vertices of meshes are denser where the mesh is finer
     cell = np.floor((x - x.min(axis=0)) * (24 / float(span.max()) if span.max() > 0 else 0.0)).astype(np.int64)
     x = x[np.unique(cell, axis=0, return_index=True)[1]]
     return "y" if _firmness(x, 1) > _firmness(x, 2) + 0.08 else "z"
 
 
-def _firmness(x: Array, axis: int) -> float:
-    """How firmly the cloud stands along an axis: 1 if its mass is above the middle of a broad footprint."""
+def _foot(x: Array, axis: int) -> tuple[Array, Array]:
+    """The other two coordinates of the lowest 6 % along an axis, and the share of the cloud's that each spans."""
     across = [a for a in range(3) if a != axis]
     low = x[:, axis].min()
     foot = x[x[:, axis] <= low + 0.06 * (x[:, axis].max() - low)][:, across]
-    span = x[:, across].max(axis=0) - x[:, across].min(axis=0) + 1e-300
+    return foot, np.ptp(foot, axis=0) / (np.ptp(x[:, across], axis=0) + 1e-300)
+
+
+def _footprint(x: Array, axis: int) -> float:
+    """Share of the cloud's outline, seen along an axis, that the box of its lowest points fills."""
+    return float(_foot(x, axis)[1].prod())
+
+
+def _firmness(x: Array, axis: int) -> float:
+    """How firmly the cloud stands along an axis: 1 if its mass is above the middle of a broad footprint."""
+    across = [a for a in range(3) if a != axis]
+    foot, broad = _foot(x, axis)
     centre = (x[:, across].mean(axis=0) - foot.min(axis=0)) / (foot.max(axis=0) - foot.min(axis=0) + 1e-300)
     over = float(np.clip(1 - 2 * np.abs(centre - 0.5), -1, 1).min())
-    broad = float(((foot.max(axis=0) - foot.min(axis=0)) / span).prod())
-    return over * math.sqrt(broad)
+    return over * math.sqrt(float(broad.prod()))

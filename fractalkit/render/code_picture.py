@@ -59,14 +59,14 @@ def draw_code(
     from fractalkit.codes.affine import AffineIFS
     from fractalkit.orbit import sample
     from fractalkit.render.attractor import draw_ifs
-    from fractalkit.render.camera import Camera, guess_up
+    from fractalkit.render.camera import Camera
 
     w, h = (size or Size("longer", 1000, 1000)).pixels()
     points = None if quality is None else max(1, round(quality * w * h))
     camera = None
     if code.dim == 3:
         some = sample(code, _FRAMED, seed=seed).points.double().numpy()
-        camera = Camera.frame(some, (w, h), up="z" if isinstance(code, AffineIFS) else guess_up(some))
+        camera = Camera.frame(some, (w, h), up="auto", usual="z" if isinstance(code, AffineIFS) else None)
     return draw_ifs(code, size=(w, h), points=points, palette=palette, seed=seed, camera=camera)
 
 

@@ -22,10 +22,12 @@ from fractalkit.codes.dimension import similarity_dimension
 from fractalkit.codes.json_files import checksum
 from fractalkit.data.clouds import Cloud
 from fractalkit.data.mesh_files import save_mesh
+from fractalkit.data.strays import strays
 from fractalkit.data.writers import CloudWriter, needs_double
 from fractalkit.errors import DataError, UsageError, naming
 from fractalkit.fit import collage_bound, compare_clouds, fit_attractor, fit_cloud_style, sampling_floor
 from fractalkit.fit.method import default_ranges
+from fractalkit.fit.target import named_strays
 from fractalkit.orbit import extent, sample, stream
 from fractalkit.orbit.coverage import even as even_points
 from fractalkit.raster.png import CODE_KEY, COMMAND_KEY, SEED_KEY, save_png
@@ -60,8 +62,8 @@ def write_fractal(
     source: Cloud | AffineIFS | CloudCollage, cloud_path: Path, *, code_path: Path | None = None,
     preview_path: Path | None = None, name: str = "", maps: int | str = "auto", method: str = "auto", effort: int = 5,
     points: int | None = None, even: bool | None = None, seed: int = 0, device: torch.device | str = "cpu",
-    up: str = "auto", mesh: bool = False, style: Cloud | None = None, command: str = "", clock: Clock | None = None,
-    progress: Progress = lambda stage, share: None,
+    up: str = "auto", mesh: bool = False, style: Cloud | None = None, keep_strays: bool = False, command: str = "",
+    clock: Clock | None = None, progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit a code to a cloud, or take a code; write its attractor, the code and a preview; return the report.
 
@@ -75,6 +77,7 @@ def write_fractal(
         device: to draw the points on.
         up: axis that points up in the preview of a cloud in space, or "auto".
         style: a cloud of whose parts the fitted collage is made (:func:`fractalkit.fit.fit_cloud_style`).
+        keep_strays: fit the points of a cloud that lie far from all others too.
         mesh: write a closed surface around 200,000 points of the attractor, or ``points``, instead of the points.
         command: kept in the code and the preview.
         progress: called with the stage and the share that is done.
@@ -87,21 +90,25 @@ def write_fractal(
         UsageError: too many points for even coverage, or an option out of range.
     """
     clock = clock or Clock()
-    cloud = source if isinstance(source, Cloud) else None
+    cloud, far = _bulk(source, keep_strays) if isinstance(source, Cloud) else (None, None)
     name = Path(source.source).stem if isinstance(source, Cloud) else source.name or name
     if mesh:
         points, even = check_mesh(source, name, points), even is not False
     n = _points(cloud, points, even)
-    ifs = source
-    if isinstance(source, Cloud) and style is not None:
-        ifs = _styled(source, style, maps, effort, seed, clock, progress)
-    elif isinstance(source, Cloud):
-        ifs = _fitted(source, method, maps, effort, seed, clock, progress)
-    assert not isinstance(ifs, Cloud)
+    options: dict[str, Any] = {"effort": effort, "seed": seed, "keep_strays": keep_strays, "progress": progress}
+    if isinstance(source, Cloud):
+        assert cloud is not None
+        with clock("fit"), naming(cloud.source):
+            if style is not None:
+                ifs = _styled(cloud, style, maps, options)
+            else:
+                ifs = fit_attractor(cloud.points, method=method, maps=maps, colours=cloud.colours, **options)
+    else:
+        ifs = source
     if even is None:  # a collage has the density of its scan
         even = cloud is not None and isinstance(ifs, AffineIFS) and n <= EVEN_UP_TO
     with clock("measure"):
-        result = _describe(ifs, name, cloud) | measure(ifs, None if cloud is None else cloud.points, seed)
+        result = _describe(ifs, name, cloud, far) | measure(ifs, None if cloud is None else cloud.points, seed)
     result |= {"command": command, "seed": seed, "points": n, "even": even}
     if cloud is not None:
         ifs = _with_provenance(ifs, result, cloud)
@@ -128,23 +135,17 @@ def _points(cloud: Cloud | None, points: int | None, even: bool | None) -> int:
     return n
 
 
-def _fitted(
-    cloud: Cloud, method: str, maps: int | str, effort: int, seed: int, clock: Clock, progress: Progress
-) -> AffineIFS | CloudCollage:
-    with clock("fit"), naming(cloud.source):
-        return fit_attractor(
-            cloud.points, method=method, maps=maps, colours=cloud.colours, effort=effort, seed=seed, progress=progress
-        )
+def _bulk(cloud: Cloud, keep_strays: bool) -> tuple[Cloud, str | None]:
+    """The cloud without its strays, and a sentence that names them."""
+    far = np.zeros(0, np.int64) if keep_strays else strays(cloud.points)
+    return (cloud.without(far), named_strays(cloud.points, far)) if len(far) else (cloud, None)
 
 
-def _styled(
-    cloud: Cloud, style: Cloud, maps: int | str, effort: int, seed: int, clock: Clock, progress: Progress
-) -> CloudCollage:
-    with clock("fit"), naming(cloud.source):
-        code = fit_cloud_style(
-            cloud.points, style.points, maps=default_ranges(cloud.points) if maps == "auto" else int(maps),
-            colours=cloud.colours, style_colours=style.colours, effort=effort, seed=seed, progress=progress,
-        )  # fmt: skip
+def _styled(cloud: Cloud, style: Cloud, maps: int | str, options: dict[str, Any]) -> CloudCollage:
+    code = fit_cloud_style(
+        cloud.points, style.points, maps=default_ranges(cloud.points) if maps == "auto" else int(maps),
+        colours=cloud.colours, style_colours=style.colours, **options,
+    )  # fmt: skip
     hidden = code.provenance["style_ranges"]
     made = {
         "method": "collage", "maps_rule": "auto" if maps == "auto" else "given",
@@ -195,7 +196,7 @@ def figures(result: dict[str, Any]) -> list[str]:
     return out
 
 
-def _describe(ifs: AffineIFS | CloudCollage, name: str, cloud: Cloud | None) -> dict[str, Any]:
+def _describe(ifs: AffineIFS | CloudCollage, name: str, cloud: Cloud | None, far: str | None) -> dict[str, Any]:
     fitted = cloud is not None
     result: dict[str, Any] = {
         "name": name,
@@ -211,6 +212,8 @@ def _describe(ifs: AffineIFS | CloudCollage, name: str, cloud: Cloud | None) -> 
     }
     if isinstance(ifs, AffineIFS):
         result["similarity_dimension"] = similarity_dimension(ifs)
+    if far is not None:
+        result["notes"].append(f"{far}; --keep-strays fits them too")
     if cloud is not None:
         if cloud.triangles:
             result["notes"].append(f"a mesh of {cloud.triangles:,} triangles, from whose surface points were drawn")
@@ -302,6 +305,7 @@ def _save_preview(
         figures=figures(result),
         seed=result["seed"],
         up=up,
+        usual=None if cloud is None else cloud.up,
     )
     texts = {SEED_KEY: str(result["seed"]), COMMAND_KEY: result["command"]}
     code = ifs.to_json()

@@ -15,7 +15,7 @@ from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import UsageError
 from fractalkit.orbit.coverage import even
 from fractalkit.render.attractor import draw_ifs, piece_colours
-from fractalkit.render.camera import Camera, guess_up
+from fractalkit.render.camera import Camera
 from fractalkit.render.palette import parse_colour
 from fractalkit.render.splat import BACKGROUNDS, checked, draw_cloud
 
@@ -30,7 +30,8 @@ _PIECES = 250_000  # points that show the pieces, at least
 def preview(
     points: npt.ArrayLike | None, colours: npt.ArrayLike | None, ifs: AffineIFS | CloudCollage, *,
     title: str = "",
-    figures: Sequence[str] = (), seed: int = 0, panel: int = 720, up: str = "auto", background: str = "dark",
+    figures: Sequence[str] = (), seed: int = 0, panel: int = 720, up: str = "auto",
+    usual: str | None = None, background: str = "dark",
 ) -> Image:  # fmt: skip
     """Panels under one camera and one light: input | attractor, as many points | its pieces.
 
@@ -43,7 +44,8 @@ def preview(
         title, figures: of the caption; the figures are strings such as ``"Chamfer 0.31 %"``, set in one line.
         seed: of the code's picture, where it is drawn by the chaos game; clouds use :func:`fractalkit.orbit.even`.
         panel: side of each square panel in pixels.
-        up: "x", "y", "z" or "auto", which way the input stands; "auto" is z for an affine code alone.
+        up: "x", "y", "z" or "auto", which way the input stands; "auto" is z for an affine code alone, if not planar.
+        usual: the axis that points up by the convention of the input's file, which "auto" takes unless it is planar.
         background: "dark" or "light".
 
     Returns:
@@ -67,15 +69,16 @@ def preview(
     y, own, first = _covering(ifs, n)
     k = len(ifs)
     if points is None:
-        standing = guess_up(y) if isinstance(ifs, CloudCollage) and ifs.dim == 3 else "z"
-        camera = Camera.frame(y, size, up=standing if up == "auto" else up, margin=0.085) if ifs.dim == 3 else None
+        if up == "auto" and isinstance(ifs, AffineIFS):
+            usual = "z"
+        camera = Camera.frame(y, size, up=up, usual=usual, margin=0.085) if ifs.dim == 3 else None
         images = [draw_ifs(ifs, size=size, seed=seed, background=background, camera=camera)]
         labels = ["attractor"]
     else:
         camera = None
         if ifs.dim == 3 and n:
             # frame the attractor too, as a poor fit may extend beyond the input
-            camera = Camera.frame(np.concatenate([x, y]), size, up=guess_up(x) if up == "auto" else up, margin=0.085)
+            camera = Camera.frame(np.concatenate([x, y]), size, up=up, usual=usual, margin=0.085)
         images = [
             draw_cloud(x, c, size=size, camera=camera, background=background),
             draw_cloud(y, own, size=size, camera=camera, background=background),

@@ -16,7 +16,7 @@ from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import UsageError
 from fractalkit.orbit.address import Addresses
 from fractalkit.orbit.by_address import draw
-from fractalkit.render.camera import Camera, guess_up
+from fractalkit.render.camera import Camera
 from fractalkit.render.flame_tone import Tone, develop
 from fractalkit.render.palette import encode
 from fractalkit.render.splat import backdrop, default_tint, draw_cloud
@@ -71,7 +71,7 @@ class CloudWindows:
         whole = draw(self.table, 0, _WHOLE, seed=seed, of=_WHOLE, tolerance=1e-6 * self.table.size, colours=False)
         self.whole = whole.points.numpy()
         if code.dim == 3:
-            self.camera = Camera.frame(self.whole, (1000, 1000), up=guess_up(self.whole), margin=0.06)
+            self.camera = Camera.frame(self.whole, (1000, 1000), up="auto", margin=0.06)
             self.slope = 1000 / self.camera.focal((1000, 1000))  # of the ray at the picture's edge, from side to side
         else:
             low, high = self.whole.min(0), self.whole.max(0)

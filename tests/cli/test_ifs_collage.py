@@ -74,12 +74,21 @@ def test_awkward_clouds_are_fitted(here: Path, name: str) -> None:  # noqa: F811
     np.save(here / "cloud.npy", x)
     result = run("ifs", "cloud.npy", "--method", "collage", "--maps", 8, "--effort", 0, "--points", 100)
     assert result.exit_code == 0, result.stderr
+    assert ("2 strays" in result.stdout) == (name == "outliers")
     drawn = load_cloud(here / "cloud.ifs.ply").points
     assert len(drawn) == 100 and np.isfinite(drawn).all()
     inside = x[(np.abs(x) < 1e5).all(1)]
     span = max(float(np.ptp(inside, axis=0).max()), 1e-3)
     near = ((drawn >= inside.min(0) - span) & (drawn <= inside.max(0) + span)).all(1)
-    assert near.all() or (name == "outliers" and near.mean() > 0.8)
+    assert near.all()
+
+
+def test_strays_are_kept_where_asked(here: Path) -> None:  # noqa: F811
+    np.save(here / "cloud.npy", awkward()["outliers"])
+    options = ["--method", "collage", "--maps", 8, "--effort", 0, "--points", 100, "--no-preview"]
+    result = run("ifs", "cloud.npy", *options, "--keep-strays", "--json")
+    assert result.exit_code == 0 and "stray" not in result.stdout
+    assert json.loads(result.stdout)["input"]["points"] == 202
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fractalkit.errors import UsageError
-from fractalkit.render.camera import Camera, guess_up
+from fractalkit.render.camera import Camera, facing, guess_up
 
 
 def test_known_points() -> None:
@@ -68,6 +68,58 @@ def test_guess_up() -> None:
     tower = rng.uniform(size=(3000, 3)) * [1, 1, 9]
     assert guess_up(flat) == "z" and guess_up(tower) == "z"
     assert guess_up(tower[:, [0, 2, 1]]) == "y"
+
+
+def box(n: int, low: list[float], high: list[float]) -> np.ndarray:
+    """Points of the surface of a box."""
+    rng = np.random.default_rng(0)
+    f = rng.random((n, 3))
+    side = rng.integers(0, 3, n)
+    f[np.arange(n), side] = np.round(f[np.arange(n), side])
+    return np.array(low) + f * (np.array(high) - np.array(low))
+
+
+def test_a_truck_stands_on_its_wheels() -> None:
+    wheels = [box(300, [s * 1.1 - 0.15, 0, z - 0.5], [s * 1.1 + 0.15, 1, z + 0.5]) for s in (-1, 1) for z in (-3, 3)]
+    truck = np.concatenate(
+        [box(6000, [-1.2, 0.9, -4], [1.2, 3.6, 2]), box(3000, [-1.2, 0.6, 2.2], [1.2, 3, 4]), *wheels]
+    )
+    assert guess_up(truck) == "y" and guess_up(truck[:, [0, 2, 1]]) == "z"
+    # a tall tree is as long, but has no flat side
+    rng = np.random.default_rng(2)
+    height = rng.uniform(0, 12, 4000)
+    crown = rng.normal(size=(4000, 2)) * (0.15 * (12 - height))[:, None] * [1, 0.7]
+    assert guess_up(np.c_[crown, height]) == "z"
+
+
+LETTER = np.concatenate(
+    [np.c_[np.zeros(200), np.linspace(0, 2, 200)], np.c_[np.linspace(0, 1, 100), np.full(100, 2.0)]]
+)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (0, 2, 1), (1, 2, 0)], ids=["xy", "xz", "yz"])
+@pytest.mark.parametrize("turn", [0.0, 25.0])
+def test_a_planar_cloud_is_seen_from_in_front_and_upright(axes: tuple[int, int, int], turn: float) -> None:
+    x = np.c_[LETTER, 1e-4 * np.random.default_rng(0).normal(size=len(LETTER))]  # right, up, and the depth
+    a = np.radians(turn)
+    x = x @ np.array([[1, 0, 0], [0, np.cos(a), np.sin(a)], [0, -np.sin(a), np.cos(a)]])  # leaning back
+    placed = np.zeros_like(x)
+    placed[:, axes] = x * [1, 1, 1 if axes != (0, 2, 1) else -1]
+    camera = Camera.frame(placed, up="auto")
+    xy, depth = camera.project(placed, (100, 100))
+    seen = (xy - xy[0]) / (xy[199, 1] - xy[0, 1]) * 2  # the stem is two high
+    assert np.abs(seen - LETTER * [-1, 1]).max() < 0.02 and np.ptp(depth) < 0.01
+    assert xy[199, 1] < xy[0, 1]
+
+
+def test_what_is_not_planar_does_not_face() -> None:
+    rng = np.random.default_rng(0)
+    assert facing(rng.normal(size=(100, 3))) is None
+    assert facing(np.outer(np.arange(50), [1, 2, 3])) is None and facing(np.zeros((9, 3))) is None
+    up, azimuth, elevation = facing(LETTER @ np.eye(2, 3))
+    assert (up, round(azimuth), round(elevation)) == ("y", 90, 0)
+    assert Camera.frame(LETTER @ np.eye(2, 3), up="z").up == "z"
+    assert Camera.frame(rng.normal(size=(100, 3)), up="auto", usual="x").up == "x"
 
 
 def test_refuses() -> None:
