@@ -169,7 +169,7 @@ def facing(points: npt.ArrayLike) -> tuple[str, float, float] | None:
         p, q, r = np.roll(sign * normal, -roll)
         azimuth = math.degrees(math.atan2(p, -q))
         right = view_basis(azimuth, 0.0, up)[0]
-        if right[0] > 1e-6 or (abs(right[0]) <= 1e-6 and right[1] > 0):
+        if right[0] > 0.05 or (abs(right[0]) <= 0.05 and right[1] > 0):
             break
     return up, azimuth, float(np.clip(math.degrees(math.asin(max(-1.0, min(1.0, r)))), -89, 89))
 
