@@ -79,7 +79,7 @@ def fit_cloud(
         seed: determines the result; a ``generator`` is drawn from instead.
         isotropy: minimum ratio of a map's smallest to its largest singular value, 0 to 1. None starts with 0 and, if
             the cloud turns out not to be an attractor, uses 0.4, which draws it in recognisable copies of itself.
-        keep_strays: fit points far from all others too (:func:`fractalkit.data.strays.strays`); they are left out
+        keep_strays: fit points far from all others too (:func:`fractalkit.fit.strays.strays`); they are left out
             otherwise, and a note in the ``provenance`` names them.
         progress: called with a short label and the fraction of the work done.
 

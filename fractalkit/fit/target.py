@@ -17,8 +17,8 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fractalkit.data.strays import strays
 from fractalkit.errors import DataError
+from fractalkit.fit.strays import strays
 
 NEIGHBOURS = 8
 MIN_POINTS = 20  # fewer do not determine affine maps reliably
@@ -121,7 +121,7 @@ def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator, kee
         points: ``[N, D]``, D = 2 or 3, any scale; may contain non-finite numbers.
         limit: maximum number of points; more are subsampled at random.
         rng: random generator of that subsample.
-        keep_strays: keep points far from all others (:func:`fractalkit.data.strays.strays`).
+        keep_strays: keep points far from all others (:func:`fractalkit.fit.strays.strays`).
 
     Raises:
         DataError: a wrong shape, or fewer than 20 distinct finite points.

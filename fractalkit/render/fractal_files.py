@@ -22,11 +22,11 @@ from fractalkit.codes.dimension import similarity_dimension
 from fractalkit.codes.json_files import checksum
 from fractalkit.data.clouds import Cloud
 from fractalkit.data.mesh_files import save_mesh
-from fractalkit.data.strays import strays
 from fractalkit.data.writers import CloudWriter, needs_double
 from fractalkit.errors import DataError, UsageError, naming
 from fractalkit.fit import collage_bound, compare_clouds, fit_attractor, fit_cloud_style, sampling_floor
 from fractalkit.fit.method import default_ranges
+from fractalkit.fit.strays import strays
 from fractalkit.fit.target import named_strays
 from fractalkit.orbit import extent, sample, stream
 from fractalkit.orbit.coverage import even as even_points

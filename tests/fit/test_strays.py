@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from fractalkit.codes import preset
-from fractalkit.data.strays import strays
 from fractalkit.errors import DataError
 from fractalkit.fit import fit_cloud, fit_cloud_collage
+from fractalkit.fit.strays import strays
 from fractalkit.orbit import sample
 
 RNG = np.random.default_rng(0)
