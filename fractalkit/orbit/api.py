@@ -1,4 +1,4 @@
-"""Points of an attractor, or their histogram: the chaos game by any of three engines, or points by address."""
+"""Points of an attractor, or their histogram: the chaos game by any of four engines, or points by address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fractalkit.orbit import by_address
 from fractalkit.orbit.records import Histogram, Orbit
 from fractalkit.orbit.streams import CHAINS, MOST, Plan, plan
 
-ENGINES = ("auto", "torch", "numba", "triton")
+ENGINES = ("auto", "torch", "numba", "triton", "wgsl")
 MAX_DEPTH = 64
 COLOUR_DEPTH = 16  # maps of an address that a colour is blended from
 MAX_CELLS = 1 << 31
@@ -34,6 +34,10 @@ def pick_engine(engine: str, device: torch.device | str | None) -> tuple[str, to
     """
     if engine not in ENGINES:
         raise UsageError(f"engine: unknown name {engine!r}, choose one of {', '.join(ENGINES)}")
+    if device == "gpu" or engine == "wgsl":  # its results are on the CPU
+        if engine not in ("auto", "wgsl") or device not in (None, "gpu"):
+            raise UsageError(f"engine: {engine} and the device {device} do not go together; wgsl runs on gpu alone")
+        return "wgsl", torch.device("cpu")
     where = torch.device(device) if device is not None else torch.device("cuda" if engine == "triton" else "cpu")
     if engine == "auto":
         has_triton = where.type == "cuda" and importlib.util.find_spec("triton") is not None
@@ -57,6 +61,12 @@ def _walker(p: Plan, engine: str, dtype: torch.dtype, device: torch.device) -> A
         from fractalkit.orbit.numba_cpu import NumbaWalker
 
         return NumbaWalker(p, np.dtype("float32" if dtype == torch.float32 else "float64"))
+    if engine == "wgsl":
+        from fractalkit.orbit.wgsl.cloud import WgslWalker
+
+        if dtype != torch.float32:
+            raise UsageError("dtype: the engine wgsl computes in float32; use engine numba or torch for float64")
+        return WgslWalker(p)
     if engine == "triton":
         from fractalkit.orbit.triton_cuda import TritonWalker
 
@@ -103,7 +113,7 @@ def stream(
         return
     p = plan(ifs, seed, burn_in)
     walker = _walker(p, engine, dtype, where)
-    numpy = engine == "numba"
+    numpy = engine in ("numba", "wgsl")
 
     def empty(shape: tuple[int, ...], kind: torch.dtype) -> Any:
         if numpy:
@@ -172,9 +182,10 @@ def sample(
         ifs: a contractive code, or collage of clouds.
         n: number of points, 0 or more.
         seed: a 64-bit integer, or a torch.Generator from which one is drawn.
-        engine: "numba" (CPU threads), "triton" (CUDA), "torch" (any device, the plain twin), or "auto".
-        dtype: torch.float32 or torch.float64.
-        device: None for the CPU ("cuda" with engine="triton").
+        engine: "numba" (CPU threads), "triton" (CUDA), "wgsl" (any GPU, by the extra gpu), "torch" (any device, the
+            plain twin), or "auto".
+        dtype: torch.float32 or torch.float64, which wgsl does not compute.
+        device: None for the CPU ("cuda" with engine="triton"); "gpu" for wgsl, whose results are on the CPU.
         depth: how many of the last maps to return with each point, 0 to 64.
         burn_in: steps before the first point of a chaos game; None lets the code's contraction decide.
         colours: return colours too, of a code that has some, blended along the last 16 maps or more.
@@ -197,8 +208,8 @@ def sample(
         walker = _walker(p, engine, dtype, where)
         walker.skip(p.burn)
         rows = -(-n // CHAINS)
-        if engine == "numba":
-            array = np.empty((rows, CHAINS, ifs.dim), walker.tab.dtype)
+        if engine in ("numba", "wgsl"):
+            array = np.empty((rows, CHAINS, ifs.dim), np.float32 if dtype == torch.float32 else np.float64)
             for r in range(
                 0, rows, _CHUNK_ROWS
             ):  # chains are written side by side: few rows at a time stay in the cache

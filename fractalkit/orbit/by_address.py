@@ -30,7 +30,7 @@ def draw(
         starts: ``[n]`` int64, the first range of each address where it is given; u chooses the others.
         depth: ranges of each address to return.
     """
-    if engine == "numba":
+    if engine in ("numba", "wgsl"):  # there is no shader for it
         from fractalkit.orbit.address_cpu import draw as compiled
 
         return compiled(code, first, n, seed, of, tolerance, starts, depth, colours)

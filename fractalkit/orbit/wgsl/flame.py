@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,22 +14,11 @@ from fractalkit.orbit.flame_loop import FUSE, RESTART
 from fractalkit.orbit.streams import chain_keys
 from fractalkit.orbit.wgsl.device import Gpu, open_gpu
 from fractalkit.orbit.wgsl.flame_text import FLUSH, GROUP, MOST_UNIFORM, flame_shader
+from fractalkit.orbit.wgsl.shaders import pipeline_of
 
 CHAINS = {False: 1 << 18, True: 1 << 12}  # at most; of a card, and of a program on the CPU
 FULL = {False: 16_000_000, True: 4_000_000}  # samples between two flushes, and of one start of the shader
 AHEAD = 8  # starts of the shader before it is waited for, so that a Ctrl-C is heard
-KEPT = 64  # compiled shaders
-_pipelines: OrderedDict[str, Any] = OrderedDict()
-
-
-def pipeline_of(gpu: Gpu, text: str) -> Any:
-    """A shader's pipeline, compiled once."""
-    if text not in _pipelines:
-        while len(_pipelines) >= KEPT:
-            _pipelines.popitem(last=False)
-        _pipelines[text] = gpu.pipeline(text)
-    _pipelines.move_to_end(text)
-    return _pipelines[text]
 
 
 def names_of(seed: int, chains: int, last: int) -> npt.NDArray[np.uint32]:

@@ -24,9 +24,9 @@ from fractalkit.codes.variation_text import Declared
 from fractalkit.errors import DataError
 from fractalkit.maps.variation_code import LEVELS, arguments
 from fractalkit.orbit.flame_loop import LARGE, NEAR, Use, direct_color, hides, paints, variations_of, visible
-from fractalkit.orbit.streams import MIX1, MIX2, STRIDE
 from fractalkit.orbit.wgsl.formulas import STATE, function_texts, literal, variation_text
 from fractalkit.orbit.wgsl.mathematics import MATHEMATICS
+from fractalkit.orbit.wgsl.shaders import RANDOM
 
 GROUP = 64  # chains of a workgroup
 FEW = 32  # maps whose choice is written out
@@ -40,21 +40,14 @@ SETTINGS = """
 struct Settings { t: u32, steps: u32, first: u32, need: u32, rows: u32, columns: u32, restart: u32, spare: u32,
                   shades: f32, chance: f32, unit: f32, other: f32, row_x: vec4f, row_y: vec4f };
 """
-RANDOM = f"""
+DRAW = """
 var<private> key: vec2u;
 var<private> count: u32;
-fn mixed(c: u32, a: u32, b: u32) -> u32 {{
-  var u = a + c * {STRIDE}u;
-  u = (u ^ (u >> 16u)) * {MIX1}u;
-  u = (u ^ (u >> 15u)) + b;
-  u = u * {MIX2}u;
-  return u ^ (u >> 15u);
-}}
-fn random() -> f32 {{
+fn random() -> f32 {
   let u = mixed(count, key.x, key.y);
   count += 1u;
   return f32(u >> 8u) * 5.9604645e-08f;
-}}
+}
 """
 WALK = """
 @group(0) @binding(0) var<uniform> settings: Settings;
@@ -354,7 +347,7 @@ def flame_shader(flame: Flame, group: int = GROUP, sort: bool = True) -> FlameSh
     several, quarter = sort and k > 1, -(-len(w.numbers) // 4)
     small = quarter <= MOST_UNIFORM
     text = SETTINGS + WALK.format(
-        random=RANDOM, formulas="\n".join(formulas), maps=k, group=group,
+        random=RANDOM + DRAW, formulas="\n".join(formulas), maps=k, group=group,
         sorting=SORTING.format(**sizes) if several else "", clear=CLEAR.format(**sizes) if several else "",
         sort=SORT.format(**sizes) if several else "",
         choose=choose, cases="\n".join(cases), large=literal(LARGE), plot=plot,

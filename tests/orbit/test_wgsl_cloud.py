@@ -1,0 +1,63 @@
+"""Affine codes on the GPU, or on a program that plays one: the addresses, points and counts of the other engines."""
+
+import pytest
+import torch
+
+from fractalkit.codes import preset
+from fractalkit.codes.affine import AffineIFS
+from fractalkit.errors import UsageError
+from fractalkit.orbit import extent, histogram, sample, stream
+from fractalkit.orbit.streams import CHAINS
+from tests.orbit.gpu import device
+
+
+def fern() -> AffineIFS:
+    code = preset("barnsley-fern")
+    return AffineIFS(
+        code.matrices, code.offsets, code.weights, torch.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]])
+    )
+
+
+def solid() -> AffineIFS:
+    g = torch.Generator().manual_seed(4)
+    return AffineIFS(0.35 * torch.randn(5, 3, 3, generator=g).clamp(-1, 1), torch.randn(5, 3, generator=g))
+
+
+@pytest.fixture(autouse=True)
+def _there_is_a_device():
+    device()
+
+
+@pytest.mark.parametrize("make", [fern, solid])
+def test_addresses_are_equal_and_points_agree(make):
+    n = 3 * CHAINS + 17
+    ours, theirs = (sample(make(), n, seed=2, depth=3, engine=e) for e in ("wgsl", "numba"))
+    assert (ours.addresses.view(torch.int16) == theirs.addresses.view(torch.int16)).all()
+    assert (ours.points - theirs.points).abs().max() < 1e-5 * theirs.points.abs().max()
+    assert (sample(make(), n, seed=2, engine="wgsl").points == ours.points).all()
+
+
+@pytest.mark.parametrize(("make", "shape"), [(fern, (90, 70)), (solid, (12, 11, 10))])
+def test_counts_agree_but_for_rounding_at_edges(make, shape):
+    code, n = make(), 5 * CHAINS + 777
+    low, high = extent(code)
+    bounds = (low, low + 0.8 * (high - low))  # some points lie outside
+    ours, theirs = (histogram(code, n, shape=shape, bounds=bounds, seed=3, engine=e) for e in ("wgsl", "numba"))
+    assert int(ours.counts.sum()) + ours.outside == n
+    assert (ours.counts - theirs.counts).abs().sum() + abs(ours.outside - theirs.outside) < 200
+    again = histogram(code, n, shape=shape, bounds=bounds, seed=3, device="gpu")
+    assert (again.counts == ours.counts).all()
+
+
+def test_colours_are_summed_beyond_32_bits():
+    # a single cell: every sum is far above 2^32 in units of 2^-16
+    code, n = fern(), 2 * CHAINS
+    ours, theirs = (histogram(code, n, shape=(1, 1), colours=True, seed=1, engine=e) for e in ("wgsl", "numba"))
+    assert float(ours.rgb.sum()) > 2**16 and torch.allclose(ours.rgb, theirs.rgb, rtol=1e-4)
+
+
+def test_what_it_refuses():
+    with pytest.raises(UsageError, match="float32"):
+        sample(fern(), 10, engine="wgsl", dtype=torch.float64)
+    with pytest.raises(UsageError, match="wgsl runs on gpu"):
+        next(stream(fern(), 10, engine="numba", device="gpu"))
