@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, current_process, get_context
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -20,6 +21,11 @@ from fractalkit.errors import DataError, FractalKitError, UsageError, first_line
 from fractalkit.interrupts import later
 
 TRIES = 3  # attempts at an item whose worker died
+NO_GUARD = 77  # exit code of a worker that was told to start workers before its own work
+UNGUARDED = (
+    "workers: each of them runs your script again up to this call; put the script's work under "
+    "`if __name__ == '__main__':`, or ask for jobs=1"
+)
 
 
 def map_items(
@@ -40,6 +46,8 @@ def map_items(
         yield from _over_cluster(function, items, cluster)
         return
     jobs = min(jobs or os.cpu_count() or 1, len(items))
+    if getattr(current_process(), "_inheriting", False):
+        sys.exit(NO_GUARD)  # the script that starts these workers is being run again in one of them
     if jobs <= 1:
         for i, item in enumerate(items):
             yield i, attempt(function, item)
@@ -63,14 +71,18 @@ def _over_processes(function: Callable[[Any], Any], items: Sequence[Any], jobs: 
         others = set(active_children())
         pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_handle_interrupts)
         try:
+            workers: set[BaseProcess] = set()
             with _blocked_interrupts():
                 running = {pool.submit(attempt, function, items[i]): i for i in list(waiting)}
+                workers = set(active_children()) - others
             for future in as_completed(running):
                 i = running[future]
                 result = future.result()
                 del waiting[i]
                 yield i, result
         except BrokenProcessPool:
+            if any(worker.exitcode == NO_GUARD for worker in workers):
+                raise UsageError(UNGUARDED) from None
             # the pool does not tell which item it was, so all that were not done are tried again, with one process less
             _count_tries(waiting)
             jobs = max(1, jobs - 1)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -47,6 +49,21 @@ def test_a_killed_process_loses_nothing(tmp_path):
 def test_an_item_that_always_kills_is_named():
     with pytest.raises(DataError, match="its process died"):
         list(map_items(die, [0, 1], jobs=2))
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path):
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from fractalkit.errors import one_line\nfrom fractalkit.jobs import map_items\n"
+        "print(dict(map_items(one_line, ['a', 'b'], jobs=2)))\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert "UsageError: workers: each of them runs your script again" in done.stderr
+    assert done.stderr.count("Traceback") == 1 and done.stdout == ""
+    guarded = script.read_text().replace("print", "if __name__ == '__main__':\n    print")
+    script.write_text(guarded)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and "'a'" in done.stdout
 
 
 def test_no_cluster_there():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +60,39 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+class Remaining:
+    """How long work still takes, where that can be told: the estimates of the whole agree since half of the way.
+
+    >>> steady, stalled = Remaining(), Remaining()
+    >>> [steady.seconds(share, 100 * share) for share in (0.05, 0.1, 0.2)]
+    [None, 90.0, 80.0]
+    >>> [stalled.seconds(share, now) for share, now in ((0.1, 1.0), (0.2, 2.0), (0.3, 30.0))]
+    [9.0, 8.0, None]
+    """
+
+    LEAST, APART = 0.1, 1.4  # share done before anything is said; ratio of estimates that agree
+
+    def __init__(self) -> None:
+        self._wholes: list[tuple[float, float]] = []
+
+    def seconds(self, share: float, elapsed: float) -> float | None:
+        """Seconds left after so many, with this share done; None where nobody can tell."""
+        if share <= 0:
+            return None
+        whole = elapsed / share
+        self._wholes.append((share, whole))
+        late = [w for s, w in self._wholes if s >= max(share / 2, self.LEAST)]
+        if share < self.LEAST or max(late) > self.APART * min(late):
+            return None
+        return round(whole - elapsed, 3)
+
+
 class Progress:
     """A tqdm bar of shares from 0 to 1 on standard error; silent where that is not a terminal."""
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._began, self._left = 0.0, Remaining()
 
     def __call__(self, word: str, share: float) -> None:
         if self._bar is None:
@@ -71,13 +100,16 @@ class Progress:
                 return
             from tqdm import tqdm
 
-            self._bar = tqdm(
-                total=100, bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}", leave=False
-            )
-        done = round(100 * min(max(share, 0.0), 1.0))
+            self._bar = tqdm(total=100, bar_format="{desc} {percentage:3.0f}% |{bar}| {elapsed}{postfix}", leave=False)
+            self._began = time.monotonic()
+        share = min(max(share, 0.0), 1.0)
+        done = round(100 * share)
         if done < self._bar.n:
             self._bar.reset()
+            self._began, self._left = time.monotonic(), Remaining()
+        left = self._left.seconds(share, time.monotonic() - self._began)
         self._bar.set_description(word, refresh=False)
+        self._bar.set_postfix_str("" if left is None else f"about {left:.0f} s left", refresh=False)
         self._bar.update(done - self._bar.n)
 
     def clear(self) -> None:

@@ -42,6 +42,7 @@ class LazyGroup(click.Group):
     def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
         words = list(args) if args is not None else sys.argv[1:]
         extra["standalone_mode"] = False
+        _let_threads_sleep()
         with _interrupts() as interrupted, _sentences():
             try:
                 if "" in words:
@@ -53,6 +54,15 @@ class LazyGroup(click.Group):
                 # other libraries may turn an interrupt into another exception
                 _leave(click.exceptions.Abort() if interrupted() else error)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _let_threads_sleep() -> None:
+    """Idle threads of OpenMP sleep: by default they spin, and take the processor from the threads that work.
+
+    It works before the first library with OpenMP is loaded, and in the processes that are started from here.
+    """
+    for name, value in {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}.items():
+        os.environ.setdefault(name, value)
 
 
 @contextmanager

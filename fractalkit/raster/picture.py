@@ -178,11 +178,28 @@ def as_picture(source: Any) -> Picture:
     return Picture(np.ascontiguousarray(a))
 
 
-def sheet(pictures: Any) -> Picture:
-    """Pictures side by side, row by row, on a grid as square as possible.
+def psnr(a: Any, b: Any) -> float:
+    """Peak signal-to-noise ratio of two pictures of one size, as :func:`as_picture` takes them, in decibels.
+
+    Raises:
+        UsageError: another size or number of channels.
+
+    >>> round(psnr(np.zeros((2, 2), np.uint8), np.full((2, 2), 16, np.uint8)), 2)
+    24.05
+    """
+    x, y = (p.numpy() / np.float64(_TOP.get(p.dtype, 1)) for p in (as_picture(a), as_picture(b)))
+    if x.shape != y.shape:
+        raise UsageError(f"psnr: expected pictures of one size, got {list(x.shape)} and {list(y.shape)}")
+    error = float(np.mean((x - y) ** 2))
+    return 10 * math.log10(1 / error) if error else math.inf
+
+
+def sheet(pictures: Any, columns: int | None = None) -> Picture:
+    """Pictures side by side, row by row.
 
     Args:
         pictures: several of one size: a tensor ``[B, C, H, W]``, or a sequence of what :func:`as_picture` takes.
+        columns: in a row; None: for a sheet as square as possible.
 
     Raises:
         UsageError: none, or of different sizes.
@@ -190,7 +207,7 @@ def sheet(pictures: Any) -> Picture:
     each = [as_picture(p) for p in pictures]
     if not each or len({(p.shape, p.dtype) for p in each}) > 1:
         raise UsageError("sheet: expected one picture or more, all of one size and type")
-    columns = math.ceil(math.sqrt(len(each)))
+    columns = columns or math.ceil(math.sqrt(len(each)))
     blank = Picture(np.zeros_like(each[0].numpy()))
     rows = [each[k : k + columns] for k in range(0, len(each), columns)]
     rows[-1] += [blank] * (columns - len(rows[-1]))

@@ -14,20 +14,22 @@ if TYPE_CHECKING:
     from fractalkit.render.flame import Exposure, render_flame
     from fractalkit.render.meshing import surface
     from fractalkit.render.palette import PALETTES, Palette
+    from fractalkit.render.panels import show, show_figure
     from fractalkit.render.preview import side_by_side
     from fractalkit.render.splat import draw_cloud
     from fractalkit.render.tonemap import tone_map
 
 __all__ = [
     "PALETTES", "Camera", "Exposure", "Palette", "draw", "draw_cloud", "draw_ifs", "read_png_text", "render_flame",
-    "save_png", "side_by_side", "surface", "tone_map",
+    "save_png", "show", "show_figure", "side_by_side", "surface", "tone_map",
 ]  # fmt: skip
 
 # The parts bring numba, scipy and torch; they are imported on first use.
 _HOMES = {
     "PALETTES": ".palette", "Camera": ".camera", "Palette": ".palette", "draw": ".drawing", "draw_cloud": ".splat",
     "draw_ifs": ".attractor", "Exposure": ".flame", "read_png_text": "fractalkit.raster.png", "render_flame": ".flame",
-    "save_png": "fractalkit.raster.png", "side_by_side": ".preview", "surface": ".meshing",
+    "save_png": "fractalkit.raster.png", "show": ".panels", "show_figure": ".panels",
+    "side_by_side": ".preview", "surface": ".meshing",
     "tone_map": ".tonemap",
 }  # fmt: skip
 __getattr__, __dir__ = attach(__name__, _HOMES)

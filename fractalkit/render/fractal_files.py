@@ -121,7 +121,7 @@ def write_fractal(
         result["code_bytes"] = code_path.stat().st_size
     if preview_path is not None:
         with clock("picture"):
-            _save_preview(preview_path, ifs, cloud, result, up)
+            _save_preview(preview_path, ifs, cloud, result, up, lambda share: progress("picture", share))
     paths = {"mesh" if mesh else "cloud": cloud_path, "code": code_path, "preview": preview_path}
     result["outputs"] = {kind: str(path) for kind, path in paths.items() if path is not None}
     return result | {"seconds": clock.seconds}
@@ -295,8 +295,9 @@ def _comment(ifs: AffineIFS | CloudCollage, even: bool, seed: int) -> str:
 
 
 def _save_preview(
-    path: Path, ifs: AffineIFS | CloudCollage, cloud: Cloud | None, result: dict[str, Any], up: str
-) -> None:
+    path: Path, ifs: AffineIFS | CloudCollage, cloud: Cloud | None, result: dict[str, Any], up: str,
+    progress: Callable[[float], None],
+) -> None:  # fmt: skip
     image = draw_preview(
         None if cloud is None else cloud.points,
         None if cloud is None else cloud.colours,
@@ -306,6 +307,7 @@ def _save_preview(
         seed=result["seed"],
         up=up,
         usual=None if cloud is None else cloud.up,
+        progress=progress,
     )
     texts = {SEED_KEY: str(result["seed"]), COMMAND_KEY: result["command"]}
     code = ifs.to_json()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,8 @@ def write_picture_fractal(
     if preview_path is not None:
         with clock("picture"):
             texts = {SEED_KEY: str(seed), COMMAND_KEY: command, CODE_KEY: code.to_json()}
-            image = picture_preview(subject, code, title=name, figures=_figures(result))
+            say = partial(progress, "picture")
+            image = picture_preview(subject, code, title=name, figures=_figures(result), progress=say)
             save_png(preview_path, image, text=texts)
     paths = {"cloud": cloud_path, "code": code_path, "preview": preview_path}
     result["outputs"] = {what: str(path) for what, path in paths.items() if path is not None}
@@ -120,10 +123,11 @@ def picture_preview(
     title: str = "",
     figures: list[str] | None = None,
     panel: int = PANEL,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> Image:
     """Two rows: the subject, the attractor and its pieces, and under each the window of greatest detail, 8 x.
 
-    The frame in the upper row shows where the window is.
+    The frame in the upper row shows where the window is. ``progress`` is called with the share that is done.
 
     Returns:
         uint8 ``[H, W, 3]``.
@@ -135,6 +139,7 @@ def picture_preview(
     pieces = piece_colours(code)
     rows = []
     for window in (everything, detail):
+        progress(len(rows) / 2)
         views = [
             _of_picture(subject, window, panel),
             *(_of_code(code, tints, window, h, max(h, w), panel) for tints in (None, pieces)),

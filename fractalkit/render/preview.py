@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -29,9 +29,8 @@ _PIECES = 250_000  # points that show the pieces, at least
 
 def preview(
     points: npt.ArrayLike | None, colours: npt.ArrayLike | None, ifs: AffineIFS | CloudCollage, *,
-    title: str = "",
-    figures: Sequence[str] = (), seed: int = 0, panel: int = 720, up: str = "auto",
-    usual: str | None = None, background: str = "dark",
+    title: str = "", figures: Sequence[str] = (), seed: int = 0, panel: int = 720, up: str = "auto",
+    usual: str | None = None, background: str = "dark", progress: Callable[[float], None] = lambda share: None,
 ) -> Image:  # fmt: skip
     """Panels under one camera and one light: input | attractor, as many points | its pieces.
 
@@ -47,6 +46,7 @@ def preview(
         up: "x", "y", "z" or "auto", which way the input stands; "auto" is z for an affine code alone, if not planar.
         usual: the axis that points up by the convention of the input's file, which "auto" takes unless it is planar.
         background: "dark" or "light".
+        progress: called with the share that is done, after each panel.
 
     Returns:
         uint8 ``[H, W, 3]``, H = panel + caption, W = 3 panels, or 2 for a code alone.
@@ -66,7 +66,9 @@ def preview(
         step = -(-len(x) // MOST_DRAWN)
         x, c = x[:: max(step, 1)], None if c is None else c[:: max(step, 1)]
         n = len(x)
+    progress(0.0)
     y, own, first = _covering(ifs, n)
+    progress(0.2)
     k = len(ifs)
     if points is None:
         if up == "auto" and isinstance(ifs, AffineIFS):
@@ -84,9 +86,11 @@ def preview(
             draw_cloud(y, own, size=size, camera=camera, background=background),
         ]
         labels = [f"input, {len(x):,} points", f"attractor, {len(y):,} points"]
+    progress(0.6)
     # the pieces in full detail: a fit's own pieces repeat the whole, which a few thousand points cannot show
     fine, _, first = (y, own, first) if n >= _PIECES else _covering(ifs, _PIECES)
     images.append(draw_cloud(fine, piece_colours(ifs)[first], size=size, camera=camera, background=background))
+    progress(1.0)
     what = "range" if isinstance(ifs, CloudCollage) else "piece"
     labels.append(f"its {k:,} {what}{'s' if k != 1 else ''}, one map each")
     return side_by_side(images, title=title, labels=labels, figures=figures, background=background)

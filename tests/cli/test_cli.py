@@ -1,6 +1,7 @@
 """The command line: outputs, exit codes, standard output and standard error."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -313,3 +314,18 @@ def test_info_of_a_picture_of_flames(here: Path) -> None:
     save_png(here / "a.png", np.zeros((4, 4, 3), np.uint8), {"fractalkit:flame": FLAME.format(name="a"), "Title": "t"})
     told = json.loads(run("info", "a.png", "--json").stdout)
     assert told["kind"] == "picture" and told["flame"]["name"] == "a" and told["text"] == {"Title": "t"}
+
+
+def test_idle_threads_sleep_unless_told_otherwise():
+    code = """
+import os
+from fractalkit.cli.main import main
+try:
+    main(["--version"])
+except SystemExit:
+    print(os.environ["OMP_WAIT_POLICY"])
+"""
+    free = {k: v for k, v in os.environ.items() if not k.startswith(("OMP_", "KMP_"))}
+    for given, got in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        done = subprocess.run([sys.executable, "-c", code], env=free | given, capture_output=True, text=True)
+        assert done.stdout.split()[-1] == got
