@@ -31,7 +31,7 @@ from fractalkit.data.figures import rabbit
 from fractalkit.fit import compare_clouds, fit_cloud_collage
 from fractalkit.maps.cloud import CloudMap
 from fractalkit.orbit import even, sample
-from fractalkit.render import Camera, draw_cloud
+from fractalkit.render import Camera, draw_cloud, show
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 POINTS = 2_000 if SMALL else 100_000
@@ -47,22 +47,10 @@ def picture(x, rgb=None, view=camera):
     return draw_cloud(x, rgb, size=(HEIGHT * 4 // 5, HEIGHT), camera=view)
 
 
-def show(pictures, titles, height=5.0):
-    """Show pictures of the same size in a row."""
-    fig, axes = plt.subplots(1, len(pictures), figsize=(0.8 * height * len(pictures), height + 0.25), dpi=72,
-                             facecolor="#0b0d10")  # fmt: skip
-    for ax, p, title in zip(np.atleast_1d(axes), pictures, titles, strict=True):
-        ax.imshow(p, interpolation="antialiased")
-        ax.set_title(title, fontsize=9, color="#cccccc")
-        ax.axis("off")
-    fig.subplots_adjust(0, 0, 1, 0.95, 0.01, 0)
-    plt.show()
-
-
 show(
-    [picture(points[:COMPARED]), picture(points), picture(points, colours)],
-    [f"{COMPARED:,} points", f"{POINTS:,} points", "and their colours"],
-)
+    picture(points[:COMPARED]), picture(points), picture(points, colours),
+    titles=[f"{COMPARED:,} points", f"{POINTS:,} points", "and their colours"], height=5.0, dark=True,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Parts as copies of larger parts
@@ -96,9 +84,10 @@ marked = np.full((len(ranges), 3), 0.32)
 marked[(ranges >= first) & (ranges < last)] = (0.95, 0.66, 0.28)
 marked[ranges == chosen] = (0.36, 0.75, 0.95)
 show(
-    [picture(drawn.points, drawn.colours), picture(drawn.points, palette[ranges]), picture(drawn.points, marked)],
-    [f"the attractor of {len(code)} maps", "its ranges", "one range (blue), and the domain it copies (orange)"],
-)
+    picture(drawn.points, drawn.colours), picture(drawn.points, palette[ranges]), picture(drawn.points, marked),
+    titles=[f"the attractor of {len(code)} maps", "its ranges", "one range (blue), and the domain it copies (orange)"],
+    height=5.0, dark=True,
+)  # fmt: skip
 print(f"{len(code)} maps, Lipschitz constant {code.lipschitz():.3f}, largest norm {float(code.norms().max()):.3f}")
 
 # %% [markdown]
@@ -116,7 +105,7 @@ for k in range(61):
         pictures.append(picture(x, palette[operator.ranges.numpy()]))
         titles.append(f"{k} step{'s' * (k > 1)}")
     before, x = x, operator.step(x)
-show(pictures, titles, height=3.9)
+show(*pictures, titles=titles, height=3.9, dark=True)
 moved = float(operator.distance(x, before)[0])
 print(f"after 60 steps, a step moves no point by more than {moved:.1e}, in the metric in which it contracts")
 
@@ -144,7 +133,7 @@ for maps in (4, 16) if SMALL else (16, 64, 256, 1024):
     dense = even(fitted, DENSE, colours=True)
     pictures.append(picture(dense.points, dense.colours))
     titles.append(f"{maps:,} maps")
-show(pictures, titles, height=3.9)
+show(*pictures, titles=titles, height=3.9, dark=True)
 
 # %% [markdown]
 # ## Any density
@@ -159,12 +148,10 @@ many = sample(fitted, DENSE if SMALL else 20 * DENSE, seed=5, colours=True)
 head = np.asarray(many.points[:, 2]) > 0.7
 few = points[:, 2] > 0.7
 show(
-    [
-        picture(points[few], colours[few], near),
-        picture(many.points.numpy()[head], many.colours.numpy()[head], near),
-    ],
-    [f"{POINTS:,} points, as fitted", f"{len(head):,} points of the attractor"],
-)
+    picture(points[few], colours[few], near),
+    picture(many.points.numpy()[head], many.colours.numpy()[head], near),
+    titles=[f"{POINTS:,} points, as fitted", f"{len(head):,} points of the attractor"], height=5.0, dark=True,
+)  # fmt: skip
 
 # %% [markdown]
 # ## The skin of another
@@ -194,6 +181,6 @@ cells = sample(few_ranges, DENSE, seed=6, depth=1)
 bunnies = of_wholes(cells.points.double().numpy(), cells.addresses[:, 0].numpy(), len(few_ranges), size=1.25)
 tint = sample(bunnies, 10 * DENSE, seed=7, depth=1)
 show(
-    [picture(tint.points, palette[tint.addresses[:, 0].numpy() % len(palette)]), picture(tint.points, None, near)],
-    [f"a bunny of {len(bunnies)} bunnies", "its head"],
-)
+    picture(tint.points, palette[tint.addresses[:, 0].numpy() % len(palette)]), picture(tint.points, None, near),
+    titles=[f"a bunny of {len(bunnies)} bunnies", "its head"], height=5.0, dark=True,
+)  # fmt: skip

@@ -41,6 +41,8 @@ from PIL import Image, ImageDraw
 from fractalkit.maps.collage import decode
 from fractalkit.models import mean_picture as view
 from fractalkit.models.vdvae import VDVAE, Between, VDVAEConfig
+from fractalkit.raster.picture import sheet
+from fractalkit.render import show
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
@@ -67,26 +69,6 @@ def printed(n, seed=0, side=28, fine=8):
         share = ink.reshape(side, fine, side, fine).mean((1, 3))
         out[i, 0] = share > rng.random((side, side))
     return torch.from_numpy(out)
-
-
-def sheet(pictures, columns):
-    """Arrange pictures [N, 1, s, s] on a sheet, [rows s, columns s]."""
-    n, _, s, _ = pictures.shape
-    return pictures.reshape(n // columns, columns, s, s).permute(0, 2, 1, 3).reshape(-1, columns * s).numpy()
-
-
-def show(*panels, height=2.3, dpi=90):
-    """Show grey pictures in a row with titles."""
-    widths = [height * a.shape[1] / a.shape[0] for _, a in panels]
-    fig, axes = plt.subplots(
-        1, len(panels), figsize=(sum(widths), height + 0.25), dpi=dpi, width_ratios=widths, squeeze=False
-    )
-    for ax, (title, a) in zip(axes[0], panels, strict=True):
-        ax.imshow(a, cmap="gray", vmin=0, vmax=1, interpolation="nearest" if a.shape[0] < 200 else "antialiased")
-        ax.set_title(title, fontsize=9)
-        ax.axis("off")
-    fig.subplots_adjust(0, 0, 1, 1 - 0.25 / (height + 0.25), 0.03, 0)
-    plt.show()
 
 
 def seeded(*seeds):
@@ -165,8 +147,8 @@ plt.show()
 side = 56 if SMALL else 140
 show(*[(f"{step} steps", sheet(m.draw(m.features(seeded(*range(8))), side, side), 4)) for step, m in kept.items()])
 again = model.draw(model.infer(held_out[:8], seeded(*range(8))), side, side)
-show(("new digits", sheet(held_out[:8], 8)), height=1.0)
-show(("what the model makes of each", sheet(again, 8)), height=1.0)
+show(("new digits", sheet(held_out[:8], 8)), height=1.0, dpi=90)
+show(("what the model makes of each", sheet(again, 8)), height=1.0, dpi=90)
 
 # %% [markdown]
 # After two minutes of training, the model draws strokes, corners and holes, and about half of its samples are digits.

@@ -25,7 +25,7 @@ from fractalkit.codes.algebra import conjugate, interpolate
 from fractalkit.codes.dimension import affinity_dimension
 from fractalkit.fit import compare_clouds, fit_cloud, sampling_floor
 from fractalkit.orbit import sample
-from fractalkit.render import draw_ifs
+from fractalkit.render import draw_ifs, show
 from fractalkit.render.attractor import piece_colours, plane_window
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
@@ -33,28 +33,8 @@ HEIGHT = 120 if SMALL else 560
 NAMES = ("barnsley-fern", "culcita-fern", "cyclosorus-fern", "fishbone-fern")
 ferns = {name: preset(name) for name in NAMES}
 
-
-def show(pictures, titles, height=5.2, dark=True):
-    """Show pictures of the same height in a row."""
-    width = height * sum(p.shape[1] / p.shape[0] for p in pictures)
-    shares = [p.shape[1] for p in pictures]
-    fig, axes = plt.subplots(
-        1,
-        len(pictures),
-        figsize=(width, height + 0.25),
-        dpi=72,
-        width_ratios=shares,
-        facecolor="#0b0d10" if dark else "w",
-    )
-    for ax, p, title in zip(np.atleast_1d(axes), pictures, titles, strict=True):
-        ax.imshow(p, interpolation="antialiased")
-        ax.set_title(title, fontsize=9, color="#cccccc" if dark else "#333333")
-        ax.axis("off")
-    fig.subplots_adjust(0, 0, 1, 0.95, 0.01, 0)
-    plt.show()
-
-
-show([draw_ifs(f, size=(HEIGHT // 2, HEIGHT), points=1_500_000) for f in ferns.values()], NAMES)
+drawn = [draw_ifs(f, size=(HEIGHT // 2, HEIGHT), points=1_500_000) for f in ferns.values()]
+show(*drawn, titles=NAMES, height=5.2, dark=True)
 for name, f in ferns.items():
     print(f"{name:16s} {len(f)} maps, {f.matrices.numel() + f.offsets.numel()} numbers and 4 weights, "
           f"largest norm {f.lipschitz():.3f}, affinity dimension {affinity_dimension(f):.2f}")  # fmt: skip
@@ -113,7 +93,8 @@ a, b = upright(ferns["barnsley-fern"]), upright(ferns["cyclosorus-fern"])
 steps = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 way = [interpolate(a, b, t) for t in steps]
 h = HEIGHT * 4 // 5
-show([draw_ifs(f, size=(h * 2 // 5, h), points=1_000_000) for f in way], [f"{t:g}" for t in steps], height=4.6)
+drawn = [draw_ifs(f, size=(h * 2 // 5, h), points=1_000_000) for f in way]
+show(*drawn, titles=[f"{t:g}" for t in steps], height=4.6, dark=True)
 print("largest norms on the way:", "  ".join(f"{f.lipschitz():.3f}" for f in way))
 
 # %% [markdown]

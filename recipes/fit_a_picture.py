@@ -33,6 +33,7 @@ from fractalkit.fit import fit_cloud
 from fractalkit.fit.image import draw_points, fit_image, measure_distance
 from fractalkit.maps.measure import MeasureMap
 from fractalkit.orbit import histogram, sample
+from fractalkit.render import show
 from fractalkit.render.attractor import piece_colours
 from fractalkit.render.film import save_film
 from fractalkit.render.tonemap import tone_map
@@ -41,18 +42,6 @@ SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
 torch.set_default_dtype(torch.float64)
 LOW, HIGH = torch.zeros(2), torch.ones(2)  # the window of all pictures
-
-
-def show(*panels, inches=2.5, dark=True, **how):
-    """Show pictures in a row with titles."""
-    fig, axes = plt.subplots(1, len(panels), figsize=(inches * len(panels), inches + 0.3), dpi=72, squeeze=False)
-    fig.set_facecolor("#0b0d10" if dark else "w")
-    for ax, (title, a) in zip(axes[0], panels, strict=True):
-        ax.imshow(a, **how)
-        ax.set_title(title, fontsize=9, color="#cccccc" if dark else "#333333")
-        ax.axis("off")
-    fig.tight_layout(pad=0.4)
-    plt.show()
 
 
 def draw(code, side=200, points=400_000, **how):
@@ -110,7 +99,7 @@ side = 24 if SMALL else 48
 target = leaf(side)
 picture = MeasureMap(first, (side, side), LOW, HIGH).render()
 panels = [(name, plt.cm.magma((x / x.max()).flip(0))) for name, x in (("leaf", target), ("start, by masses", picture))]
-show(*panels, ("start, by the chaos game", draw(first)), inches=2.8)
+show(*panels, ("start, by the chaos game", draw(first)), height=2.8, dark=True)
 
 # %% [markdown]
 # ## Through the fixed point
@@ -150,7 +139,7 @@ for n in (1, 2, 4, 8, 16):
     (some,) = torch.autograd.grad(((x - target) ** 2).sum() / 2, offsets, retain_graph=True)
     print(f"{n:2d} steps: relative error of the gradient {float((some - exact).norm() / exact.norm()):.1e}")
 largest = float(slope.abs().max())
-show(("one number's derivative", slope.flip(0)), inches=3.4, dark=False, cmap="RdBu_r", vmin=-largest, vmax=largest)
+show(("one number's derivative", slope.flip(0)), height=3.4, cmap="RdBu_r", vmin=-largest, vmax=largest)
 
 # %% [markdown]
 # ## Gradient descent
@@ -227,7 +216,7 @@ def tinted(code, colours):
 last = way[-1][2]
 pieces = piece_colours(last)
 stills = [min(int(len(way) * s), len(way) - 1) for s in (0, 0.02, 0.06, 0.12, 0.3, 1)]
-show(*((f"round {k}", draw(tinted(way[k][2], pieces), 160)) for k in stills), inches=1.9)
+show(*((f"round {k}", draw(tinted(way[k][2], pieces), 160)) for k in stills), height=1.9, dark=True)
 
 # %%
 frames = [way[min(int(len(way) * s**2.2), len(way) - 1)][2] for s in np.linspace(0, 1, 3 if SMALL else 40)]
@@ -255,7 +244,7 @@ found = {
 }
 for name, code in {"start": first, **found}.items():
     print(f"{name:26s} distance {measure_distance(code, leaf(fine), HIGH):.4f}, largest norm {code.lipschitz():.3f}")
-show(*((name, draw(tinted(c, piece_colours(c)), 220, 1_000_000)) for name, c in found.items()), inches=2.6)
+show(*((name, draw(tinted(c, piece_colours(c)), 220, 1_000_000)) for name, c in found.items()), height=2.6, dark=True)
 
 # %% [markdown]
 # Both descents end at about the same distance, with very different leaves. The leaf that started as lobes is made of
@@ -291,7 +280,7 @@ print(f"colours differ by {error:.3f} (rms, of 1); by one colour for all {wanted
 at = (np.arange(400) + 0.5) / 400
 grid = np.stack(np.meshgrid(at, at), -1).reshape(-1, 2)
 paint = np.where(Outline(outline).contains_points(grid)[:, None], painted(grid), 0.05).reshape(400, 400, 3)
-show(("painted", paint[::-1]), ("coloured by its maps", draw(coloured, 260, 1_500_000)), inches=3.6)
+show(("painted", paint[::-1]), ("coloured by its maps", draw(coloured, 260, 1_500_000)), height=3.6, dark=True)
 
 # %% [markdown]
 # ## A final picture

@@ -26,6 +26,7 @@ from PIL import Image
 from fractalkit.codes.collage import CollageCode
 from fractalkit.core import IteratedMap, collage_bound, solve
 from fractalkit.maps.collage import CollageMap, decode
+from fractalkit.render import show
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 
@@ -136,17 +137,6 @@ def collage_of(x, g, contrasts=(-0.9, 0.9)):
     s = s.clamp(*contrasts)[:, None]  # [1, 1, g, g]
     o = ranges.mean((-1, -2)) - s * whole.mean((2, 3), keepdim=True)
     return CollageCode(s[..., None], o, x.new_zeros(1, 1, g, g, 0), x.new_zeros(0, 1, 1, 1), continuous=False)
-
-
-def show(*panels, width=2.6):
-    """Show pictures in a row with titles."""
-    fig, axes = plt.subplots(1, len(panels), figsize=(width * len(panels), width + 0.3), dpi=66)
-    for ax, (title, x) in zip(axes, panels, strict=True):
-        ax.imshow(x[0].permute(1, 2, 0).clamp(0, 1), interpolation="lanczos")
-        ax.set_title(title, fontsize=9)
-        ax.axis("off")
-    fig.tight_layout()
-    plt.show()
 
 
 coarse = collage_of(photo, 9)

@@ -15,20 +15,19 @@
 # affine code and ends with a flame, one decision at a time.
 
 # %%
-import io
 import os
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Image, display
 
 from fractalkit.codes.flame import Flame, Xform, read_flames
 from fractalkit.codes.flame_blend import between
 from fractalkit.codes.flame_random import mutate
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.maps import apply_variation
+from fractalkit.render import show, show_figure
 from fractalkit.render.animate import Motion
 from fractalkit.render.colours_from import colour_table
 from fractalkit.render.flame import Exposure, render_flame, to_8_bit
@@ -41,28 +40,6 @@ SIDE, QUALITY = (48, 4) if SMALL else (260, 120)
 def draw(flame, quality=QUALITY, plain=SMALL):
     """Render a flame, [H, W, 3]; plain: without compiling it first."""
     return to_8_bit(render_flame(flame, quality=quality, seed=1, threads=1, batches=1, plain=plain))
-
-
-def show(pictures, titles, columns=None, inches=2.0):
-    """Show pictures in rows with titles."""
-    columns = columns or len(pictures)
-    rows = -(-len(pictures) // columns)
-    fig, axes = plt.subplots(rows, columns, figsize=(inches * columns, (inches + 0.25) * rows), dpi=80, squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, picture, title in zip(axes.flat, pictures, titles, strict=False):
-        ax.imshow(picture, cmap="gray")
-        ax.set_title(title, fontsize=9)
-    fig.tight_layout(pad=0.9)
-    put(fig)
-
-
-def put(fig):
-    """Show a figure as a JPEG; as a PNG, flames are too large."""
-    file = io.BytesIO()
-    fig.savefig(file, format="jpeg", facecolor=fig.get_facecolor(), pil_kwargs={"quality": 92})
-    plt.close(fig)
-    display(Image(file.getvalue(), format="jpeg"))
 
 
 # %% [markdown]
@@ -99,7 +76,7 @@ affine = Flame(
 )  # fmt: skip
 lace = replace(affine, name="lace", xforms=(inwards, replace(away, variations={"spherical": 0.7})))
 affine, lace = frame(affine), frame(lace)
-show([draw(affine), draw(lace)], ["linear and linear", "linear and spherical"], inches=3.6)
+show(*[draw(affine), draw(lace)], titles=["linear and linear", "linear and spherical"], height=3.6, jpeg=92)
 
 # %% [markdown]
 # ## Variations
@@ -162,16 +139,15 @@ def developed(exposure, **look):
 
 without = replace(flame, estimator_radius=0.0)
 plain_few = Exposure.empty(without, seed=1).expose(QUALITY / 20, batches=1, threads=1, plain=SMALL)
+logs = np.log1p(counts)
 show(
-    [
-        counts / counts.max(), np.log1p(counts), developed(plain_few), developed(few), developed(many),
-        developed(many, gamma=2.0), developed(many, brightness=30.0), developed(many, vibrancy=0.0),
-    ],
-    [
+    counts / counts.max(), logs / logs.max(), developed(plain_few), developed(few), developed(many),
+    developed(many, gamma=2.0), developed(many, brightness=30.0), developed(many, vibrancy=0.0),
+    titles=[
         "counts", "log (1 + counts)", f"{QUALITY / 20:g} points a pixel", "and density estimation",
         f"{QUALITY} points a pixel", "gamma 2", "brightness 30", "vibrancy 0",
     ],
-    columns=4, inches=2.3,
+    columns=4, height=2.3, jpeg=92,
 )  # fmt: skip
 
 # %% [markdown]
@@ -183,7 +159,7 @@ show(
 
 # %%
 moods = ["opal", "kingfisher", "autumn-walk", "aurora", "coral-reef", "stained-glass", "magma", "cividis"]
-show([draw(replace(lace, palette=palette(m))) for m in moods], moods, columns=4, inches=2.3)
+show(*[draw(replace(lace, palette=palette(m))) for m in moods], titles=moods, columns=4, height=2.3, jpeg=92)
 
 # %% [markdown]
 # ## Symmetry and the final transform
@@ -205,7 +181,7 @@ lens = Xform(color_speed=0.0, coefs=turn(0.8, 30, 0.3, 0.2))
 names = ("julia", "bubble", "sinusoidal", "elliptic")
 bent = {f"lace, final {n}": replace(lace, final=replace(lens, variations={n: 1.0})) for n in names}
 variants = {title: frame(f) for title, f in ({"two maps": hooks} | turned | bent).items()}
-show([draw(f) for f in variants.values()], list(variants), columns=4, inches=2.3)
+show(*[draw(f) for f in variants.values()], titles=list(variants), columns=4, height=2.3, jpeg=92)
 
 # %% [markdown]
 # ## Mutate and select
@@ -216,7 +192,7 @@ show([draw(f) for f in variants.values()], list(variants), columns=4, inches=2.3
 
 # %%
 litter = worth_seeing(lambda rng: mutate(lace, rng, 1.2), 2 if SMALL else 12, seed=7, least=0.3)
-show([draw(f, 60) for f in litter], [f"{k}" for k in range(len(litter))], columns=6, inches=1.7)
+show(*[draw(f, 60) for f in litter], titles=[f"{k}" for k in range(len(litter))], columns=6, height=1.7, jpeg=92)
 PICK = 1 if SMALL else 2
 
 # %% [markdown]
@@ -228,7 +204,7 @@ PICK = 1 if SMALL else 2
 # %%
 ends = [lace, litter[PICK]]
 steps = [0.0, 0.5, 1.0] if SMALL else [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
-show([draw(between(ends, [0.0, 1.0], s), 60) for s in steps], [f"{s:g}" for s in steps], inches=1.7)
+show(*[draw(between(ends, [0.0, 1.0], s), 60) for s in steps], titles=[f"{s:g}" for s in steps], height=1.7, jpeg=92)
 
 # %% [markdown]
 # `Motion` turns such an interpolation into a film, with motion blur if requested. With `loop=True`, a single flame
@@ -238,7 +214,7 @@ show([draw(between(ends, [0.0, 1.0], s), 60) for s in steps], [f"{s:g}" for s in
 # %%
 film = Motion((lace,), 240, loop=True)
 stills = [0, 120] if SMALL else [0, 2, 4, 236, 238, 240]
-show([draw(film.at(film.share(k)), 60) for k in stills], [f"frame {k}" for k in stills], inches=1.7)
+show(*[draw(film.at(film.share(k)), 60) for k in stills], titles=[f"frame {k}" for k in stills], height=1.7, jpeg=92)
 
 # %% [markdown]
 # ## 3D flames
@@ -257,7 +233,12 @@ space = Flame(
     highlight_power=1.0, estimator_radius=4.0, cam_persp=0.15, cam_yaw=0.4,
 )  # fmt: skip
 views = [0.0, 0.5, 0.9, 1.3]
-show([draw(frame(replace(space, cam_pitch=p))) for p in views], [f"pitch {p:g}" for p in views], inches=2.3)
+show(
+    *[draw(frame(replace(space, cam_pitch=p))) for p in views],
+    titles=[f"pitch {p:g}" for p in views],
+    height=2.3,
+    jpeg=92,
+)
 
 # %% [markdown]
 # ## Files
@@ -292,4 +273,4 @@ fig = plt.figure(figsize=(9, 9), dpi=100, facecolor="black")
 ax = fig.add_axes((0, 0, 1, 1))
 ax.imshow(draw(reef, quality))
 ax.axis("off")
-put(fig)
+show_figure(fig, jpeg=92)

@@ -33,8 +33,10 @@ from fractalkit import fk
 from fractalkit.codec.container import read_header
 from fractalkit.fit.quadtree import Effort
 from fractalkit.maps.quadtree_picture import trace
+from fractalkit.render import show
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
+GREY = {"cmap": "gray", "vmin": 0, "vmax": 255}
 torch.set_num_threads(1)
 SIDE, BPP = (64, 1.2) if SMALL else (256, 0.5)
 
@@ -42,17 +44,6 @@ SIDE, BPP = (64, 1.2) if SMALL else (256, 0.5)
 def psnr(a, b):
     """Return the PSNR in dB of pictures from 0 to 255."""
     return 10 * np.log10(255**2 / np.mean((np.asarray(a, float) - b) ** 2))
-
-
-def show(*panels, inches=2.6, **how):
-    """Show pictures in a row with titles."""
-    fig, axes = plt.subplots(1, len(panels), figsize=(inches * len(panels), inches + 0.35), dpi=72)
-    for ax, (title, a) in zip(axes, panels, strict=True):
-        ax.imshow(a, cmap="gray", vmin=0, vmax=255, **how)
-        ax.set_title(title, fontsize=9)
-        ax.axis("off")
-    fig.tight_layout(pad=0.5)
-    plt.show()
 
 
 # %% [markdown]
@@ -69,7 +60,7 @@ hills = (255 * relief).round().astype(np.uint8)[40 : 40 + SIDE, 60 : 60 + SIDE]
 with cbook.get_sample_data("grace_hopper.jpg") as f, Image.open(f) as image:
     grace = np.asarray(image.crop((0, 0, 512, 512)).resize((SIDE, SIDE), Image.Resampling.BOX))
 grey, face = (np.asarray(Image.fromarray(p).convert("L"), float) for p in (hills, grace))
-show(("the hills", hills), ("in grey", grey), ("a picture to start from", face), inches=2.3)
+show(("the hills", hills), ("in grey", grey), ("a picture to start from", face), height=2.3, **GREY)
 
 # %% [markdown]
 # ## The encoder
@@ -153,7 +144,7 @@ for start in (face, np.random.default_rng(0).uniform(0, 255, grey.shape)):
         x = apply(code, x)
         if k in (1, 2, 4, 10):
             panels.append((f"{k} step{'s' * (k > 1)}, {psnr(grey, x):.1f} dB", x))
-    show(*panels, inches=2.1)
+    show(*panels, height=2.1, **GREY)
 
 # %% [markdown]
 # Why is this picture close to the hills? The encoder never computed it. It made the *collage* $T x$ of the original, a
@@ -189,7 +180,7 @@ rows = [("pixels", hills)]
 for name, c in (("plain PIFS", plain), ("quadtree", quadtree)):
     size = len(c.to_bytes())
     rows.append((f"{name}: {8 * size / SIDE**2:.2f} bpp, {psnr(hills, fk.decode(c)):.1f} dB", fk.decode(c)))
-show(*rows, inches=2.8)
+show(*rows, height=2.8, **GREY)
 
 # %% [markdown]
 # ## The bytes of a file
@@ -308,7 +299,7 @@ large = [(name, np.asarray(pixels.resize((4 * w, 4 * w), how))) for name, how in
 large += [(name, fk.decode(c, 4 * SIDE, window=part)) for name, c in
           ((f"plain PIFS, {8 * len(fine.to_bytes()) / SIDE**2:.1f} bpp", fine),
            (f"quadtree, {8 * len(good.to_bytes()) / SIDE**2:.1f} bpp", good))]  # fmt: skip
-show(*large, inches=2.9)
+show(*large, height=2.9, **GREY)
 
 # %% [markdown]
 # In the plain coder, the seams of the ranges are visible: neighbours chose different domains, and the ridges break. The

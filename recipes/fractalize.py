@@ -20,15 +20,12 @@
 # This is the code that `fractalkit fractalize photo.jpg` finds. This notebook takes it apart and varies it.
 
 # %%
-import io
 import os
 from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from IPython.display import Image as Shown
-from IPython.display import display
 from matplotlib import cbook
 from matplotlib.colors import LightSource
 from PIL import Image
@@ -37,35 +34,12 @@ from fractalkit.codes import preset
 from fractalkit.fit.tiling import Style, draw, fractalize, judge
 from fractalkit.maps.collage import decode
 from fractalkit.raster.area import area_means
-from fractalkit.render import draw_ifs
+from fractalkit.render import draw_ifs, show, show_figure
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
 with cbook.get_sample_data("grace_hopper.jpg") as f, Image.open(f) as image:
     photo = torch.from_numpy(np.asarray(image.convert("RGB")) / 255.0).permute(2, 0, 1)  # [3, 600, 512] in [0, 1]
-
-
-def put(fig, quality=90):
-    """Show a figure as a JPEG; as a PNG, tiles of tiles are too large."""
-    file = io.BytesIO()
-    fig.savefig(file, format="jpeg", facecolor=fig.get_facecolor(), pil_kwargs={"quality": quality})
-    plt.close(fig)
-    display(Shown(file.getvalue(), format="jpeg"))
-
-
-def show(*panels, columns=4, width=2.25, dpi=100):
-    """Show pictures [3, h, w] in rows with titles."""
-    rows = -(-len(panels) // columns)
-    tall = width * panels[0][1].shape[1] / panels[0][1].shape[2] + 0.22
-    fig, axes = plt.subplots(rows, columns, figsize=(width * columns, tall * rows), dpi=dpi, squeeze=False)
-    for ax in axes.flat:
-        ax.axis("off")
-    for ax, (title, x) in zip(axes.flat, panels, strict=False):
-        ax.imshow(x.permute(1, 2, 0).clamp(0, 1).numpy(), interpolation="antialiased")
-        ax.set_title(title, fontsize=9)
-    fig.subplots_adjust(0, 0, 1, 1 - 0.2 / (tall * rows), 0.03, 0.25 / tall)
-    put(fig)
-
 
 # %% [markdown]
 # ## The parts of the map
@@ -91,7 +65,8 @@ show(
     ("b, the brightness", decode(brightness, h, w)[0]),
     ("the cosines, about grey", 0.5 + decode(cosines, h, w)[0]),
     ("the fixed point", whole),
-)
+    columns=4, jpeg=90,
+)  # fmt: skip
 
 # %% [markdown]
 # In black and in white areas there is no room for a copy: whatever is added would be clipped. So $s$ is reduced there,
@@ -121,7 +96,7 @@ big = (144 * 2, 144 * 2) if SMALL else (144 * 24, 144 * 20)
 row, column = 5, 5  # a tile of the cheek
 tile = slice(row * big[0] // 12, (row + 1) * big[0] // 12), slice(column * big[1] // 12, (column + 1) * big[1] // 12)
 deep = [draw(code, *big, depth=d, picture=photo)[:, *tile] for d in (1, 2, 3, 0)]
-show(*zip(("depth 1: it ends in the photograph", "depth 2", "depth 3", "every depth"), deep, strict=True))
+show(*zip(("depth 1: it ends in the photograph", "depth 2", "depth 3", "every depth"), deep, strict=True), jpeg=90)
 for d, a in zip((1, 2, 3), deep, strict=False):
     print(f"depth {d}: {float((a - deep[3]).abs().mean()):.4f} from the fixed point, on average")
 
@@ -143,7 +118,7 @@ for u in (0, 0.35, 0.7, 1, 1.5, 2):
     all_h, all_w = round(fh / part / 12) * 12, round(fw / part / 12) * 12
     y, x = (round((n - m) * t) for n, m, t in ((all_h, fh, target[0]), (all_w, fw, target[1])))
     frames.append((f"x {12**u:.3g}", decode(code, all_h, all_w, window=(x, y, x + fw, y + fh))[0]))
-show(*frames, columns=6, width=1.5)
+show(*frames, columns=6, height=1.8, jpeg=90)
 
 # %% [markdown]
 # ## How many tiles, how strong
@@ -173,7 +148,7 @@ for name, values, rest in SWEEPS[: 1 if SMALL else 3]:
     for value in values:
         x, from_afar, of_tiles = scores(**rest, **{name: value})
         panels.append((f"{name} {value}: {from_afar:.2f} from afar, tiles {of_tiles:.2f}", x))
-    show(*panels, columns=3, width=3.0)
+    show(*panels, columns=3, height=3.5, jpeg=90)
 
 # %% [markdown]
 # ## Made of something else
@@ -195,7 +170,7 @@ elevation = cbook.get_sample_data("jacksboro_fault_dem.npz")["elevation"].astype
 relief = LightSource(315, 45).shade(elevation, plt.cm.gist_earth, blend_mode="soft", vert_exag=0.1)[..., :3]
 valley = torch.from_numpy(relief).permute(2, 0, 1)
 styles = {"fern": leaf("barnsley-fern"), "leaf": leaf("maple-leaf"), "valley": valley}
-show(*[(k, area_means(x, 288, 240)) for k, x in styles.items()], columns=3, width=2.0)
+show(*[(k, area_means(x, 288, 240)) for k, x in styles.items()], columns=3, height=2.4, jpeg=90)
 tiles = 8 if SMALL else 18
 show(
     *[
@@ -203,7 +178,8 @@ show(
         for k, x in styles.items()
     ],
     ("fern and itself", draw(fractalize(photo, tiles, texture=0.8, style=Style(styles["fern"])), h, w)),
-)
+    columns=4, jpeg=90,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Between two codes
@@ -240,7 +216,8 @@ show(
     ("w from 0 on the left to 1", draw(across, h, w)),
     ("one of its tiles, of the left", parts[0]),
     ("and one of the right", parts[1]),
-)
+    columns=4, jpeg=90,
+)  # fmt: skip
 half = draw(half, h, w)
 fade = (draw(portrait, h, w) + draw(land, h, w)) / 2
 near, afar = (float((area_means(half, *n) - area_means(fade, *n)).abs().mean()) for n in ((h, w), (tiles, tiles)))
@@ -274,4 +251,4 @@ for ax, a in zip(axes, (draw(poster, ph, pw), near), strict=True):
     ax.axis("off")
 axes[0].add_patch(plt.Rectangle((x / 12, y / 12), tw / 3, th / 3, fill=False, color="white", linewidth=1))
 fig.subplots_adjust(0.01, 0.01, 0.99, 0.99, 0.015, 0)
-put(fig)
+show_figure(fig, jpeg=90)

@@ -46,6 +46,7 @@ from fractalkit.maps.collage import CollageMap, decode
 from fractalkit.models.neural_code import encode_neural, learn_contexts
 from fractalkit.models.neural_collage import NeuralCollage, NeuralCollageConfig
 from fractalkit.models.pretrained import from_pretrained
+from fractalkit.render import show
 from fractalkit.train import TrainConfig
 from fractalkit.train.loop import train
 
@@ -71,25 +72,13 @@ def landscapes(n, side=128, seed=0):
     return np.stack(out[:n])
 
 
-def show(*panels, width=2.3, dpi=90):
-    """Show pictures [h, w, 3] in a row with titles."""
-    tall = width * panels[0][1].shape[0] / panels[0][1].shape[1] + 0.28
-    fig, axes = plt.subplots(1, len(panels), figsize=(width * len(panels), tall), dpi=dpi)
-    for ax, (title, a) in zip(axes, panels, strict=True):
-        ax.imshow(np.clip(a, 0, 1) if a.dtype != np.uint8 else a, interpolation="antialiased")
-        ax.set_title(title, fontsize=9)
-        ax.axis("off")
-    fig.subplots_adjust(0, 0, 1, 1 - 0.26 / tall, 0.03, 0)
-    plt.show()
-
-
 def psnr(a, b):
     """Return the PSNR in dB of pictures from 0 to 255."""
     return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
 
 
 ground = landscapes(48 if SMALL else 960)
-show(*[(f"landscape {i}", ground[i].transpose(1, 2, 0)) for i in (3, 12, 21, 37)], width=1.7, dpi=75)
+show(*[(f"landscape {i}", ground[i].transpose(1, 2, 0)) for i in (3, 12, 21, 37)], height=1.7)
 
 # %% [markdown]
 # ## Maps of small squares
@@ -270,7 +259,7 @@ moments = [0, *np.geomspace(max(1, last // 15), last, columns - 2).astype(int).t
 net, kept, curve = fit(collage_loss, STEPS, moments)
 print(f"search {psnr(255 * fixed, photo):.2f} dB, one look {curve[-1][1]:.2f} dB")
 panels = [(f"step {moments[k]}", joined(shown(kept[k]))) for k in (0, columns // 3, 2 * columns // 3, -1)]
-show(*panels, ("search", fixed), width=1.8)
+show(*panels, ("search", fixed), height=1.8)
 
 # %% [markdown]
 # From landscapes, the network has learned which part of a face resembles which, and closes most of the gap between the
@@ -383,7 +372,7 @@ at = rates[1]
 some = ("JPEG", "at its start", "trained here", "the package's", "quadtree")
 face = np.s_[20:260, 90:290] if not SMALL else np.s_[:, :]
 some = [(k, *pictures[k, at]) for k in some if (k, at) in pictures]
-show(*[(f"{k}, {n:,} bytes", a[face]) for k, n, a in some], width=2.0)
+show(*[(f"{k}, {n:,} bytes", a[face]) for k, n, a in some], height=2.0)
 
 # %% [markdown]
 # On this portrait, two minutes of training on landscapes gain one decibel at 0.1 bits per pixel, three quarters at

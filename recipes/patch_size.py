@@ -29,6 +29,8 @@ from fractalkit.codec.weights_syntax import write_numbers
 from fractalkit.codes.collage import CollageCode, Domain
 from fractalkit.fit.quadtree import Effort
 from fractalkit.maps.collage import decode
+from fractalkit.raster.picture import psnr
+from fractalkit.render import show
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 torch.set_num_threads(1)
@@ -42,25 +44,9 @@ def sized(n):
     return np.asarray(crop.resize((n, n), Image.Resampling.BOX))
 
 
-def psnr(a, b):
-    """Decibels."""
-    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
-
-
 def bits(data, n=SIDE):
     """Return bits per pixel."""
     return 8 * len(data) / n**2
-
-
-def show(*panels, inches=2.7, **how):
-    """Show pictures in a row with titles."""
-    fig, axes = plt.subplots(1, len(panels), figsize=(inches * len(panels), inches + 0.4), dpi=72)
-    for ax, (title, a) in zip(axes, panels, strict=True):
-        ax.imshow(a, **how)
-        ax.set_title(title, fontsize=9)
-        ax.axis("off")
-    fig.tight_layout(pad=0.5)
-    plt.show()
 
 
 photo = sized(SIDE)
@@ -122,7 +108,7 @@ for n in SIZES:
     x = picture_of(code)
     panels.append((f"tiles of {n}: {psnr(photo, x):.1f} dB, {bits(data):.2f} bpp", x))
     print(f"tiles of {n:2d}: {(SIDE // n) ** 2:5d} tiles, {len(data):6d} bytes, {psnr(photo, x):.2f} dB")
-show(*panels, inches=2.3)
+show(*panels, height=2.3)
 
 # %% [markdown]
 # Every picture here is a fixed point: its tiles are copies of the picture *as shown*, including the mosaic. Halving the
@@ -303,7 +289,7 @@ for n in SIZES[1:]:
     x = decode(code, 8 * SIDE, 8 * SIDE, window=box)
     near.append((f"collage, tiles of {n}", x[0].clamp(0, 1).permute(1, 2, 0).numpy()))
 near.append(("quadtree, quality 50", fk.decode(rows["quadtree, quality 50"][1], 8 * SIDE, window=box)))
-show(*near, inches=2.3, interpolation="nearest")
+show(*near, height=2.3, interpolation="nearest")
 
 # %% [markdown]
 # The tiles of the collages are visible as small pictures with borders. The borders of the quadtree are smoothed when it

@@ -21,7 +21,6 @@
 # %%
 import os
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import cbook
 from PIL import Image
@@ -29,28 +28,13 @@ from PIL import Image
 from fractalkit.fit.quadtree import encode
 from fractalkit.fit.restore import denoise, inpaint, noise_level
 from fractalkit.maps.quadtree_picture import decode, mix, trace
+from fractalkit.raster.picture import psnr
+from fractalkit.render import show
 
 SMALL = bool(os.environ.get("FRACTALKIT_SMALL"))  # used by the tests
 side = 96 if SMALL else 288
 with cbook.get_sample_data("grace_hopper.jpg") as f, Image.open(f) as image:
     photo = np.asarray(image)[40 : 40 + side, 120 : 120 + side].copy()
-
-
-def psnr(a, b):
-    """Decibels."""
-    return 10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2))
-
-
-def show(*panels):
-    """Show pictures in a row with titles."""
-    fig, axes = plt.subplots(1, len(panels), figsize=(3.4 * len(panels), 3.8), dpi=68)
-    for ax, (title, a) in zip(axes, panels, strict=True):
-        ax.imshow(a)
-        ax.set_title(title, fontsize=10)
-        ax.axis("off")
-    fig.tight_layout()
-    plt.show()
-
 
 # %% [markdown]
 # ## The start is forgotten
@@ -66,8 +50,8 @@ show(
     ("start", frames[0]),
     ("1 step", frames[1]),
     ("3 steps", frames[3]),
-    (f"9 steps, {psnr(photo, frames[9]):.1f} dB", frames[9]),
-)
+    (f"9 steps, {psnr(photo, frames[9]):.1f} dB", frames[9]), height=3.4,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Noise
@@ -81,9 +65,8 @@ print(f"estimated noise {noise_level(noisy):.1f}")
 clean = denoise(noisy, shifts=2 if SMALL else 8)
 show(
     (f"noisy, {psnr(photo, noisy):.1f} dB", noisy),
-    (f"denoised, {psnr(photo, clean):.1f} dB", clean),
-    ("photograph", photo),
-)
+    (f"denoised, {psnr(photo, clean):.1f} dB", clean), ("photograph", photo), height=3.4,
+)  # fmt: skip
 
 # %% [markdown]
 # ## Missing pixels
@@ -95,7 +78,12 @@ show(
 known = np.random.default_rng(2).random(photo.shape[:2]) < 0.25
 broken = np.where(known[..., None], photo, 0).astype(np.uint8)
 filled = inpaint(broken, known, rounds=4 if SMALL else 40, finest=4)
-show(("one pixel in four", broken), (f"inpainted, {psnr(photo, filled):.1f} dB", filled), ("photograph", photo))
+show(
+    ("one pixel in four", broken),
+    (f"inpainted, {psnr(photo, filled):.1f} dB", filled),
+    ("photograph", photo),
+    height=3.4,
+)
 
 # %% [markdown]
 # ## Mixing maps
@@ -110,5 +98,5 @@ show(
     ("a", decode(code)),
     ("half and half", mix(code, other, 0.5)),
     ("from a to b", mix(code, other, ramp)),
-    ("b", decode(other)),
-)
+    ("b", decode(other)), height=3.4,
+)  # fmt: skip
