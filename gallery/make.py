@@ -30,6 +30,7 @@ sys.path.insert(0, str(HERE))
 
 from bunnies import BUNNIES  # noqa: E402
 from designs import DESIGNS, SINGLE, load  # noqa: E402
+from films import FILMS  # noqa: E402
 from flames import FLAMES  # noqa: E402
 from page import PAGE  # noqa: E402
 from photographs import PHOTOGRAPHS  # noqa: E402
@@ -117,9 +118,17 @@ def digits(side: int = 210, rows: int = 2) -> Image:
     return (255 * torch.cat(drawn)).round().byte().numpy()
 
 
+def file_name(name: str) -> str:
+    """Return the name of a picture's file."""
+    return f"{name}.webp" if name in FILMS else f"{name}.png"
+
+
 def make(name: str, folder: Path) -> Path:
-    """Draw NAME to ``folder/NAME.png``."""
-    path = folder / f"{name}.png"
+    """Draw NAME to ``folder/NAME.png``, or a film to ``folder/NAME.webp``."""
+    path = folder / file_name(name)
+    if name in FILMS:
+        FILMS[name][0](path)
+        return path
     text = {COMMAND_KEY: f"python gallery/make.py {name}", SEED_KEY: str(SEED), "software": "FractalKit"}
     if name == "presets":
         image = sheet()
@@ -139,6 +148,7 @@ def make(name: str, folder: Path) -> Path:
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Flames": (
+        *FILMS,
         "reef", "lace", "crest", "foam", "anemone", "ruffles", "nebula", "pearls", "flames", "mutants", "variations",
         "flame-loop",
     ),
@@ -169,6 +179,8 @@ def words(name: str) -> tuple[str, str]:
             "Digits",
             "Twenty samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 210 x 210 pixels each.",
         )
+    if name in FILMS:
+        return FILMS[name][1:]
     if name in DRAWN:
         _, title, source = DRAWN[name]
         return title, source
@@ -190,7 +202,7 @@ def index() -> str:
             lines += [
                 f"### {title}",
                 "",
-                f"![{title}]({name}.png)",
+                f"![{title}]({file_name(name)})",
                 "",
                 source,
                 "",
@@ -220,7 +232,8 @@ def main(argv: list[str] | None = None) -> int:
         parser.error(f"no picture named {unknown[0]}; --list shows them" if unknown else "give a NAME, --all or --list")
     for name in names:
         path = make(name, args.folder)
-        print(f"{path}: {path.stat().st_size / 1000:.0f} kB, {', '.join(read_png_text(path))}")
+        texts = "" if name in FILMS else ", ".join(["", *read_png_text(path)])
+        print(f"{path}: {path.stat().st_size / 1000:.0f} kB{texts}")
     if args.all or args.index:
         (args.folder / "README.md").write_text(index(), encoding="utf-8")
     return 0
