@@ -64,7 +64,7 @@ def to_bytes(code: QuadtreeCode) -> bytes:
         segments = [parts[k] for k in range(3) for parts in made]
     header = container.Header(
         "quadtree", code.height, code.width, code.channels, code.depth, pack(code.settings), code.metadata,
-        version=2 if code.settings.copies else 1,
+        version=3 if any(code.settings.filtered) else 2 if code.settings.copies else 1,
     )  # fmt: skip
     return container.write(header, segments)
 
@@ -95,6 +95,7 @@ def load(path: str | Path, *, max_pixels: int = container.MAX_PIXELS, partial: b
 def pack(s: Settings) -> bytes:
     """Settings as fifteen bytes."""
     flags = s.half | s.maps[0] << 1 | s.maps[1] << 2 | s.plain << 3 | s.copies << 4
+    flags |= s.filtered[0] << 5 | s.filtered[1] << 6
     return struct.pack("<HBBBBB6bH", s.step, flags, s.deblock, s.top, s.bottom, s.grid, *s.shrink, s.tile)
 
 
@@ -103,11 +104,14 @@ def unpack(data: bytes, name: str) -> Settings:
     if len(data) != 15:
         raise DataError(f"{name}: settings of {len(data)} bytes, expected 15; the file is damaged")
     step, flags, deblock, top, bottom, grid, *rest = struct.unpack("<HBBBBB6bH", data)
-    if not (step < 4096 and flags < 32 and deblock < 16 and 2 <= bottom <= top <= 6 and grid <= 6):
+    if not (step < 4096 and flags < 128 and deblock < 16 and 2 <= bottom <= top <= 6 and grid <= 6):
         raise DataError(f"{name}: settings out of range; the file is damaged")
     if rest[6] < 64 or rest[6] % 64:
         raise DataError(f"{name}: tiles of {rest[6]} samples; the file is damaged")
-    half, first, second, plain, copies = (bool(flags >> k & 1) for k in range(5))
+    half, first, second, plain, copies, luma, chroma = (bool(flags >> k & 1) for k in range(7))
     if copies and plain:
         raise DataError(f"{name}: settings that contradict each other; the file is damaged")
-    return Settings(step, half, deblock, top, bottom, grid, tuple(rest[:6]), rest[6], (first, second), plain, copies)
+    return Settings(
+        step, half, deblock, top, bottom, grid, tuple(rest[:6]), rest[6], (first, second), plain, copies,
+        (luma, chroma),
+    )  # fmt: skip

@@ -61,6 +61,7 @@ class Settings:
         maps: luma leaves may have maps; chroma leaves may.
         plain: fixed ranges of one size (the plain PIFS of the paper).
         copies: maps are copies at scale 1 of blocks that come before.
+        filtered: luma is shown through the filter of :mod:`fractalkit.maps.quadtree_filter`; chroma is.
     """
 
     step: int
@@ -74,6 +75,7 @@ class Settings:
     maps: tuple[bool, bool] = (True, False)
     plain: bool = False
     copies: bool = False
+    filtered: tuple[bool, bool] = (False, False)
 
     @property
     def size(self) -> float:
@@ -167,7 +169,8 @@ class QuadtreeCode(CodedElsewhere):
         return {
             "step": round(self.settings.size, 4),
             "chroma": "none" if self.channels == 1 else "half" if self.settings.half else "full",
-            "deblock": self.settings.deblock, "tiles": n, "leaves": leaves, "kinds": kinds,
+            "deblock": self.settings.deblock, "filtered": list(self.settings.filtered), "tiles": n, "leaves": leaves,
+            "kinds": kinds,
             "bytes by part": {"trees and means": parts[0], "luma": parts[1], "chroma": parts[2]},
         }  # fmt: skip
 

@@ -39,6 +39,7 @@ from fractalkit.fit.pifs import fit_plane, side_of
 from fractalkit.fit.quadtree_search import features, isometric, search
 from fractalkit.maps import quadtree as maps
 from fractalkit.maps.quadtree_copies import plane_map
+from fractalkit.maps.quadtree_filter import refine
 from fractalkit.maps.quadtree_picture import smooth
 from fractalkit.maps.quadtree_proof import certificate, expanding
 from fractalkit.raster.colour import doubled, to_planes, to_rgb
@@ -379,18 +380,30 @@ class _TileEncoder:
         return [fixed_point(plane_map(p))[0].numpy() if p.copies else maps.solve_plane(p, 0.1) for p in planes]
 
     def squares(
-        self, picture: np.ndarray, planes: list[QuadtreePlane], seen: list[np.ndarray], deblock: int
+        self,
+        picture: np.ndarray,
+        planes: list[QuadtreePlane],
+        seen: list[np.ndarray],
+        deblock: int,
+        filtered: tuple[bool, bool] = (False, False),
     ) -> tuple[float, int]:
         """Sum of squared errors of the picture's samples, and their number."""
         shown = []
         for i, (p, x) in enumerate(zip(planes, seen, strict=True)):
-            x = x.copy()
-            if deblock:
-                smooth(x, p, 1, deblock, (0, 0, p.height, p.width))
-            x = x[: p.height, : p.width]
+            x = _smoothed(p, x, deblock)
+            if filtered[i in (1, 2)]:
+                refine(x, p.step, i in (1, 2))
             shown.append(doubled(x, *picture.shape[:2]) if i in (1, 2) and self.half else x)
         d = to_rgb(shown, self.depth).astype(np.float64) - picture
         return float((d * d).sum()), d.size
+
+
+def _smoothed(plane: QuadtreePlane, seen: np.ndarray, deblock: int) -> np.ndarray:
+    """A copy of the samples of a plane that count, deblocked."""
+    x = seen.copy()
+    if deblock:
+        smooth(x, plane, 1, deblock, (0, 0, plane.height, plane.width))
+    return x[: plane.height, : plane.width]
 
 
 def contracting(plane: QuadtreePlane) -> QuadtreePlane:
@@ -503,14 +516,15 @@ class _Encoder:
             )
         settings = replace(settings, shrink=shrink)
         deblock = self._choose_deblock(done, shrink)
-        settings = replace(settings, deblock=deblock)
+        filtered = self._choose_filter(done, shrink, deblock)
+        settings = replace(settings, deblock=deblock, filtered=filtered)
 
         def work(i: int) -> tuple[list[bytes], float, int]:
             enc, planes = done.pop(i) if i in done else first(i)
             planes = enc.shrunk(planes, shrink)
             written = write_planes(planes, self.effort.top, self.effort.bottom)
             seen = enc.decoded(planes)
-            error, count = enc.squares(self._tile(self.tiles[i]), planes, seen, deblock)
+            error, count = enc.squares(self._tile(self.tiles[i]), planes, seen, deblock, filtered)
             return written, error, count
 
         error = count = 0.0
@@ -540,6 +554,21 @@ class _Encoder:
             for k, strength in enumerate(strengths):
                 totals[k] += enc.squares(self._tile(self.tiles[i]), planes, seen, strength)[0]
         return strengths[int(np.argmin(totals))]
+
+    def _choose_filter(self, done: dict[int, Any], shrink: tuple[int, ...], deblock: int) -> tuple[bool, bool]:
+        """Whether the filter lessens the error of luma, and that of chroma."""
+        if self.want_deblock is False or self.settings.plain:
+            return False, False
+        gain = [0.0, 0.0]
+        for enc, planes in done.values():
+            planes = enc.shrunk(planes, shrink)
+            for i, (p, x) in enumerate(zip(planes, enc.decoded(planes), strict=True)):
+                x = _smoothed(p, x, deblock)
+                wanted = enc.planes[i].samples[: p.height, : p.width]
+                before = float(((x - wanted) ** 2).sum())
+                refine(x, p.step, i in (1, 2))
+                gain[i in (1, 2)] += before - float(((x - wanted) ** 2).sum())
+        return gain[0] > 0, gain[1] > 0
 
 
 def encode(
@@ -572,7 +601,7 @@ def encode(
         method: "quadtree", or "pifs" for the plain fractal coder of the literature, see :mod:`.pifs`.
         chroma: resolution of the chroma planes, "half", "full" or "auto": half, or full for high targets and where that
             is better, by trial.
-        deblock: filter the borders of leaves; None filters where it helps.
+        deblock: filter the borders of leaves, and then all samples by learned weights; None where it helps, False not.
         metadata: "icc", "exif", "xmp" and "dpi" (two float64, little endian), as bytes.
         threads: threads that encode tiles; None for one per core.
         device: torch device of the search for domains.

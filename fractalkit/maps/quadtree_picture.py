@@ -9,6 +9,7 @@ import numpy as np
 from fractalkit.codes.quadtree import QuadtreeCode, QuadtreePlane, Tile
 from fractalkit.core import Window, fixed_point
 from fractalkit.errors import UsageError
+from fractalkit.maps import quadtree_filter as refinement
 from fractalkit.maps.quadtree_copies import plane_map
 from fractalkit.raster.area import resample
 from fractalkit.raster.colour import doubled, halved, to_planes, to_rgb
@@ -21,25 +22,31 @@ MAX_WHOLE = 1 << 24  # samples of a tile that is solved whole
 MAX_OUTPUT = 1 << 29  # samples of a picture in memory
 
 
-def plane_at(plane: QuadtreePlane, scale: int = 1, *, deblock: int = 0, box: Box | None = None) -> np.ndarray:
+def plane_at(
+    plane: QuadtreePlane, scale: int = 1, *, deblock: int = 0, box: Box | None = None, filtered: str = ""
+) -> np.ndarray:
     """The fixed point of a plane, enlarged by ``scale``, a power of two.
 
     Args:
         deblock: strength of the filter, 0 for none.
         box: (top, left, bottom, right) of a part, in samples of scale 1; None for the whole plane.
+        filtered: "luma" or "chroma" to show it through the filter of such planes, at scale 1.
 
     Returns:
         ``[(bottom - top) * scale, (right - left) * scale]`` float32.
     """
     y0, x0, y1, x1 = box or (0, 0, plane.height, plane.width)
-    # a margin for the filter, in whole cells
-    margin = 2 * int(DEBLOCK_REACH) + 4 if deblock else 0
+    # a margin for the filters, in whole cells
+    margin = (2 * int(DEBLOCK_REACH) + 4 if deblock else 0) + (refinement.REACH if filtered else 0)
     top, left = max(0, y0 - margin) // 4 * 4, max(0, x0 - margin) // 4 * 4
     bottom, right = min(plane.level.shape[0], y1 + margin + 3), min(plane.level.shape[1], x1 + margin + 3)
     window = (left * scale, top * scale, right * scale, bottom * scale)
     part = np.ascontiguousarray(fixed_point(plane_map(plane, scale), window)[0].numpy())
     if deblock:
         smooth(part, plane, scale, deblock, (top, left, bottom, right))
+    if filtered and scale == 1:
+        shown = part[: min(bottom, plane.height) - top, : min(right, plane.width) - left]
+        refinement.refine(shown, plane.step, filtered == "chroma")
     return part[(y0 - top) * scale : (y1 - top) * scale, (x0 - left) * scale : (x1 - left) * scale]
 
 
@@ -66,7 +73,8 @@ def decode(
     Args:
         height, width: of the whole picture, in pixels; one alone keeps the proportions; neither, the stored size.
         window: (left, top, right, bottom) in these pixels: the part that is decoded, at full detail.
-        deblock: filter the borders of leaves; None as the code says.
+        deblock: filter the borders of leaves, and what else the code says; None as the code says; False shows the
+            fixed point itself.
 
     Raises:
         UsageError: a size or a window out of range, or a result too large for memory.
@@ -87,12 +95,13 @@ def decode_part(code: QuadtreeCode, part: Part, deblock: bool | None = None) -> 
     shape = ((bottom - top) * scale, (right - left) * scale)
     tail = () if code.channels == 1 else (code.channels,)
     out = np.zeros(shape + tail, np.uint8 if code.depth == 8 else np.uint16)
+    filtered = (False, False) if deblock is False else code.settings.filtered
     for index, t in enumerate(code.tiles):
         y0, y1 = max(top, t.y), min(bottom, t.y + t.height)
         x0, x1 = max(left, t.x), min(right, t.x + t.width)
         if y0 >= y1 or x0 >= x1:
             continue
-        made = _tile(code, index, scale, strength, (y0 - t.y, x0 - t.x, y1 - t.y, x1 - t.x))
+        made = _tile(code, index, scale, strength, filtered, (y0 - t.y, x0 - t.x, y1 - t.y, x1 - t.x))
         out[(y0 - top) * scale : (y1 - top) * scale, (x0 - left) * scale : (x1 - left) * scale] = made
     box = tuple((v - corner) * scale for v, corner in zip(part.box, (left, top, left, top), strict=True))
     if box == (0, 0, shape[1], shape[0]) and shape == (height, width):
@@ -109,21 +118,24 @@ def _scale(code: QuadtreeCode, part: Part) -> int:
     return scale
 
 
-def _tile(code: QuadtreeCode, index: int, scale: int, deblock: int, box: Box) -> np.ndarray:
+def _tile(
+    code: QuadtreeCode, index: int, scale: int, deblock: int, filtered: tuple[bool, bool], box: Box
+) -> np.ndarray:
     """A part of a tile, ``box`` in its own pixels."""
     made = []
     y0, x0, y1, x1 = box
     for i, p in enumerate(code.planes(index)):
+        by = ("chroma" if filtered[1] else "") if i in (1, 2) else "luma" if filtered[0] else ""
         if i in (1, 2) and code.settings.half:
             # two samples more than are shown, for the interpolation
             a, b = max(0, y0 // 2 - 2), max(0, x0 // 2 - 2)
             c, d = min(p.height, (y1 + 1) // 2 + 2), min(p.width, (x1 + 1) // 2 + 2)
-            x = plane_at(p, scale, deblock=deblock, box=(a, b, c, d))
+            x = plane_at(p, scale, deblock=deblock, box=(a, b, c, d), filtered=by)
             x = doubled(x, 2 * x.shape[0], 2 * x.shape[1])
             dy, dx = (y0 - 2 * a) * scale, (x0 - 2 * b) * scale
             made.append(x[dy : dy + (y1 - y0) * scale, dx : dx + (x1 - x0) * scale])
         else:
-            made.append(plane_at(p, scale, deblock=deblock, box=box))
+            made.append(plane_at(p, scale, deblock=deblock, box=box, filtered=by))
     return to_rgb(made, code.depth)
 
 
