@@ -55,6 +55,8 @@ def pick_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: this machine has no usable CUDA device; use --device cpu")
+    if name == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # results are those of float32
     if name == "mps" and not torch.backends.mps.is_available():
         raise UsageError("--device mps: this machine has no usable Metal device; use --device cpu")
     return torch.device(name)
@@ -85,6 +87,28 @@ class Remaining:
         if share < self.LEAST or max(late) > self.APART * min(late):
             return None
         return round(whole - elapsed, 3)
+
+
+def pick_engine(name: str) -> tuple[str, str]:
+    """The device that draws, and what the report calls it; "auto" is a GPU that was found right and faster, or the CPU.
+
+    Raises:
+        UsageError: the device is not available.
+    """
+    if name == "auto":
+        from fractalkit.orbit.wgsl.trust import trusted
+
+        name = "gpu" if trusted() else "cpu"
+    if name == "gpu":
+        from fractalkit.orbit.wgsl.device import open_gpu
+
+        return "gpu", str(open_gpu())
+    if name == "cpu":
+        return "cpu", "CPU"
+    import torch
+
+    where = pick_device(name)
+    return name, torch.cuda.get_device_name(where) if where.type == "cuda" else "Metal by torch"
 
 
 class Progress:

@@ -51,7 +51,7 @@ Every tile shows the whole picture, whose tiles show it again, at every depth.""
 @res_option("1440", times=True)
 @click.option("--code", type=PATH, help="Also write the collage, as .safetensors.")
 @click.option("--seed", type=int, hidden=True, expose_value=False)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda", "mps"]), hidden=True, expose_value=False)
+@click.option("--device", type=click.Choice(["auto", "cpu"]), hidden=True, expose_value=False)
 @max_pixels_option
 @json_option
 @click.pass_context

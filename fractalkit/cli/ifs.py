@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import Progress, answer, command_line, emit, pick_device, warn
+from fractalkit.cli.common import Progress, answer, command_line, emit, pick_engine, warn
 from fractalkit.cli.completion import presets
 from fractalkit.cli.options import PATH, SEED, Real, Whole, device_option, json_option, source_argument
 from fractalkit.errors import DataError, UsageError
@@ -85,7 +85,7 @@ floor, the distance between two samples of the same set."""
 @click.option(
     "--effort", type=Whole(0, 9), help="Effort of the fit; each step doubles it.  [default: 5, of a picture 3]"
 )
-@device_option("cpu", "cuda", "mps")
+@device_option("cpu", "gpu", "cuda", "mps")
 @click.option("--even/--chaos", "evenly", default=None,
               help="Cover the attractor evenly, or by its weights as the chaos game does."
               "  [default: even for a plain fit of up to 2,000,000 points, else chaos]")  # fmt: skip
@@ -140,7 +140,7 @@ def ifs(
         from fractalkit.render.window import check_screen
 
         check_screen("--view")
-    where = pick_device(device)
+    where, engine = pick_engine(device)
     from fractalkit.render.fractal_files import Clock, write_fractal
 
     clock, progress = Clock(), Progress()
@@ -162,6 +162,7 @@ def ifs(
     finally:
         progress.clear()
     result["source"] = source
+    result["engine"] = engine if result.pop("drawn_by_device", False) else "CPU"
     answer(result, as_json, "\n".join(report_lines(result)))
     if view:
         from fractalkit.render.window import show_file
@@ -282,6 +283,7 @@ def report_lines(result: dict[str, Any]) -> list[str]:
         *([f"  {result['reason']}"] if result["reason"] not in ("", "as asked") else []),
         *(f"  warning: {w}" for w in result["warnings"]),
         *(f"  note: {n}" for n in result["notes"]),
+        *([f"  points drawn on {result['engine']}"] if result.get("engine", "CPU") != "CPU" else []),
         f"  {', '.join(facts)}",
         "",
         *_distances(result),

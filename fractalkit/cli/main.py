@@ -21,7 +21,7 @@ from fractalkit.interrupts import again, later
 # each is a module of this package, with a function of the same name
 COMMANDS = (
     "ifs", "sample", "evaluate", "compress", "decompress", "enlarge", "fractalize", "render", "zoom", "animate", "info",
-    "train", "demo", "completion",
+    "train", "demo", "doctor", "completion",
 )  # fmt: skip
 
 

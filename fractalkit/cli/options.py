@@ -131,7 +131,10 @@ def detail_option(default: float | None) -> Callable[[F], F]:
 
 def device_option(*names: str) -> Callable[[F], F]:
     """The option ``--device``."""
-    return click.option("--device", type=click.Choice(["auto", *names]), default="auto", help="Where to compute.")
+    told = "Where to compute."
+    if "gpu" in names:
+        told = "Where to draw: gpu is any card, by WebGPU; auto takes one that was found right and faster."
+    return click.option("--device", type=click.Choice(["auto", *names]), default="auto", help=told)
 
 
 def threads_option(command: F) -> F:

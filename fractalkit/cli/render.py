@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from functools import cached_property
 from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ A palette is one of those that --palettes lists, a colour map of matplotlib, or 
 @click.option("--breed", metavar="[N]", help="Draw a sheet of N children of two flames.  [default: 9]")
 @click.option("--strength", type=float, default=1.0, help="Strength of the mutations.")
 @click.option("--seed", type=SEED, default=0, help="Random seed.")
-@device_option("cpu", "cuda")
+@device_option("cpu", "gpu", "cuda", "mps")
 @threads_option
 @click.option("--all", "every", is_flag=True, help="Draw every flame of every file, a contact sheet and a report.")
 @click.option("--strict", is_flag=True, help="Refuse flames with parts that are mended or cannot be drawn.")
@@ -101,7 +102,8 @@ def render(ctx: click.Context, sources: tuple[str, ...], palettes: bool, as_json
     result["seconds"] = round(time.perf_counter() - started, 3)
     r = result
     quality = "" if r["quality"] is None else f"quality {r['quality']:g}, "
-    answer(result, as_json, f"{r['output']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s")
+    by = f" on {r['engine']}" if r.get("engine", "CPU") != "CPU" else ""
+    answer(result, as_json, f"{r['output']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s{by}")
 
 
 @dataclass
@@ -146,10 +148,17 @@ class _Job:
         """The only source."""
         return self.sources[0] if self.sources else None
 
+    @cached_property
+    def engine(self) -> tuple[str, str]:
+        """The device that draws, and its name."""
+        from fractalkit.cli.common import pick_engine
+
+        return pick_engine(self.device)
+
     @property
-    def where(self) -> str | None:
-        """The device, None for the default."""
-        return None if self.device == "auto" else self.device
+    def _told(self) -> str | None:
+        """The device of a command that draws the same, None for the usual one."""
+        return None if self.device == "auto" and self.engine[0] == "cpu" else self.engine[0]
 
     def render_several(self, as_json: bool) -> None:
         """Render one picture per source, in several processes."""
@@ -170,7 +179,7 @@ class _Job:
             raise UsageError("give a SOURCE: flames, codes, names of presets, a folder or a pattern")
         options = {
             "size": self.res, "quality": self.quality, "palette": self.palette, "bits": int(self.bits),
-            "transparent": self.transparent, "oversample": self.oversample, "seed": self.seed, "device": self.where,
+            "transparent": self.transparent, "oversample": self.oversample, "seed": self.seed, "device": self._told,
             "threads": self.threads or 1, "strict": self.strict,
         }  # fmt: skip
         results, failures = render_all(
@@ -193,6 +202,7 @@ class _Job:
         code = spatial_code(source)
         if code is not None:
             return self._render_code(source, code)
+        assert self.engine  # refuses a device that is not there before any work
         exposure, wish, stem = self._buffered(path) if path.suffix == ".safetensors" else self._begun(source)
         buffer = self.buffer or (path if path.suffix == ".safetensors" and wish else None)
         out = self.out or Path(f"{stem}.png")
@@ -212,6 +222,7 @@ class _Job:
             "seed": exposure.seed, "samples": round(exposure.quality * 4**exposure.flame.zoom * w * h),
             "mean": float(picture[..., :3].mean()), "buffer": None if buffer is None else str(buffer),
             "command": command, "whole": exposure.flame.whole, "notes": exposure.flame.notes(),
+            "engine": self.engine[1],
         }  # fmt: skip
 
     def _render_code(self, source: str, code: Any) -> dict[str, Any]:
@@ -222,6 +233,7 @@ class _Job:
             "--index": self.index, "--name": self.name, "--add-quality": self.add_quality, "--buffer": self.buffer,
             "--preview": self.preview, "--oversample": self.oversample, "--transparent": self.transparent,
             "--bits": None if self.bits == "8" else self.bits,
+            "--device": None if self.device in ("auto", "cpu") else self.device,
         })  # fmt: skip
         out = self.out or Path(f"{Path(source).name.split('.')[0]}.png")
         self._check_outputs(Path(source), out, None)
@@ -293,7 +305,7 @@ class _Job:
 
         try:
             if wish:
-                exposure.expose(wish, threads=self.threads, device=self.where, callback=show)
+                exposure.expose(wish, threads=self.threads, device=self.engine[0], callback=show)
         finally:
             progress.clear()
 
@@ -312,6 +324,7 @@ class _Job:
             raise UsageError("--breed: takes two flames, as in --breed 6 a.flame b.flame, without --random or --mutate")
         if self.random is None:
             self._one_source()
+        assert self.engine  # refuses a device that is not there before any work
         kind = "mutants" if self.breed is None else "children"
         stem = "random" if self.source is None else f"{Path(self.source).name.split('.')[0]}-{kind}"
         out = self.out or Path(f"{stem}.png")
@@ -321,7 +334,9 @@ class _Job:
         try:
             flames = [replace(f, name=f"{out.stem}-{k + 1}") for k, f in enumerate(self._flames(size, progress))]
             q = self.quality or 60.0
-            image = sheet(flames, quality=q, seed=self.seed, threads=self.threads, progress=progress)
+            image = sheet(
+                flames, quality=q, seed=self.seed, threads=self.threads, progress=progress, device=self.engine[0]
+            )
         finally:
             progress.clear()
         command = command_line(self.ctx)
@@ -330,6 +345,7 @@ class _Job:
         return {
             "source": self.source, "output": str(out), "flames": str(beside), "count": len(flames),
             "width": image.shape[1], "height": image.shape[0], "quality": q, "seed": self.seed, "command": command,
+            "engine": self.engine[1],
         }  # fmt: skip
 
     def _check_sheet(self, out: Path) -> Path:

@@ -76,7 +76,7 @@ def _elbo(net: Sampler, images: np.ndarray, levels: int, batch: int, seed: int, 
     for x, generator in _batches(net, images, levels, batch, seed):
         got = net.eval_losses(x, generator)
         for key, values in parts.items():
-            values.append(got[key].double().cpu())
+            values.append(got[key].cpu().double())
         done += len(x)
         progress("-ELBO", done, len(images), float(torch.cat(parts["elbo"]).mean()))
     elbo, nll, kl = (torch.cat(v) for v in parts.values())
@@ -94,7 +94,7 @@ def _bound(net: Sampler, images: np.ndarray, levels: int, k: int, seed: int, pro
     values: list[Tensor] = []
     done = 0
     for x, generator in _batches(net, images, levels, max(1, CHUNK // k), seed):
-        values.append(net.importance_bound(x, generator, k, chunk=min(k, CHUNK)).double().cpu())
+        values.append(net.importance_bound(x, generator, k, chunk=min(k, CHUNK)).cpu().double())
         done += len(x)
         progress(f"k = {k}", done, len(images), float(torch.cat(values).mean()))
     total = torch.cat(values)

@@ -44,6 +44,8 @@ def pick_engine(engine: str, device: torch.device | str | None) -> tuple[str, to
         engine = "numba" if where.type == "cpu" else "triton" if has_triton else "torch"
     if engine == "numba" and where.type != "cpu":
         raise UsageError(f"engine: numba runs on the CPU, not on {where}")
+    if engine == "triton" and where.type != "cuda":
+        raise UsageError(f"engine: triton runs on CUDA, not on {where}")
     if where.type == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"device: {where} was asked for, but this machine has no usable CUDA device")
     return engine, where
@@ -295,7 +297,7 @@ def histogram(
 
 def _count_all(ifs, n, walker, engine, burn, grid, total, rgb, progress) -> None:  # type: ignore[no-untyped-def]
     """Add n points of a chaos game, burn-in first, to the counts and sums of colours."""
-    tint = ifs.colours.detach().double().cpu().numpy() if ifs.colours is not None else np.zeros((len(ifs), 3))
+    tint = ifs.colours.detach().cpu().double().numpy() if ifs.colours is not None else np.zeros((len(ifs), 3))
     if rgb is not None:
         _warm_colours(walker, engine, ifs, burn, tint)
     else:
@@ -340,8 +342,12 @@ def _portions(n: int, most: int) -> Iterator[tuple[int, int, int]]:
 
 def _warm_colours(walker: Any, engine: str, ifs: AffineIFS, burn: int, tint: np.ndarray) -> None:
     """Do the burn-in: every chain starts in the mean colour, and its last steps blend the maps' colours in."""
-    mean = torch.from_numpy(ifs.probabilities.detach().double().cpu().numpy() @ tint)
-    walker.tone[:] = mean.numpy()[:, None] if isinstance(walker.tone, np.ndarray) else mean.to(walker.tone)[:, None]
+    mean = torch.from_numpy(ifs.probabilities.detach().cpu().double().numpy() @ tint)
+    walker.tone[:] = (
+        mean.numpy()[:, None]
+        if isinstance(walker.tone, np.ndarray)
+        else mean.to(walker.tone.dtype).to(walker.tone.device)[:, None]
+    )
     left = 1 - ifs.colour_speed
     blend = min(burn, 1 if left == 0 else math.ceil(-17 * math.log(2) / math.log(left)))
     walker.skip(burn - blend)

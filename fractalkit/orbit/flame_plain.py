@@ -122,12 +122,13 @@ def accumulate_plain(
     *,
     seed: int = 0,
     device: torch.device | str = "cpu",
-    dtype: torch.dtype = torch.float64,
+    dtype: torch.dtype | None = None,
     late: bool = False,
 ) -> np.ndarray:
     """A histogram as :func:`fractalkit.orbit.flame.accumulate`'s, of another random stream: float32 ``[*cells, 4]``.
 
     Args:
+        dtype: of the arithmetic; None for float64, on Metal, which has none, float32.
         late: points are drawn in the colour that they had before their last map, as JWildfire Swan draws them.
 
     Raises:
@@ -136,9 +137,10 @@ def accumulate_plain(
     if not flame.xforms:
         raise DataError(f"flame {flame.name!r}: has no xform")
     device = torch.device(device)
+    dtype = dtype or (torch.float32 if device.type == "mps" else torch.float64)
     generator = torch.Generator(device).manual_seed(seed % (1 << 63))
     plain = PlainFlame(flame, generator, device=device, dtype=dtype)
-    cumulative = torch.from_numpy(np.cumsum(flame.matrix(), 1)[:, :-1]).to(device, dtype)
+    cumulative = torch.from_numpy(np.cumsum(flame.matrix(), 1)[:, :-1]).to(dtype).to(device)
     table = torch.from_numpy(colours[0]).to(device)
     k = camera.tolist()
     n = max(64, min(CHAINS.get(device.type, 1 << 14), samples // (2 * FUSE)))

@@ -15,15 +15,17 @@ class TorchWalker:
 
     def __init__(self, plan: Plan, dtype: torch.dtype, device: torch.device) -> None:
         self.plan = plan
-        self.maps = torch.as_tensor(plan.maps).to(device=device, dtype=dtype)  # [K, D, D + 1]
+        self.maps = torch.as_tensor(plan.maps).to(dtype).to(device)  # [K, D, D + 1]
         self.threshold = torch.as_tensor(plan.threshold.astype("int64")).to(device)
         self.pair = torch.as_tensor(plan.pair.astype("int64")).to(device)
         self.bits = len(plan.threshold).bit_length() - 1
         self.key1 = torch.as_tensor(plan.key1.astype("int64")).to(device)
         self.key2 = torch.as_tensor(plan.key2.astype("int64")).to(device)
-        self.x = torch.as_tensor(plan.start).to(device=device, dtype=dtype)  # [CHAINS, D]
+        self.x = torch.as_tensor(plan.start).to(dtype).to(device)  # [CHAINS, D]
         self.t = 0
-        self.tone = torch.zeros(3, CHAINS, dtype=torch.float64, device=device)  # running colour of each chain
+        # the running colour of each chain; Metal has no float64
+        fine = torch.float32 if device.type == "mps" else torch.float64
+        self.tone = torch.zeros(3, CHAINS, dtype=fine, device=device)
         self.symbols = torch.zeros(CHAINS, dtype=torch.int64, device=device)
 
     def _draw(self) -> Tensor:
@@ -67,9 +69,9 @@ class TorchWalker:
 
         ``grid`` is (scale, shift, shape) per coordinate, x first; ``rgb [cells + 1, 3]`` int64 in units of 2^-16.
         """
-        scale, shift, shape = (torch.as_tensor(g).to(self.x.device) for g in grid)
-        scale, shift = scale.to(self.x), shift.to(self.x)
-        colours = torch.as_tensor(tint, device=self.x.device).T  # [3, K]
+        scale, shift = (torch.as_tensor(g).to(self.x.dtype).to(self.x.device) for g in grid[:2])
+        shape = torch.as_tensor(grid[2]).to(self.x.device)
+        colours = torch.as_tensor(tint).to(self.tone.dtype).to(self.x.device).T  # [3, K]
         cells = len(total) - 1
         for r in range(rows + (last > 0)):
             t = self.t

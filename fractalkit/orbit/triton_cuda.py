@@ -113,6 +113,15 @@ def _walk(tab, threshold, pair, key1, key2, state, tone, tint, out, symbols, tot
         tl.store(tone + 2 * chains + lane, blue)
 
 
+def signed(t: int) -> int:
+    """The 32 bits of a step as a signed number: a larger one would make Triton compute in 64 bits.
+
+    >>> signed(5), signed(2**31), signed(2**32 + 1)
+    (5, -2147483648, 1)
+    """
+    return (t + (1 << 31)) % (1 << 32) - (1 << 31)
+
+
 class TritonWalker:
     """All chains, advanced on a CUDA device; the interface of the other walkers."""
 
@@ -135,7 +144,7 @@ class TritonWalker:
         _walk[(CHAINS // BLOCK,)](
             self.tab, self.threshold, self.pair, self.key1, self.key2, self.state, self.tone, tint,
             none if out is None else out, none if symbols is None else symbols, total, none if rgb is None else rgb,
-            scale, shift, shape, self.t, rows, last, speed, self.tab.shape[1], CHAINS, cells,
+            scale, shift, shape, signed(self.t), rows, last, speed, self.tab.shape[1], CHAINS, cells,
             D=self.plan.dim, BITS=len(self.plan.threshold).bit_length() - 1, STORE=out is not None,
             SYMBOLS=symbols is not None, COUNT=count is not None, COLOUR=rgb is not None, M1=MIX1, M2=MIX2, PHI=STRIDE,
             BLOCK=BLOCK,

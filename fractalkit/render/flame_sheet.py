@@ -208,9 +208,10 @@ def children(
 
 def sheet(
     flames: list[Flame], *, quality: float, seed: int = 0, threads: int | None = None,
-    progress: Callable[[str, float], None] | None = None,
+    progress: Callable[[str, float], None] | None = None, device: str | None = None,
 ) -> npt.NDArray[np.uint8]:  # fmt: skip
-    """Draw flames of one size on a sheet, row by row, with black gaps: uint8 ``[H, W, 3]``."""
+    """Draw flames of one size on a sheet, row by row, with black gaps: uint8 ``[H, W, 3]``; ``device`` of
+    :func:`~fractalkit.orbit.flame.accumulate`."""
     down, across = sheet_shape(len(flames))
     w, h = flames[0].size
     gap = max(2, w // 64)
@@ -218,7 +219,7 @@ def sheet(
     for k, flame in enumerate(flames):
         y, x = (k // across) * (h + gap), (k % across) * (w + gap)
         out[y : y + h, x : x + w] = to_8_bit(
-            render_flame(flame, quality=quality, seed=seed, threads=threads, batches=1)
+            render_flame(flame, quality=quality, seed=seed, threads=threads, device=device, batches=1)
         )
         if progress is not None:
             progress("draw", (k + 1) / len(flames))

@@ -74,7 +74,7 @@ def write_fractal(
         maps, method, effort: of :func:`fractalkit.fit.fit_attractor`.
         points: of the attractor; None takes as many as the cloud has, or 1,000,000 for a code.
         even: cover the attractor evenly, else by its weights; None: evenly for plain fits of up to 2,000,000 points.
-        device: to draw the points on.
+        device: to draw the points on, as torch names it, or "gpu"; see :func:`draws_points`.
         up: axis that points up in the preview of a cloud in space, or "auto".
         style: a cloud of whose parts the fitted collage is made (:func:`fractalkit.fit.fit_cloud_style`).
         keep_strays: fit the points of a cloud that lie far from all others too.
@@ -114,6 +114,7 @@ def write_fractal(
         ifs = _with_provenance(ifs, result, cloud)
     with clock("draw"):
         write = write_mesh if mesh else write_points
+        result["drawn_by_device"] = not mesh and draws_points(ifs, _double(ifs), even, device)
         notes = write(cloud_path, ifs, n, even=even, seed=seed, device=device, progress=progress)
         result["notes"] += notes or ()
     if code_path is not None:
@@ -244,12 +245,11 @@ def write_points(
 
     Coordinates are float64 where float32 would round them visibly. Points of a collage by weight are stratified.
     """
-    low, high = extent(ifs)
-    double = needs_double(low.numpy(), high.numpy())
+    double = _double(ifs)
     dtype = torch.float64 if double else torch.float32
     collage = isinstance(ifs, CloudCollage)
-    if (double or collage) and torch.device(device).type == "mps":
-        device = "cpu"  # Metal has no float64
+    if not draws_points(ifs, double, even, device):
+        device = "cpu"
     coloured = ifs.coloured
     pieces = (
         iter([even_points(ifs, n, dtype=dtype, colours=coloured)])
@@ -261,6 +261,23 @@ def write_points(
             rgb = None if piece.colours is None else piece.colours.cpu().numpy()
             out.write(piece.points.cpu().numpy(), rgb)
             progress("draw", out.count / n)
+
+
+def _double(ifs: AffineIFS | CloudCollage) -> bool:
+    """Whether float32 would round the coordinates visibly."""
+    low, high = extent(ifs)
+    return needs_double(low.numpy(), high.numpy())
+
+
+def draws_points(ifs: AffineIFS | CloudCollage, double: bool, even: bool, device: torch.device | str) -> bool:
+    """Whether a device draws points of a code, in float32 or float64; what it cannot do is done by the CPU.
+
+    Neither "gpu" nor Metal has float64, "gpu" draws no collages, and points that cover evenly are found on the CPU.
+    """
+    kind = "gpu" if device == "gpu" else torch.device(device).type
+    if even or kind == "cpu":
+        return kind == "cpu"
+    return kind == "cuda" or not (double or isinstance(ifs, CloudCollage))
 
 
 def check_mesh(source: Cloud | AffineIFS | CloudCollage, name: str, points: int | None) -> int:

@@ -1,0 +1,110 @@
+"""``--device`` of the commands that draw, the machine's verdict on its GPU, and ``fractalkit doctor``."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from fractalkit.codes import preset
+from fractalkit.errors import UsageError
+from fractalkit.orbit import sample
+from fractalkit.orbit.wgsl import trust
+from tests.cli.test_render import folder, run  # noqa: F401
+from tests.orbit.gpu import device
+
+GOOD = trust.Verdict("Card", False, 1.01, 2e9, 1e8, 0.5)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(monkeypatch, tmp_path):
+    """No test reads the verdict of this machine, or leaves one."""
+    monkeypatch.setattr(trust, "kept_file", lambda: tmp_path / "kept" / "gpu.json")
+    trust.trusted.cache_clear()
+    yield
+    trust.trusted.cache_clear()
+
+
+def test_a_flame_on_the_gpu_and_who_drew_it(folder, capsys):  # noqa: F811
+    name = str(device())
+    told = []
+    for where in ("gpu", "gpu", "cpu"):
+        assert run("render", "a.flame", "--quality", "200", "--device", where, "-o", f"{len(told)}.png", "--json") == 0
+        told.append(json.loads(capsys.readouterr().out)["engine"])
+    assert told == [name, name, "CPU"]
+    one, again, other = (np.asarray(Image.open(f"{k}.png"), np.float64) for k in range(3))
+    assert (one == again).all() and np.abs(one - other).mean() < 3 and other.std() > 20
+    assert run("render", "a.flame", "--device", "gpu") == 0
+    assert f" s on {name}" in capsys.readouterr().out
+
+
+def test_points_of_a_code_on_the_gpu(folder, capsys):  # noqa: F811
+    device()
+    told = {}
+    for where in ("gpu", "cpu"):
+        assert run("ifs", "barnsley-fern", "--points", "5000", "--no-preview", "--device", where,
+                   "-o", f"{where}.npy", "--json") == 0  # fmt: skip
+        told[where] = json.loads(capsys.readouterr().out)
+    assert np.allclose(np.load("gpu.npy"), np.load("cpu.npy"), atol=1e-4)
+    assert told["gpu"]["engine"] == str(device()) and told["cpu"]["engine"] == "CPU"
+    assert run("ifs", "barnsley-fern", "--points", "500", "--even", "--no-preview", "--device", "gpu", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["engine"] == "CPU"  # even points are found on the CPU
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+@pytest.mark.parametrize(
+    "words", [("a.flame",), ("--random", "2", "--res", "16"), ("a.flame", "a.flame", "--jobs", "1", "-o", "{name}.png")]
+)
+def test_a_device_that_is_not_there_is_refused_in_a_sentence(folder, capsys, words):  # noqa: F811
+    assert run("render", *words, "--device", "cuda") == 2
+    assert "no usable CUDA device" in capsys.readouterr().err
+
+
+def test_what_a_command_or_an_engine_cannot_do_is_refused(folder, capsys):  # noqa: F811
+    Image.new("RGB", (8, 8)).save("a.png")
+    assert run("fractalize", "a.png", "--device", "cuda") == 2
+    assert run("render", "menger-sponge", "--device", "gpu") == 2
+    assert "--device" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="triton runs on CUDA"):
+        sample(preset("barnsley-fern"), 10, engine="triton", device="cpu")
+
+
+def test_a_verdict_is_kept_and_auto_goes_by_it(monkeypatch, tmp_path):
+    pytest.importorskip("wgpu")
+    assert trust.kept() is None
+    for verdict, taken in (
+        (GOOD, True), (replace(GOOD, software=True), False), (replace(GOOD, difference=1.3), False),
+        (replace(GOOD, rate=9e7), False),
+    ):  # fmt: skip
+        trust.keep(verdict)
+        trust.trusted.cache_clear()
+        assert trust.kept() == verdict and trust.trusted() is taken
+    for text in ("", "[]", '{"format": 1}', json.dumps({"format": 9})):
+        trust.kept_file().write_text(text)
+        assert trust.kept() is None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    trust.keep(GOOD)
+    trust.trusted.cache_clear()
+    assert trust.trusted() is False
+
+
+def test_doctor_tests_the_gpu(folder, capsys):  # noqa: F811
+    assert run("doctor", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["packages"]["numpy"] and told["engines"]["numba"]
+    gpu = told["gpu"]
+    if gpu["found"]:
+        assert gpu["right"] and gpu["rate"] > 0 and trust.kept() is not None
+    else:
+        assert gpu["reason"].startswith("device gpu: ")
+
+
+def test_doctor_says_why_there_is_no_gpu(folder, capsys, monkeypatch):  # noqa: F811
+    def none():
+        raise UsageError("device gpu: the package wgpu is missing")
+
+    monkeypatch.setattr("fractalkit.orbit.wgsl.device.open_gpu", none)
+    assert run("doctor") == 0
+    assert "none: device gpu: the package wgpu is missing" in capsys.readouterr().out
