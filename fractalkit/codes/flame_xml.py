@@ -210,6 +210,7 @@ def _xform(e: Element, where: str, index: int, mended: list[str]) -> Xform:
     parameters: dict[str, float] = {}
     extras: dict[str, str] = {}
     attributes = made_attributes(e.attrib, catalogue())
+    extras.update(attributes.left)
     mended += [note for note in attributes.notes if note not in mended]
     for key, text in attributes.texts.items():
         at = f"{where}: {key}"

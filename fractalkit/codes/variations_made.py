@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from fractalkit.codes.java_code import java_variation
 from fractalkit.codes.java_formula import expression
 from fractalkit.codes.text_shapes import MOST_CHARACTERS, areas, choice_table, text_shape
 from fractalkit.codes.variation_list import Catalogue
@@ -28,10 +29,12 @@ class Made:
     Attributes:
         functions: name in the formula -> the function or table that takes its place.
         notes: what was put right, phrases.
+        whole: the variation itself, where its formula is the flame's.
     """
 
     functions: dict[str, Declared]
     notes: tuple[str, ...] = ()
+    whole: Declared | None = None
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,11 @@ class Maker:
 
     Attributes:
         texts: the attributes that are texts, behind the variation's name, with what they are if a file has them not.
-        make: from texts and a mark for names, what is made.
+        make: from texts, a mark for names, and ``pre_``, ``post_`` or nothing, what is made.
     """
 
     texts: dict[str, str]
-    make: Callable[[dict[str, str], str], Made]
+    make: Callable[[dict[str, str], str, str], Made]
 
 
 def read_text(digits: str) -> str | None:
@@ -63,7 +66,7 @@ def _table(name: str, numbers: list[float]) -> Declared:
     return Declared(name, {"k": 0.0}, "Numbers of a flame.", "", "a flame", 1, True, table=tuple(numbers))
 
 
-def _text(texts: dict[str, str], mark: str) -> Made:
+def _text(texts: dict[str, str], mark: str, place: str) -> Made:
     """A text: its triangles, and the numbers that place them."""
     shape = text_shape(texts["text"], texts["font_name"])
     asked = texts["font_name"].strip()[:60]
@@ -78,7 +81,7 @@ def _text(texts: dict[str, str], mark: str) -> Made:
     return Made({"text_table": _table(f"text_table_{mark}", numbers)}, notes)
 
 
-def _formulas(function: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[dict[str, str], str], Made]:
+def _formulas(function: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[dict[str, str], str, str], Made]:
     """Formulas of Java; each becomes a function of some names and of PARAMETERS.
 
     Args:
@@ -86,7 +89,7 @@ def _formulas(function: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[
         names: attribute -> the names that its formula has.
     """
 
-    def make(texts: dict[str, str], mark: str) -> Made:
+    def make(texts: dict[str, str], mark: str, place: str) -> Made:
         made: dict[str, Declared] = {}
         for attribute, arguments in names.items():
             given = (*arguments, *PARAMETERS)
@@ -101,7 +104,22 @@ def _formulas(function: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[
     return make
 
 
+def _java(attribute: str, base: str, fields: str) -> Callable[[dict[str, str], str, str], Made]:
+    """A variation in Java, of an attribute, with fields that its code knows."""
+
+    def make(texts: dict[str, str], mark: str, place: str) -> Made:
+        found = java_variation(texts[attribute], place, dict.fromkeys(fields, 0.0), "its code")
+        parameters = ", ".join(f"{name}={value!r}" for name, value in found.parameters.items())
+        text = "\n".join([f"variation {base}_{mark}({parameters}): A formula of a flame.", *found.lines])
+        whole = read_variations(text, "its code", _shared.get)[0]
+        whole.check()
+        return Made({}, whole=whole)
+
+    return make
+
+
 _shared: dict[str, Declared] = {}  # functions that all formulas may call
+_LINEAR = "void transform() { pVarTP.x += pAmount * pAffineTP.x; pVarTP.y += pAmount * pAffineTP.y; }"
 _PLOT = {"colormap_filename": "", "displ_map_filename": "", "preset_id_reference": ""}
 MAKERS: dict[str, Maker] = {
     "text_wf": Maker({"text": "JWildfire", "font_name": "Arial"}, _text),
@@ -114,6 +132,8 @@ MAKERS: dict[str, Maker] = {
     "polarplot2d_wf": Maker({"formula": "t", **_PLOT}, _formulas("polarplot2d_{}", {"formula": ("t",)})),
     "polarplot3d_wf": Maker({"formula": "t", **_PLOT}, _formulas("polarplot3d_{}", {"formula": ("t", "u")})),
     "isosfplot3d_wf": Maker({"formula": "x", **_PLOT}, _formulas("isosfplot3d_{}", {"formula": ("x", "y", "z")})),
+    "custom_wf_full": Maker({"code_full_variation": _LINEAR}, _java("code_full_variation", "custom_wf_full", "")),
+    "custom_wf": Maker({"code": _LINEAR}, _java("code", "custom_wf", "abcdefg")),
 }
 # texts that name files, which are not read: a variation with one is left as it is
 FILES = ("colormap_filename", "displ_map_filename")
@@ -126,10 +146,12 @@ class Attributes:
 
     Attributes:
         texts: the attributes, those of variations that were made under their new names.
+        left: those of variations that cannot be made.
         notes: what was put right.
     """
 
     texts: dict[str, str]
+    left: dict[str, str]
     notes: list[str]
 
 
@@ -148,8 +170,9 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> Attributes:
         if match["rest"] in texts:
             texts[match["rest"]] = text if not text.strip() else read_text(text) or ""
     if not heads:
-        return Attributes(dict(given), [])
+        return Attributes(dict(given), {}, [])
     out: dict[str, str] = {}
+    left: dict[str, str] = {}
     notes: list[str] = []
     names: dict[str, str | None] = {}
     for key, text in given.items():
@@ -159,35 +182,36 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> Attributes:
             continue
         head = (match["place"] + match["base"] + match["again"]).lower()
         if head not in names:
-            names[head] = _made(match["base"].lower(), heads[head], to, notes)
+            names[head] = _made(match["base"].lower(), match["place"].lower(), heads[head], to, notes)
         base, rest = names[head], match["rest"]
         if base is None:
-            out[key] = text
+            left[key] = text
         elif rest not in heads[head]:
             out[match["place"].lower() + base + match["again"] + (f"_{rest}" if rest else "")] = text
-    return Attributes(out, notes)
+    return Attributes(out, left, notes)
 
 
-def _made(base: str, texts: dict[str, str], to: Catalogue, notes: list[str]) -> str | None:
+def _made(base: str, place: str, texts: dict[str, str], to: Catalogue, notes: list[str]) -> str | None:
     """The name of a variation with its texts, or None where it cannot be made."""
     if any(texts.get(f, "").strip() for f in FILES):
         return None
-    mark = hashlib.sha256(repr(sorted(texts.items())).encode()).hexdigest()[:12]
+    mark = hashlib.sha256(repr((place, sorted(texts.items()))).encode()).hexdigest()[:12]
     name = f"{base}_{mark}"
     pattern = to.base(base)
     if pattern is None:
         return None
     _shared.update(to.functions)
     try:
-        made = MAKERS[base].make(texts, mark)
+        made = MAKERS[base].make(texts, mark, place)
     except DataError as error:
         notes.append(one_line(f"{base}: {error}")[:200])
         return None
     notes += made.notes
     if to.base(name) is None:
-        plain = pattern.functions
+        one = made.whole or pattern
+        plain = one.functions
         to.put(replace(
-            pattern, name=name, also=(), functions=lambda n: made.functions.get(n) or plain(n),
+            one, name=name, also=(), functions=lambda n: made.functions.get(n) or plain(n),
             written=(base, {k: v.encode().hex().upper() for k, v in texts.items()}),
         ))  # fmt: skip
     return name
