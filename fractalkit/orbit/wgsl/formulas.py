@@ -179,12 +179,27 @@ def _vector(n: int) -> str:
     return "f32" if n == 1 else f"vec{n}f" if n <= 4 else f"array<f32, {n}>"
 
 
+def _table_text(declared: Declared) -> str:
+    """The numbers of a table, and the function that looks them up."""
+    n, k = len(declared.table), f"p_{next(iter(declared.parameters))}"
+    kind, numbers = f"array<f32, {n}>", ", ".join(map(literal, declared.table))
+    at = f"u32(clamp(select(0.0f, {k}, {k} >= 0.0f), 0.0f, {n - 1}.0f))"
+    return (
+        f"var<private> t_{declared.name}: {kind} = {kind}({numbers});\n"
+        f"fn f_{declared.name}({k}: f32) -> f32 {{\n  return t_{declared.name}[{at}];\n}}\n"
+    )
+
+
 def function_texts(declared: Declared, done: dict[str, str]) -> None:
     """Add to ``done`` the functions of files that a formula needs, those they need first."""
     for name in sorted(declared.program.calls):
         function = declared.functions(name)
         assert function is not None
+        name = function.name
         if name in done:
+            continue
+        if function.table:
+            done[name] = _table_text(function)
             continue
         function_texts(function, done)
         code = _Shader(function)
