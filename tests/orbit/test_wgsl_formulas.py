@@ -15,7 +15,8 @@ from tests.orbit.gpu import device
 POINTS, DRAWS, BATCH = 64, 512, 24
 ALL = [(name, space) for name in KNOWN for space in ((False, True) if find(name).space else (False,))]
 WEIGHT, COLOR = 0.7, 0.4
-COORDINATES = {"waves4": [1, 2, 3, 4], "waves42": [1, 2, 3, 4]}  # their x is noise of the far digits of a sine
+# these are noise of the far digits of a sine
+COORDINATES = {"waves4": [1, 2, 3, 4], "waves42": [1, 2, 3, 4], "r_circleblur": [2, 3, 4]}
 LOOSE = {"juliac": 5e-3}  # an angle of a random whole number up to 99,999, modulo a fraction
 MAIN = """
 @group(0) @binding(0) var<storage, read> points: array<vec4f>;
@@ -28,6 +29,8 @@ fn random() -> f32 { place += 1u; return draws[min(place, %du) - 1u]; }
 @compute @workgroup_size(64)
 fn main(@builtin(global_invocation_id) id: vec3u) {
   let p = points[id.x];
+  _ = draws[0];
+  _ = numbers[0];
 %s}
 """
 
