@@ -77,6 +77,17 @@ def classes(q, height, width):
     return out
 
 
+@inner()
+def _add_pair(here, one, other, wide, cut, total):
+    """Add the weighed differences of one pair of neighbours along a row; all in int32, for SIMD."""
+    far, near = np.int32(FAR), np.int32(NEAR)
+    for j in range(len(total)):
+        d, e = np.int32(one[j] - here[j]), np.int32(other[j] - here[j])
+        a = np.int32(max(-far, min(far, d)) + max(-far, min(far, e)))
+        b = np.int32(max(-near, min(near, d)) + max(-near, min(near, e)))
+        total[j] = np.int32(total[j] + np.int32(wide[j] * a) + np.int32(cut[j] * b))
+
+
 @nb.njit(cache=True, nogil=True)
 def refine(x, q, kinds, taps, weights, unit):
     """Add to ``x`` ``[H, W]`` the weighed differences of neighbours, ``unit`` times.
@@ -88,26 +99,21 @@ def refine(x, q, kinds, taps, weights, unit):
         weights: ``[CLASSES, n, 2]`` int32, of differences cut at ``FAR`` and at ``NEAR``.
     """
     height, width = x.shape
-    far, near = np.int32(FAR), np.int32(NEAR)
-    total = np.zeros((CELL, CELL), np.int32)
+    own = np.empty((2, len(taps), kinds.shape[1] * CELL), np.int32)  # the weights of each column
+    total = np.empty(width, np.int32)
     for cy in range(kinds.shape[0]):
-        for cx in range(kinds.shape[1]):
-            kind = kinds[cy, cx]
-            top, left = cy * CELL + PAD, cx * CELL + PAD
-            rows, columns = min(CELL, height - cy * CELL), min(CELL, width - cx * CELL)
+        for n in range(len(taps)):
+            for cx in range(kinds.shape[1]):
+                for j in range(CELL):
+                    own[0, n, cx * CELL + j] = weights[kinds[cy, cx], n, 0]
+                    own[1, n, cx * CELL + j] = weights[kinds[cy, cx], n, 1]
+        for y in range(cy * CELL, min(cy * CELL + CELL, height)):
+            total[:] = 0
             for n in range(len(taps)):
-                dy, dx = taps[n, 0], taps[n, 1]
-                a, b = weights[kind, n, 0], weights[kind, n, 1]
-                for i in range(rows):
-                    for j in range(columns):
-                        y, z = top + i, left + j
-                        d = q[y + dy, z + dx] - q[y, z]
-                        e = q[y - dy, z - dx] - q[y, z]
-                        wide = max(-far, min(far, d)) + max(-far, min(far, e))
-                        cut = max(-near, min(near, d)) + max(-near, min(near, e))
-                        if n == 0:
-                            total[i, j] = 0
-                        total[i, j] += np.int32(a * wide + b * cut)
-            for i in range(rows):
-                for j in range(columns):
-                    x[cy * CELL + i, cx * CELL + j] += np.float32(total[i, j]) * unit
+                dy, dx = taps[n]
+                _add_pair(
+                    q[y + PAD, PAD : PAD + width], q[y + PAD + dy, PAD + dx : PAD + dx + width],
+                    q[y + PAD - dy, PAD - dx : PAD - dx + width], own[0, n], own[1, n], total,
+                )  # fmt: skip
+            for j in range(width):
+                x[y, j] += np.float32(total[j]) * unit
