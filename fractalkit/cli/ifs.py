@@ -320,6 +320,8 @@ def _distances(result: dict[str, Any]) -> list[str]:
     for key, label in LABELS.items():
         digits = ".4f" if key == "fscore" else ".4%"
         out.append(f"  {label:24s}" + "".join(f"{format(result[k][key], digits):>18s}" for k in shown))
+    if result.get("colours_explained") is not None:
+        out.append(f"  {'colours, R^2':24s}{result['colours_explained']:>18.4f}")
     if "collage_bound" in result:
         out.append(f"  {'Hausdorff, at most':24s}{result['collage_bound']:>18.4%}   (collage theorem)")
     return out

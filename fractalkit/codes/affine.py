@@ -39,6 +39,9 @@ class AffineIFS(AffineMaps):
         colour_speed: s in (0, 1].
         name: a label.
         provenance: metadata that JSON can hold (source, seed, metrics).
+        colour_field: affine functions of the position in place of the blend, ``[K, 3, D + 1]`` or
+            ``[K * K, 3, D + 1]``, or ``None``: a point x with address a_1 a_2 … has the colour F x + f, cut to [0, 1],
+            with the matrix F | f of a_1, or of K a_1 + a_2. Such a code has ``colours`` too, for deep zooms.
 
     All tensors are floating point, of one dtype and device (weights and colours are moved to those of ``matrices``).
 
@@ -57,9 +60,10 @@ class AffineIFS(AffineMaps):
     colour_speed: float = 0.5
     name: str = ""
     provenance: dict[str, Any] = field(default_factory=dict)
+    colour_field: Tensor | None = None
 
     def __post_init__(self) -> None:
-        for name in ("matrices", "offsets", "weights", "colours"):
+        for name in ("matrices", "offsets", "weights", "colours", "colour_field"):
             object.__setattr__(self, name, as_tensor(name, getattr(self, name)))
         a = self.matrices
         if a.ndim != 3 or a.shape[1] != a.shape[2] or a.shape[1] not in (2, 3) or not 1 <= a.shape[0] <= MAX_MAPS:
@@ -76,10 +80,17 @@ class AffineIFS(AffineMaps):
         c = None if self.colours is None else self.colours.to(a)
         if c is not None:
             _expect("colours", c, (k, 3))
-        _check_values({"matrices": a, "offsets": t, "weights": p, "colours": c}, self.colour_speed)
+        f = None if self.colour_field is None else self.colour_field.to(a)
+        if f is not None:
+            if c is None:
+                raise DataError("colour_field: needs colours too")
+            _expect("colour_field", f, (k * k if f.ndim == 3 and f.shape[0] == k * k else k, 3, d + 1))
+        fields = {"matrices": a, "offsets": t, "weights": p, "colours": c, "colour_field": f}
+        _check_values(fields, self.colour_speed)
         object.__setattr__(self, "offsets", t)
         object.__setattr__(self, "weights", shares(p))
         object.__setattr__(self, "colours", c)
+        object.__setattr__(self, "colour_field", f)
 
     # ---- shape and type
 
@@ -118,13 +129,20 @@ class AffineIFS(AffineMaps):
                 )
         return self
 
-    def colour_of(self, addresses: Tensor) -> Tensor:
+    def colour_of(self, addresses: Tensor, points: Tensor | None = None) -> Tensor:
         """Blend map colours along addresses: integer ``[N, L]``, most recent map first -> RGB ``[N, 3]`` in [0, 1].
 
-        What lies beyond depth L counts as the mean colour of the code.
+        What lies beyond depth L counts as the mean colour of the code. Where the code has a ``colour_field`` and
+        ``points [N, D]`` are given, with L of at least 2, that decides.
         """
         if self.colours is None:
             raise DataError("this code has no colours")
+        if self.colour_field is not None and points is not None:
+            piece = addresses[:, 0].long()
+            if len(self.colour_field) > len(self):
+                piece = piece * len(self) + addresses[:, 1].long()
+            f = self.colour_field.to(points)[piece]
+            return (torch.einsum("nij,nj->ni", f[:, :, :-1], points) + f[:, :, -1]).clamp(0, 1).to(self.colours)
         s = self.colour_speed
         rgb = self.colours.new_zeros(addresses.shape[0], 3)
         for j in range(addresses.shape[1]):
@@ -157,6 +175,9 @@ class AffineIFS(AffineMaps):
             }
             if self.colours is not None:
                 entry["colour"] = self.colours[k].tolist()
+            if self.colour_field is not None:
+                rows = len(self.colour_field) // len(self)
+                entry["colour_fields"] = self.colour_field[k * rows : (k + 1) * rows].tolist()
             maps.append(entry)
         out: dict[str, Any] = {"format": FORMAT, "version": VERSION, "dimension": self.dim, "name": self.name}
         if self.colours is not None:
@@ -170,7 +191,7 @@ class AffineIFS(AffineMaps):
         maps = data.get("maps")
         if not isinstance(maps, list) or not 1 <= len(maps) <= MAX_MAPS:
             raise DataError(f"maps: expected a list of 1 to {MAX_MAPS} maps")
-        a, t, p, c = _maps(maps, d)
+        a, t, p, c, f = _maps(maps, d)
         speed = _numbers([data.get("colour_speed", 0.5)], 1, "colour_speed")[0]
         name, provenance = data.get("name", ""), data.get("provenance", {})
         if not isinstance(name, str):
@@ -180,6 +201,7 @@ class AffineIFS(AffineMaps):
         return cls(
             torch.tensor(a, dtype=dtype), torch.tensor(t, dtype=dtype), torch.tensor(p, dtype=dtype) if p else None,
             torch.tensor(c, dtype=dtype) if c else None, speed, name, provenance,
+            torch.tensor(f, dtype=dtype) if f else None,
         ).check_contractive()  # fmt: skip
 
     @classmethod
@@ -236,9 +258,11 @@ def _area_weights(matrices: Tensor, floor: float = 0.01) -> Tensor:
     return (weights / weights.sum()).to(matrices)
 
 
-def _maps(maps: list[Any], d: int) -> tuple[list[Any], list[Any], list[float], list[Any]]:
-    """Matrices, offsets, weights and colours of a file's maps; the last two empty where no map has any."""
+def _maps(maps: list[Any], d: int) -> tuple[list[Any], list[Any], list[float], list[Any], list[Any]]:
+    """Matrices, offsets, weights, colours and fields of a file's maps; the last three empty where no map has any."""
     a, t, p, c = [], [], [], []
+    f: list[Any] = []
+    fields = 0
     for k, entry in enumerate(maps):
         path = f"maps[{k}]"
         if not isinstance(entry, dict):
@@ -249,10 +273,23 @@ def _maps(maps: list[Any], d: int) -> tuple[list[Any], list[Any], list[float], l
             p.append(_numbers([entry["weight"]], 1, f"{path}.weight")[0])
         if "colour" in entry:
             c.append(_numbers(entry["colour"], 3, f"{path}.colour"))
-    for label, got in (("weight", p), ("colour", c)):
-        if got and len(got) != len(maps):
-            raise DataError(f"maps: {label} is given for {len(got)} of {len(maps)} maps; give it for all or none")
-    return a, t, p, c
+        if "colour_fields" in entry:
+            fields += 1
+            f += _fields(entry["colour_fields"], len(maps), d, f"{path}.colour_fields")
+    for label, got in (("weight", len(p)), ("colour", len(c)), ("colour_fields", fields)):
+        if got and got != len(maps):
+            raise DataError(f"maps: {label} is given for {got} of {len(maps)} maps; give it for all or none")
+    return a, t, p, c, f
+
+
+def _fields(value: Any, maps: int, d: int, path: str) -> list[Any]:
+    """Affine functions of the position, one or one for each map, of 3 rows of D + 1 numbers."""
+    if not isinstance(value, list) or len(value) not in (1, maps):
+        raise DataError(f"{path}: expected 1 or {maps} matrices")
+    for i, rows in enumerate(value):
+        if not isinstance(rows, list) or len(rows) != 3:
+            raise DataError(f"{path}[{i}]: expected 3 rows of {d + 1} numbers")
+    return [[_numbers(row, d + 1, f"{path}[{i}][{j}]") for j, row in enumerate(rows)] for i, rows in enumerate(value)]
 
 
 def _rows(entry: dict[str, Any], d: int, path: str) -> Sequence[Any]:

@@ -28,7 +28,16 @@ def compose(f: AffineIFS, g: AffineIFS) -> AffineIFS:
     offsets = (torch.einsum("aij,bj->abi", f.matrices, g.offsets) + f.offsets[:, None]).flatten(0, 1)
     weights = (f.probabilities[:, None] * g.probabilities).flatten()
     colours = None if f.colours is None else f.colours.repeat_interleave(len(g), dim=0)
-    return replace(f, matrices=matrices, offsets=offsets, weights=weights, colours=colours, name="", provenance={})
+    return replace(
+        f,
+        matrices=matrices,
+        offsets=offsets,
+        weights=weights,
+        colours=colours,
+        colour_field=None,
+        name="",
+        provenance={},
+    )
 
 
 def power(ifs: AffineIFS, n: int) -> AffineIFS:

@@ -96,7 +96,10 @@ class CloudCollage(AffineMaps):
 
     @classmethod
     def of(cls, ifs: AffineIFS) -> CloudCollage:
-        """An affine IFS as a collage: each of its maps copies everything. Maps of weight zero get 1e-12."""
+        """An affine IFS as a collage: each of its maps copies everything. Maps of weight zero get 1e-12.
+
+        Colours are those of the maps; a ``colour_field`` has no place in a collage.
+        """
         k = len(ifs)
         m = o = None
         if ifs.colours is not None:

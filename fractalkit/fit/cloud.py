@@ -6,7 +6,8 @@
     choose        select K maps of the pool that cover the cloud, a k-median problem                        (search.py)
     hop           replace, perturb, add and prune maps by how well the attractor fits                       (hop.py)
     refine        Gauss-Newton through the orbit, at all depths                                             (refine.py)
-    weigh, paint  weights by the mass of each map's piece, colours by address                               (here)
+    weigh         weights by the mass of each map's piece                                                   (here)
+    paint         colours by address, or by address and position                                        (paint.py)
 
 Restarts continue until the attractor is as close to the cloud as an independent sample of the same set would be, or the
 budget is spent. All budgets are counts, so that a seed determines the result on any machine.
@@ -31,7 +32,8 @@ from fractalkit.errors import UsageError
 from fractalkit.fit.density import Density
 from fractalkit.fit.hop import Budget, Candidate, Hopper
 from fractalkit.fit.measure_search import Measured, MeasureSearch
-from fractalkit.fit.refine import DEPTH, Refiner
+from fractalkit.fit.paint import paint
+from fractalkit.fit.refine import Refiner
 from fractalkit.fit.search import Searcher, grow_pool
 from fractalkit.fit.target import Target, as_colours, as_numbers, make_target
 
@@ -74,7 +76,7 @@ def fit_cloud(
             independent sample of the same set would be. If there is none, an elbow rule picks the last number that
             reduces the error of the one before by a tenth.
         colours: RGB in [0, 1] ``[N, 3]``; the maps then get colours whose blend along addresses fits them best in least
-            squares.
+            squares, or where that explains more of them, affine functions of the position for each map or pair of maps.
         effort: 0 (seconds) to 9 (many minutes); each step doubles the work. 5 takes about a minute on two cores.
         seed: determines the result; a ``generator`` is drawn from instead.
         isotropy: minimum ratio of a map's smallest to its largest singular value, 0 to 1. None starts with 0 and, if
@@ -378,11 +380,13 @@ def _code(
     order = np.argsort(-weights, kind="stable")
     maps, weights = best.maps[order], weights[order]
     a, t = target.subspace.lift(maps[:, :d, :d], maps[:, :d, 3])
-    paint = None
+    colours = field = None
     speed = 0.6
     if rgb is not None:
-        rank = np.argsort(order)
-        paint = _paint(rank[sample.address[sample.source]], rgb[target.kept[sample.subset]], len(maps), speed)
+        rank, mine = np.argsort(order), target.kept[sample.subset]
+        painted = paint(rank[sample.address[sample.source]], x[mine].astype(np.float64), rgb[mine], len(maps))
+        colours, speed = torch.from_numpy(painted.colours), painted.speed
+        field = None if painted.field is None else torch.from_numpy(painted.field)
     provenance = {
         "fit": "fractalkit.fit.fit_cloud", **made, "maps_rule": rule, "notes": list(target.notes),
         "input_points": len(x), "fitted_points": len(target),
@@ -393,22 +397,6 @@ def _code(
     }  # fmt: skip
     ifs = AffineIFS(
         torch.from_numpy(np.ascontiguousarray(a)), torch.from_numpy(np.ascontiguousarray(t)),
-        torch.from_numpy(weights), None if paint is None else torch.from_numpy(paint), speed, provenance=provenance,
+        torch.from_numpy(weights), colours, speed, provenance=provenance, colour_field=field,
     )  # fmt: skip
     return ifs.check_contractive()
-
-
-def _paint(address: np.ndarray, rgb: np.ndarray, k: int, speed: float) -> np.ndarray:
-    """Map colours ``[K, 3]`` whose blend along addresses ``[M, L]`` fits rgb ``[M, 3]`` in least squares."""
-    design = np.zeros((len(address), k))
-    left = 1.0
-    rows = np.arange(len(address))
-    for j in range(DEPTH):
-        share = speed * left if j < DEPTH - 1 else left
-        np.add.at(design, (rows, address[:, j]), share)
-        left *= 1 - speed
-    # a weak pull towards the mean prevents extreme colours of maps with few points
-    mean = rgb.mean(axis=0)
-    ridge = 1e-3 * len(address) / k
-    normal = design.T @ design + ridge * np.eye(k)
-    return np.clip(np.linalg.solve(normal, design.T @ (rgb - mean)) + mean, 0.0, 1.0)

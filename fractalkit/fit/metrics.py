@@ -160,3 +160,15 @@ def _array(cloud: Tensor | np.ndarray) -> np.ndarray:
     if not np.isfinite(x).all():
         raise DataError("the cloud holds values that are not finite")
     return x
+
+
+def explained(points: np.ndarray, rgb: np.ndarray, cloud: np.ndarray, colours: np.ndarray) -> float | None:
+    """R^2 of the colours ``rgb [N, 3]`` of points, against those of the nearest points of a cloud; None of one colour.
+
+    >>> x = np.arange(4.0)[:, None]
+    >>> explained(x, np.tile(x, 3), x, np.tile(x, 3))
+    1.0
+    """
+    truth = np.asarray(colours, np.float64)[cKDTree(cloud).query(points)[1]]
+    total = float(((truth - truth.mean(axis=0)) ** 2).sum())
+    return 1 - float(((rgb - truth) ** 2).sum()) / total if total > 1e-12 else None

@@ -101,17 +101,17 @@ def stream(
     if not 0 <= depth <= MAX_DEPTH:
         raise UsageError(f"depth: expected 0 to {MAX_DEPTH}, got {depth}")
     engine, where = pick_engine(engine, device)
+    if colours and isinstance(ifs, AffineIFS) and (ifs.colour_field is not None or not stratified):
+        for piece in stream(ifs, n, chunk=chunk, seed=seed, engine=engine, dtype=dtype, device=device,
+                            depth=max(depth, COLOUR_DEPTH), burn_in=burn_in, stratified=stratified):  # fmt: skip
+            yield _coloured(ifs, piece, depth)
+        return
     if stratified or isinstance(ifs, CloudCollage):
         code = ifs if isinstance(ifs, CloudCollage) else CloudCollage.of(ifs)
         yield from by_address.stream(
             code, n, chunk=chunk, seed=seed, engine=engine, dtype=_checked_type(dtype), device=where, depth=depth,
             colours=colours, stratified=stratified,
         )  # fmt: skip
-        return
-    if colours:
-        for piece in stream(ifs, n, chunk=chunk, seed=seed, engine=engine, dtype=dtype, device=device,
-                            depth=max(depth, COLOUR_DEPTH), burn_in=burn_in):  # fmt: skip
-            yield _coloured(ifs, piece, depth)
         return
     p = plan(ifs, seed, burn_in)
     walker = _walker(p, engine, dtype, where)
@@ -150,9 +150,10 @@ def stream(
 
 
 def _coloured(ifs: AffineIFS, piece: Orbit, depth: int) -> Orbit:
-    """The piece with colours computed from its addresses, which are then cut to ``depth`` maps."""
+    """The piece with colours computed from its addresses and points; addresses are then cut to ``depth`` maps."""
     assert piece.addresses is not None
-    rgb = ifs.to(dtype=torch.float32, device=piece.points.device).colour_of(piece.addresses).clamp(0, 1)
+    on = ifs.to(dtype=piece.points.dtype, device=piece.points.device)
+    rgb = on.colour_of(piece.addresses, piece.points).float().clamp(0, 1)
     kept = piece.addresses.view(torch.int16)[:, :depth].contiguous().view(torch.uint16) if depth else None
     return Orbit(piece.points, kept, rgb)
 
@@ -283,6 +284,9 @@ def histogram(
     if isinstance(ifs, CloudCollage):
         by_address.count(ifs, n, grid, total, rgb, progress=progress, seed=seed, engine=engine,
                       dtype=_checked_type(dtype), device=where)  # fmt: skip
+    elif colours and ifs.colour_field is not None:
+        pieces = stream(ifs, n, seed=seed, engine=engine, dtype=dtype, device=where, burn_in=burn_in, colours=True)
+        by_address.add(pieces, grid, total, rgb, progress)
     else:
         p = plan(ifs, seed, burn_in)
         _count_all(ifs, n, _walker(p, engine, dtype, where), engine, p.burn, grid, total, rgb, progress)

@@ -66,10 +66,18 @@ def count(
 
     ``grid`` is (scale, shift, sides) per coordinate, x first; colours are sums in units of 2^-16.
     """
+    add(stream(code, n, colours=rgb is not None, **options), grid, total, rgb, progress)
+
+
+def add(
+    pieces: Iterator[Orbit], grid: tuple[np.ndarray, np.ndarray, np.ndarray], total: Tensor, rgb: Tensor | None,
+    progress: Callable[[int], None] | None = None,
+) -> None:  # fmt: skip
+    """Add pieces of a sample to counts and sums of colours, as :func:`count` does."""
     scale, shift, sides = (torch.from_numpy(g) for g in grid)
     strides = torch.cat([torch.ones(1, dtype=torch.int64), torch.cumprod(sides, 0)[:-1]])
     done = 0
-    for piece in stream(code, n, colours=rgb is not None, **options):
+    for piece in pieces:
         f = scale * piece.points.cpu().double() + shift
         inside = ((f >= 0) & (f < sides)).all(dim=1)
         cell = torch.where(inside, (torch.where(inside[:, None], f, 0.0).long() * strides).sum(1), len(total) - 1)

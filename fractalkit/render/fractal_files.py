@@ -26,6 +26,7 @@ from fractalkit.data.writers import CloudWriter, needs_double
 from fractalkit.errors import DataError, UsageError, naming
 from fractalkit.fit import collage_bound, compare_clouds, fit_attractor, fit_cloud_style, sampling_floor
 from fractalkit.fit.method import default_ranges
+from fractalkit.fit.metrics import explained
 from fractalkit.fit.strays import strays
 from fractalkit.fit.target import named_strays
 from fractalkit.orbit import extent, sample, stream
@@ -108,7 +109,9 @@ def write_fractal(
     if even is None:  # a collage has the density of its scan
         even = cloud is not None and isinstance(ifs, AffineIFS) and n <= EVEN_UP_TO
     with clock("measure"):
-        result = _describe(ifs, name, cloud, far) | measure(ifs, None if cloud is None else cloud.points, seed)
+        result = _describe(ifs, name, cloud, far) | (
+            measure(ifs, None, seed) if cloud is None else measure(ifs, cloud.points, seed, cloud.colours)
+        )
     result |= {"command": command, "seed": seed, "points": n, "even": even}
     if cloud is not None:
         ifs = _with_provenance(ifs, result, cloud)
@@ -162,14 +165,18 @@ def _save_code(code: AffineIFS | CloudCollage, path: Path) -> None:
     code.save(path)
 
 
-def measure(ifs: AffineIFS | CloudCollage, points: np.ndarray | None, seed: int) -> dict[str, Any]:
+def measure(
+    ifs: AffineIFS | CloudCollage, points: np.ndarray | None, seed: int, rgb: np.ndarray | None = None
+) -> dict[str, Any]:
     """Distances over the diagonal of the bounding box of the input, or of the attractor, and their sampling floors.
 
     ``floor_attractor`` compares two independent samples of the attractor, ``floor_input`` the input with itself, each
-    point against the others; ``collage_bound`` bounds the Hausdorff distance by the collage theorem.
+    point against the others; ``collage_bound`` bounds the Hausdorff distance by the collage theorem. Of colours
+    ``rgb [N, 3]``, ``colours_explained`` is R^2, of the attractor's points against the nearest ones of the input.
     """
     n = COMPARED if points is None else min(COMPARED, len(points))
-    a, b = (sample(ifs, n, seed=seed + i).points.double().cpu().numpy() for i in (1, 2))
+    first = sample(ifs, n, seed=seed + 1, colours=ifs.coloured and rgb is not None)
+    a, b = (o.points.double().cpu().numpy() for o in (first, sample(ifs, n, seed=seed + 2)))
     out: dict[str, Any] = {"compared_points": n, "floor_attractor": compare_clouds(a, b, seed=seed).to_dict()}
     if points is None:
         return out
@@ -177,6 +184,8 @@ def measure(ifs: AffineIFS | CloudCollage, points: np.ndarray | None, seed: int)
     if len(points) > n:
         some = points[np.random.default_rng(seed).choice(len(points), n, replace=False)]
     diagonal = float(np.linalg.norm(points.max(axis=0) - points.min(axis=0))) or 1.0
+    if first.colours is not None and rgb is not None:
+        out["colours_explained"] = explained(a, first.colours.double().cpu().numpy(), points, rgb)
     out["comparison"] = compare_clouds(a, some, seed=seed).to_dict()
     out["floor_input"] = sampling_floor(some, seed=seed).to_dict()
     if isinstance(ifs, AffineIFS):
@@ -224,7 +233,7 @@ def _describe(ifs: AffineIFS | CloudCollage, name: str, cloud: Cloud | None, far
 
 def _with_provenance(ifs: AffineIFS | CloudCollage, result: dict[str, Any], cloud: Cloud) -> AffineIFS | CloudCollage:
     """A fitted code with its name, its input and its figures."""
-    keys = ("comparison", "floor_input", "floor_attractor", "collage_bound")
+    keys = ("comparison", "floor_input", "floor_attractor", "collage_bound", "colours_explained")
     shown = {k: result[k] for k in keys if k in result}
     made = {"source": Path(cloud.source).name, "command": result["command"], "version": __version__,
             "checksum": checksum(ifs)}  # fmt: skip
