@@ -58,7 +58,7 @@ def coloured(p) -> AffineIFS:
 @pytest.fixture(params=[1, 2])
 def code(request) -> AffineIFS:
     k = 3**request.param
-    field = np.random.default_rng(1).uniform(-0.5, 0.5, (k, 3, 3)) + [0, 0, 0.5]
+    field = np.random.default_rng(1).uniform(-0.5, 0.5, (k, 3, 3)) + np.array([0, 0, 0.5])
     plain = preset("sierpinski-triangle")
     return AffineIFS(plain.matrices, plain.offsets, plain.probabilities, np.full((3, 3), 0.5), colour_field=field)
 
