@@ -39,9 +39,10 @@ ALLOWED = {
     "api": BASE | {"codec", "codes", "maps", "orbit", "fit", "data", "models", "fk", "raster", "render"},
     "web": BASE | {"codes", "orbit", "render"},
     "demo": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "models", "fk", "raster"},
+    "studio": BASE | {"codes", "maps", "orbit", "fit", "data", "render", "raster"},
     "cli": BASE
     | {"interrupts", "core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs"}
-    | {"fk", "demo", "raster"},
+    | {"fk", "demo", "studio", "raster"},
     "__main__": {"cli"},
 }
 

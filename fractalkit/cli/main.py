@@ -21,7 +21,7 @@ from fractalkit.interrupts import again, later
 # each is a module of this package, with a function of the same name
 COMMANDS = (
     "ifs", "sample", "evaluate", "compress", "decompress", "enlarge", "fractalize", "render", "zoom", "animate", "info",
-    "train", "demo", "doctor", "completion",
+    "train", "studio", "demo", "doctor", "completion",
 )  # fmt: skip
 
 
@@ -169,5 +169,6 @@ def main() -> None:
     fractalkit render --random 12 -o sheet.png              twelve flames
     fractalkit zoom barnsley-fern -o dive.gif               a zoom film
     fractalkit info bunny.ifs.json          describe a file
+    fractalkit studio                       flames and codes, edited in the browser
     fractalkit demo                         the demo in the browser
     """

@@ -14,7 +14,6 @@ from typing import Any
 
 from fractalkit.codes.variation_list import catalogue
 from fractalkit.codes.variation_text import AFFINE, CONSTANTS, FUNCTIONS, MOST_TURNS, PAINTS, SETTABLE, Declared
-from fractalkit.maps import torch_math
 
 # names of fast_math that compiled code uses
 MATH = (
@@ -466,6 +465,8 @@ def tensor_code(declared: Declared) -> Callable[..., tuple[Any, ...]]:
     w, parameters and numbers of the map are tensors. It returns what it adds to x, y and z (None: nothing), the colour,
     and which points are hidden (None: none).
     """
+    from fractalkit.maps import torch_math
+
     code = _Tensors(declared)
     program = declared.program
     code.put("like = x")

@@ -56,6 +56,7 @@ def accumulate(
     plain: bool = False,
     late: bool = False,
     compiled: bool | None = None,
+    chains: int | None = None,
     out: npt.NDArray[np.float32] | None = None,
 ) -> npt.NDArray[np.float32]:
     """Add samples of a flame to a histogram.
@@ -71,6 +72,8 @@ def accumulate(
         late: points are drawn in the colour that they had before their last map, as JWildfire Swan does; by the twin.
         compiled: whether by a loop compiled for this flame's structure, or by one that looks its instructions up
             (:mod:`.flame_machine`); None: the latter for up to :data:`FEW` samples.
+        chains: of each thread, at most :data:`~fractalkit.orbit.flame_loop.CHAINS`; None: as many as flam3 starts for
+            so many samples, which shows where maps do not contract. With more, few samples are drawn sooner.
         out: to add to; None for a new one.
 
     Returns:
@@ -100,7 +103,7 @@ def accumulate(
         return out
     if compiled is None:
         compiled = samples > FEW
-    _run_threads(flame, samples, camera, seed, threads, out, compiled)
+    _run_threads(flame, samples, camera, seed, threads, out, compiled, chains)
     return out
 
 
@@ -142,6 +145,7 @@ def _run_threads(
     threads: int | None,
     out: npt.NDArray[np.float32],
     compiled: bool,
+    chains: int | None,
 ) -> None:
     """Add samples by one of the two loops, each thread into a histogram of its own."""
     run = _compiled(flame) if compiled else _interpreted(flame)
@@ -152,7 +156,7 @@ def _run_threads(
     scale = np.append(scale, 0.0)  # the last one tells the loop to stop
     threads = max(1, min(threads or os.cpu_count() or 1, 1 + MAX_BUFFERS // out.nbytes, samples))
     # as many chains as flam3 starts for so many samples: where maps do not contract, it shows
-    chains = min(CHAINS, max(16, samples // threads // RESTART))
+    chains = min(CHAINS, max(16, samples // threads // RESTART) if chains is None else max(1, chains))
     seeds = np.random.SeedSequence([seed, threads]).generate_state(threads * chains, np.uint64).reshape(threads, chains)
     shares = [samples * (k + 1) // threads - samples * k // threads for k in range(threads)]
     # float32 cannot count past 2^24 one by one: where cells are that full, samples are gathered apart and added at once

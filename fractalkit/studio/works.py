@@ -1,0 +1,174 @@
+"""The studio's tasks in the background: relatives, pictures to keep, films, deep-zoom pages, fits."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from fractalkit.codes.flame import Flame
+from fractalkit.errors import DataError
+from fractalkit.studio.fields import real, whole
+from fractalkit.studio.plain import from_plain, to_plain
+from fractalkit.studio.tasks import Task, Tasks
+
+MAX_SIDE, MAX_PIXELS = 16_384, 1 << 27
+MAX_FRAMES = 3_000
+MOST_RELATIVES = 24
+Tell = Callable[[dict[str, Any]], None]
+
+
+def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell) -> None:
+    """Begin the task that a page asks for; relatives are told to that page alone, all else to everybody.
+
+    Raises:
+        DataError: an unknown task, or options out of range.
+    """
+    work = message.get("work")
+    prepare = _WORKS.get(work) if isinstance(work, str) else None
+    if prepare is None:
+        raise DataError(f"the page asked for the task {str(work)[:40]!r}, which the studio does not know")
+    title, run, private = prepare(message)
+    key = message.get("key")
+
+    def tell(facts: dict[str, Any]) -> None:
+        (page if private else everybody)(facts | {"work": work, "key": key if isinstance(key, int) else 0})
+
+    tasks.add(title, run, tell)
+
+
+Prepared = tuple[str, Callable[[Task], Any], bool]
+
+
+def _relatives(message: dict[str, Any]) -> Prepared:
+    """Mutants of a flame, children of two, or random flames: each is told as soon as it is drawn."""
+    kind = message.get("kind")
+    if kind not in ("mutants", "cross", "random"):
+        raise DataError("kind: expected mutants, cross or random")
+    n, seed = whole(message, "count", 1, MOST_RELATIVES), whole(message, "seed", 0, 1 << 40)
+    strength = real(message, "strength", 0.05, 3.0) if kind == "mutants" else 1.0
+    one = from_plain(message.get("flame"))
+    two = from_plain(message.get("other")) if kind == "cross" else None
+    name = message.get("palette")
+    palette = name if isinstance(name, str) and len(name) < 60 and re.fullmatch(r"[\w-]+", name) else None
+
+    def run(task: Task) -> Any:
+        from fractalkit.render.flame_sheet import children, mutants, random_flames
+        from fractalkit.studio.drawing import as_url, glance
+
+        def searched(word: str, share: float) -> None:
+            task.say(word, 0.7 * share)
+
+        if kind == "random":
+            found = random_flames(n, palette, size=one.size, seed=seed, progress=searched)
+            found = [replace(f, quality=100.0, estimator_radius=9.0) for f in found]
+        elif kind == "cross":
+            assert two is not None
+            found = children(one, two, n, seed=seed, progress=searched)
+        else:
+            found = mutants(one, n, strength=strength, seed=seed, progress=searched)
+        out = []
+        for k, flame in enumerate(found):
+            out.append({"flame": to_plain(flame), "picture": as_url(glance(flame, (224, 224), 16.0))})
+            task.result = out
+            task.say(f"draws {k + 1}", 0.7 + 0.3 * (k + 1) / len(found))
+        return out
+
+    return "relatives", run, True
+
+
+def file_name(flame: Flame) -> str:
+    """A name for a flame's files, of letters, digits and hyphens."""
+    return re.sub(r"[^\w-]+", "-", flame.name).strip("-")[:60] or "flame"
+
+
+def _size(message: dict[str, Any]) -> tuple[int, int]:
+    w, h = whole(message, "width", 16, MAX_SIDE), whole(message, "height", 16, MAX_SIDE)
+    if w * h > MAX_PIXELS:
+        raise DataError(f"{w:,} x {h:,} pixels are more than {MAX_PIXELS:,}; use `fractalkit render` for such")
+    return w, h
+
+
+def _render(message: dict[str, Any]) -> Prepared:
+    """A picture as PNG that holds its flame, at any size and quality."""
+    size, quality = _size(message), real(message, "quality", 1, 5000)
+    oversample = whole(message, "oversample", 1, 3)
+    transparent, deep = message.get("transparent") is True, message.get("deep") is True
+    flame = from_plain(message.get("flame"))
+
+    def run(task: Task) -> Any:
+        from fractalkit.codes.flame_xml import to_xml
+        from fractalkit.raster.png import FLAME_KEY
+        from fractalkit.render.flame import render_flame, resized, save_flame_picture
+
+        drawn = replace(resized(flame, size), oversample=oversample, quality=quality)
+        batches = max(16, min(1000, round(size[0] * size[1] * quality / 2e7)))
+        picture = render_flame(
+            drawn, transparent=transparent, batches=batches,
+            callback=lambda _, share: task.say("draws", 0.98 * share),
+        )  # fmt: skip
+        path = task.folder / f"{file_name(flame)}-{size[0]}x{size[1]}.png"
+        text = {FLAME_KEY: to_xml([drawn]), "software": "FractalKit"}
+        save_flame_picture(path, picture, bits=16 if deep else 8, text=text)
+        return {"width": size[0], "height": size[1]}
+
+    return f"picture {size[0]} x {size[1]}", run, False
+
+
+def _film(message: dict[str, Any]) -> Prepared:
+    """A film through keyframes, or of one flame that turns."""
+    size, quality = _size(message), real(message, "quality", 1, 2000)
+    frames, fps = whole(message, "frames", 2, MAX_FRAMES), whole(message, "fps", 1, 120)
+    given = message.get("flames")
+    if not isinstance(given, list) or not 1 <= len(given) <= 50:
+        raise DataError("flames: expected 1 to 50 keyframes")
+    flames = tuple(from_plain(f) for f in given)
+    loop = message.get("loop") is True or len(flames) == 1
+    form = message.get("format")
+    if form not in ("gif", "webp", "png", "mp4"):
+        raise DataError("format: expected gif, webp, png or mp4")
+
+    def run(task: Task) -> Any:
+        from fractalkit.render.animate import Motion, draw_frame
+        from fractalkit.render.film import save_film, with_progress
+
+        motion = Motion(flames, frames, loop=loop)
+        pixels = (draw_frame(motion, k, size=size, quality=quality) for k in range(frames))
+        path = task.folder / f"{file_name(flames[0])}.{form}"
+        save_film(with_progress(pixels, frames, lambda word, share: task.say("films", 0.99 * share)), path, fps=fps)
+        return {"frames": frames}
+
+    return f"film of {frames} frames", run, False
+
+
+def _zoom(message: dict[str, Any]) -> Prepared:
+    """A deep-zoom page about the point where there is most to see."""
+    depth, quality = real(message, "depth", 2, 1e6), real(message, "quality", 1, 200)
+    flame = from_plain(message.get("flame"))
+
+    def run(task: Task) -> Any:
+        from fractalkit.render.viewer import save_viewer
+        from fractalkit.render.windows import windows_of
+        from fractalkit.render.zoom import interesting
+
+        task.say("looks for a point", 0.0)
+        thing = windows_of(flame, quality=quality)
+        at = interesting(thing, depth)
+        kept, why = thing.reach(at, depth, 1024) if hasattr(thing, "reach") else (depth, "")
+        if kept <= 1:
+            raise DataError(f"there is nothing to zoom into here ({why})")
+        if hasattr(thing, "aim"):
+            thing.aim(at)
+        path = task.folder / f"{file_name(flame)}-zoom.html"
+        count = save_viewer(
+            thing, path, at=at, depth=kept, whole=4, title=flame.name or "flame", progress=lambda w, s: task.say(w, s)
+        )
+        return {"tiles": count, "depth": kept, "why": why}
+
+    return f"deep-zoom page, x {depth:g}", run, False
+
+
+_WORKS: dict[str, Callable[[dict[str, Any]], Prepared]] = {
+    "relatives": _relatives, "render": _render, "film": _film, "zoom": _zoom,
+}  # fmt: skip
