@@ -27,8 +27,9 @@ from fractalkit.render.flame_tone import develop
 
 LIVE_CELLS = 80_000  # pixels of a picture while something is dragged
 LIVE_RADIUS = 2.0  # of its density estimation
-LIVE_QUALITY = 4.0  # samples a pixel of its first picture, and where it stops
-LIVE_MOST = 40.0
+LIVE_TIME = 0.1  # seconds for the samples of its first picture, and at least and at most how many a pixel
+LIVE_LEAST, LIVE_FIRST = 2.0, 16.0
+LIVE_MOST = 40.0  # where it stops
 FIRST_QUALITY = 3.0  # of the first whole picture
 MOST = 120.0  # samples a pixel at which a picture is done
 STEP = 0.08  # seconds between looks at what pages ask for
@@ -116,7 +117,8 @@ class Canvas:
             self.histogram = np.zeros((h + 2 * GUTTER, w + 2 * GUTTER, 4), np.float32)
             self.layers = drawn_layers(flame.expanded() if not flame.layers else flame)
             self.shape, self.quality, self.batches = shape, 0.0, 0
-            self.goal = LIVE_QUALITY if self.rough else FIRST_QUALITY
+            soon = min(max(self.rate * LIVE_TIME / (w * h), LIVE_LEAST), LIVE_FIRST)
+            self.goal = soon if self.rough else FIRST_QUALITY
         self.flame = flame
         if self.quality >= self.goal:
             self.further()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,19 +15,19 @@ if TYPE_CHECKING:
     from fractalkit.codes.flame import Flame
 
 STARTS = Path(__file__).with_name("starts")
-_drawing = threading.Lock()
 
 
 @cache
 def variations() -> list[dict[str, Any]]:
     """Every variation with its family, what it does, and its parameters with their defaults."""
-    return [
+    found = [
         {
             "name": d.name, "doc": d.doc, "family": Path(d.where).stem, "parameters": dict(d.parameters),
             "place": d.place, "also": [n for n in d.also if n.lower() != d.name.lower()][:4],
         }
         for d in catalogue().variations.values()
     ]  # fmt: skip
+    return sorted(found, key=lambda v: v["family"] != "classic")
 
 
 @cache
@@ -46,8 +45,7 @@ def variation_picture(name: str) -> bytes:
     if declared is None:
         raise DataError(f"no variation is called {name[:60]!r}")
     buffer = io.BytesIO()
-    with _drawing:
-        Image.fromarray(picture(declared)).save(buffer, "PNG")
+    Image.fromarray(picture(declared)).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -105,6 +105,7 @@ def application(studio: Studio, token: str, port: int) -> Any:
         exception_handlers={FractalKitError: _sentence},
     )  # fmt: skip
     app.state.studio = studio
+    app.state.gate = asyncio.Semaphore(1)  # hundreds of small pictures must not keep edits waiting
     return Guard(app, {f"127.0.0.1:{port}", f"localhost:{port}"}, token)
 
 
@@ -153,13 +154,15 @@ async def _frame(request: Request) -> Response:
 
 
 async def _variation(request: Request) -> Response:
-    data = await run_in_threadpool(offers.variation_picture, request.path_params["name"])
+    async with request.app.state.gate:
+        data = await run_in_threadpool(offers.variation_picture, request.path_params["name"])
     return Response(data, media_type="image/png", headers={"cache-control": "max-age=86400"})
 
 
 async def _history(request: Request) -> Response:
     studio: Studio = request.app.state.studio
-    data = await run_in_threadpool(studio.thumbnail, request.path_params["number"])
+    async with request.app.state.gate:
+        data = await run_in_threadpool(studio.thumbnail, request.path_params["number"])
     return Response(data, media_type="image/jpeg", headers={"cache-control": "max-age=86400"})
 
 

@@ -1,4 +1,4 @@
-"""Pictures of a flame while it is edited: equal to those of render, kept where only the tone changes, stopped by news."""
+"""Pictures of a flame while it is edited: equal to render's, kept where only the tone changes, stopped by news."""
 
 import io
 import threading

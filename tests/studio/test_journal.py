@@ -64,7 +64,9 @@ def test_whatever_is_cut_off_only_the_last_line_is_lost(tmp_path):
         assert Journal(path).now.flame == {"k": "new"}
 
 
-@pytest.mark.parametrize("line", [b"[]", b"{", b'{"at": 99}', b'{"id": "x"}', b"\xff\xfe", b"[" * 100_000, b'{"id": 5}'])
+@pytest.mark.parametrize(
+    "line", [b"[]", b"{", b'{"at": 99}', b'{"id": "x"}', b"\xff\xfe", b"[" * 100_000, b'{"id": 5}']
+)
 def test_damaged_lines_do_not_count(tmp_path, line):
     path = tmp_path / "j"
     filled(path)

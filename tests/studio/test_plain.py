@@ -19,7 +19,8 @@ def a_flame(**other):
     maps = (
         Xform(1.0, 0.25, 0.4, coefs=(0.5, 0.1, -0.1, 0.5, 0.3, 0.2), variations={"julian": 0.7, "pre_blur": 0.1},
               parameters={"julian_power": 3.0}, chaos=(1.0, 0.0)),
-        Xform(0.5, 1.0, opacity=0.5, post=(0.9, 0.0, 0.0, 0.9, 0.1, 0.0), variations={"linear": 1.0}, extras={"note": "a"}),
+        Xform(0.5, 1.0, opacity=0.5, post=(0.9, 0.0, 0.0, 0.9, 0.1, 0.0), variations={"linear": 1.0},
+              extras={"note": "a"}),
     )  # fmt: skip
     given = {"size": (64, 48), "scale": 12.0, "palette": palette, "xforms": maps, "symmetry": (3,), "name": "x"}
     return Flame(**(given | other))

@@ -35,6 +35,7 @@ function receive(message) {
 async function picture(data) {
   const length = new DataView(data).getUint32(0, true);
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, length)));
+  const asked = since;
   if (head.serial === inFlight) {
     inFlight = 0;
     head.first = true;
@@ -42,7 +43,7 @@ async function picture(data) {
   flush();
   if (head.serial < serial - 40) return;
   const image = await createImageBitmap(new Blob([new Uint8Array(data, 4 + length)], { type: "image/jpeg" }));
-  if (head.first) times.push(performance.now() - since);
+  if (head.first) times.push(performance.now() - asked);
   tell("picture", { ...head, image });
 }
 

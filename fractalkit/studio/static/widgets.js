@@ -125,7 +125,7 @@ export function toast(text, kind = "") {
 export function dialog(title, body, { wide = false, onclose } = {}) {
   const made = el("dialog", { class: wide ? "broad" : "", "aria-label": title });
   const close = () => made.close();
-  made.append(el("div", { class: "head" }, el("h2", {}, title), iconButton("close", "Close", close)), body);
+  made.append(el("div", { class: "head" }, el("h2", { tabindex: "-1", autofocus: true }, title), iconButton("close", "Close", close)), body);
   made.addEventListener("click", (event) => { if (event.target === made) close(); });
   made.addEventListener("close", () => { made.remove(); onclose?.(); });
   document.body.append(made);

@@ -1,0 +1,318 @@
+"""The studio in a headless browser: drag, undo, save, kill the server, come back, render; two tabs; a phone."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("starlette")
+pytest.importorskip("websockets")
+
+from click.testing import CliRunner
+
+from fractalkit.cli.main import main
+from fractalkit.codes.flame import read_flames
+from fractalkit.studio.offers import STARTS
+
+try:
+    from playwright import sync_api as playwright
+except ImportError:
+    playwright = None
+
+CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+in_browser = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None or playwright is None, reason="no Chromium, or no Playwright, on this machine"),
+]
+WAIT = 100.0  # seconds, for a machine that compiles the kernels meanwhile
+
+
+@contextmanager
+def running(work, *arguments):
+    """A studio's process and its address."""
+    command = [sys.executable, "-m", "fractalkit", "studio", "--no-open", "--json", "--work", str(work), *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        answer = ""
+        for line in process.stdout:
+            answer += line
+            if line == "}\n":
+                break
+        try:
+            yield process, json.loads(answer)
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGINT)
+            process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with (
+        playwright.sync_playwright() as p,
+        p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"]) as b,
+    ):
+        yield b
+
+
+@contextmanager
+def visiting(browser, url, *, size=(1280, 800), quiet=True):
+    """A page that must not ask elsewhere for anything, nor complain; it is given once there is a picture."""
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(1000 * WAIT)
+    asked, said = [], []
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("console", lambda m: said.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: said.append(str(e)))
+    page.goto(url)
+    until(page, "() => window.studio && studio.last.pictures > 0")
+    yield page
+    context.close()
+    root = url.split("//")[1].split("/")[0]
+    assert (
+        asked and [u for u in asked if not u.startswith((f"http://{root}/", f"ws://{root}/", "data:", "blob:"))] == []
+    )
+    assert not quiet or said == []
+
+
+def until(page, what):
+    """Wait until something is true; the page forbids what Playwright's own way would need."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        if page.evaluate(what):
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError(f"never: {what}")
+
+
+def corner(page, part):
+    box = page.locator(f"#triangles .active circle.corner[data-part={part}]").bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, start, move, steps=6):
+    page.mouse.move(*start)
+    page.mouse.down()
+    for k in range(1, steps + 1):
+        page.mouse.move(start[0] + move[0] * k / steps, start[1] + move[1] * k / steps)
+        page.wait_for_timeout(30)
+    page.mouse.up()
+
+
+def coefs(page):
+    return page.evaluate("() => studio.work.flame.xforms[0].coefs")
+
+
+def saved(journal):
+    """The last state of a journal file that is whole."""
+    lines = [json.loads(line) for line in Path(journal).read_text(encoding="utf-8").splitlines()]
+    at = lines[-1].get("at", lines[-1].get("id"))
+    return next(line["flame"] for line in lines if line.get("id") == at)
+
+
+class TestInTheBrowser:
+    pytestmark = in_browser
+
+    def test_drag_undo_save_kill_and_come_back(self, browser, tmp_path):
+        work, file = tmp_path / "work", STARTS / "sierpinski.flame"
+        with running(work, str(file)) as (process, facts):
+            with visiting(browser, facts["url"], quiet=False) as page:
+                before = coefs(page)
+                drag(page, corner(page, "x"), (60, -20))
+                until(page, "() => studio.work.states.length == 2")
+                after = coefs(page)
+                assert after[0] > before[0] + 0.05 and after[1] < before[1] - 0.01
+                assert after[2:] == pytest.approx(before[2:])
+                page.keyboard.press("Control+z")
+                until(page, "() => studio.work.redo")
+                assert coefs(page) == before
+                page.keyboard.press("Control+Shift+z")
+                until(page, "() => !studio.work.redo")
+                with page.expect_download() as saving:
+                    page.click("#save")
+                flame = read_flames(saving.value.path().read_bytes())[0]
+                assert list(flame.xforms[0].coefs) == pytest.approx(after)
+                process.send_signal(signal.SIGKILL)
+                process.wait(20)
+                until(page, "() => document.body.classList.contains('away')")
+            assert saved(facts["journal"])["xforms"][0]["coefs"] == after
+        with running(work) as (_, facts), visiting(browser, facts["url"]) as page:
+            assert coefs(page) == after and page.evaluate("() => studio.work.undo")
+            page.click("#undo")
+            until(page, "() => studio.work.redo")
+            assert coefs(page) == before
+
+    def test_a_new_flame_is_edited_bred_and_rendered(self, browser, tmp_path):
+        with running(tmp_path) as (_, facts), visiting(browser, facts["url"]) as page:
+            page.click(".start:has-text('From scratch')")
+            until(page, "() => studio.work.flame.xforms.length == 2")
+            page.keyboard.press("a")
+            until(page, "() => studio.work.flame.xforms.length == 3")
+            page.click("text=Add a variation")
+            page.fill("input[type=search]", "swirl")
+            page.click(".variations button >> nth=0")
+            until(page, "() => studio.work.flame.xforms[2].variations.some(v => v[0] == 'swirl')")
+            number = page.get_by_role("spinbutton", name="swirl")
+            number.fill("0.8")
+            number.press("Enter")
+            until(page, "() => studio.work.flame.xforms[2].variations.some(v => v[0] == 'swirl' && v[1] == 0.8)")
+            page.click("#tab-Colour")
+            page.click(".palettes button[aria-label='Palette ember']")
+            until(page, "() => studio.work.states.at(-1).label == 'palette ember'")
+            page.click("#tab-Look")
+            page.get_by_role("spinbutton", name="Gamma").fill("3.5")
+            page.get_by_role("spinbutton", name="Gamma").press("Enter")
+            until(page, "() => studio.work.flame.settings.gamma == 3.5")
+            drawn = page.evaluate("() => studio.last.pictures")
+            until(page, f"() => studio.last.pictures > {drawn}")
+            page.click("#tab-Breed")
+            until(page, "() => document.querySelectorAll('.relative').length == 9")
+            page.click(".relative .go >> nth=0")
+            until(page, "() => studio.work.states.at(-1).label == 'a relative'")
+            page.click("#tab-Out")
+            page.get_by_label("Width").first.fill("96")
+            page.get_by_label("Quality").first.select_option("100")
+            page.click("#render")
+            with page.expect_download() as saving:
+                page.click(".task a")
+            path = tmp_path / "out.png"
+            saving.value.save_as(path)
+            result = CliRunner().invoke(main, ["info", str(path), "--json"])
+            assert result.exit_code == 0 and json.loads(result.output)["width"] == 96
+            page.keyboard.press("h")
+            until(page, "() => [...document.querySelectorAll('#strip img')].filter(i => i.naturalWidth > 0).length > 5")
+            page.click("#strip button >> nth=1")
+            until(page, "() => studio.work.flame.xforms.length == 2")
+
+    def test_camera_snap_keys_and_red_maps(self, browser, tmp_path):
+        file = STARTS / "sierpinski.flame"
+        with running(tmp_path, str(file)) as (_, facts), visiting(browser, facts["url"]) as page:
+            scale = page.evaluate("() => studio.work.flame.settings.scale")
+            page.mouse.move(300, 300)
+            page.mouse.wheel(0, -200)
+            until(page, "() => studio.work.states.at(-1).label == 'zoom'")
+            assert page.evaluate("() => studio.work.flame.settings.scale") > scale
+            drag(page, (120, 700), (40, 0))
+            until(page, "() => studio.work.states.at(-1).label == 'move the camera'")
+            page.click("#fit")
+            until(page, "() => studio.work.states.at(-1).label == 'frame the picture'")
+            page.keyboard.press("2")
+            x = page.evaluate("() => studio.work.flame.xforms[1].coefs[4]")
+            page.keyboard.press("ArrowRight")
+            until(page, "() => studio.work.states.at(-1).label == 'move a map'")
+            assert page.evaluate("() => studio.work.flame.xforms[1].coefs[4]") == pytest.approx(x + 0.02)
+            assert page.locator(".reason").is_hidden()
+            page.click("text=Triangle")
+            page.get_by_role("spinbutton", name="X length").first.fill("1.3")
+            page.get_by_role("spinbutton", name="X length").first.press("Enter")
+            assert "its norm is 1.300" in page.locator(".reason").inner_text()
+            assert page.locator("#triangles .active.stretches").count() == 1
+            page.keyboard.press("Control+z")
+            until(page, "() => document.querySelector('.reason').hidden")
+            page.keyboard.press("g")
+            drag(page, corner(page, "o"), (33, 17))
+            page.wait_for_timeout(200)
+            at = page.evaluate("() => studio.work.flame.xforms[1].coefs.slice(4)")
+            assert all(abs(v * 20 - round(v * 20)) < 1e-6 for v in at)
+
+    def test_two_tabs_show_one_work(self, browser, tmp_path):
+        file = STARTS / "lace.flame"
+        with (
+            running(tmp_path, str(file)) as (_, facts),
+            visiting(browser, facts["url"]) as one,
+            visiting(browser, facts["url"]) as two,
+        ):
+            one.fill("#name", "shared")
+            one.press("#name", "Enter")
+            one.locator("#name").blur()
+            until(two, "() => studio.work.flame.settings.name == 'shared'")
+            two.click("#undo")
+            until(one, "() => studio.work.flame.settings.name == ''")
+
+    @pytest.mark.parametrize("size", [(360, 740), (3840, 2160)])
+    def test_narrow_and_wide(self, browser, tmp_path, size):
+        file = STARTS / "lace.flame"
+        with running(tmp_path, str(file)) as (_, facts), visiting(browser, facts["url"], size=size) as page:
+            for tab in ("Maps", "Colour", "Look", "Breed", "Out"):
+                page.click(f"#tab-{tab}")
+                assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+                assert page.evaluate(
+                    "() => { const s = document.querySelector('#sheets'); return s.scrollWidth <= s.clientWidth; }"
+                )
+            assert page.locator("#picture").bounding_box()["width"] > 0.4 * size[0]
+
+    def test_every_control_has_a_name_and_a_key(self, browser, tmp_path):
+        names = """() => [...document.querySelectorAll('button, input, select, textarea, [role=button], [role=tab]')]
+            .filter(e => e.checkVisibility() && !e.hidden && e.type != 'file')
+            .filter(e => !(e.getAttribute('aria-label') || e.labels?.length || e.textContent.trim() || e.title))
+            .map(e => e.outerHTML)"""
+        unreached = """() => [...document.querySelectorAll('button, select, input[type=number], input[type=color]')]
+            .filter(e => e.checkVisibility() && !e.disabled && e.tabIndex < 0 && e.getAttribute('role') != 'tab')
+            .map(e => e.outerHTML)"""
+        file = STARTS / "nebula.flame"
+        with running(tmp_path, str(file)) as (_, facts), visiting(browser, facts["url"]) as page:
+            for tab in ("Maps", "Colour", "Look", "Out"):
+                page.click(f"#tab-{tab}")
+                page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
+                assert page.evaluate(names) == [] and page.evaluate(unreached) == []
+
+    def test_hostile_files_and_foreign_text_change_nothing(self, browser, tmp_path):
+        bad = tmp_path / "bad.flame"
+        bad.write_text("<flame><xform coefs='nan'/></flame>")
+        work = tmp_path / "work"
+        with (
+            running(work, str(STARTS / "lace.flame")) as (_, facts),
+            visiting(browser, facts["url"], quiet=False) as page,
+        ):
+            before = page.evaluate("() => JSON.stringify(studio.work.flame)")
+            page.set_input_files("#file", bad)
+            page.locator(".toast.bad").first.wait_for()
+            assert "bad.flame" in page.locator(".toast.bad").first.inner_text()
+            page.set_input_files("#file", STARTS / "reef.flame")
+            until(page, "() => studio.work.states.length == 2")
+            page.click("#undo")
+            until(page, "() => studio.work.redo")
+            assert page.evaluate("() => JSON.stringify(studio.work.flame)") == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["no-such.flame"], 1, "no such file"),
+        (["no-such-preset"], 1, "no-such-preset"),
+        (["--port", "0"], 2, "--port"),
+        (["fern-3d"], 1, "in space"),
+    ],
+)
+def test_bad_input_is_one_sentence(tmp_path, monkeypatch, arguments, code, words):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["studio", "--no-open", "--work", str(tmp_path / "w"), *arguments])
+    assert result.exit_code == code, result.output
+    assert words in result.output and result.output.count("\n") == 1
+
+
+def test_a_port_in_use_is_said(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        result = CliRunner().invoke(main, ["studio", "--no-open", "--work", str(tmp_path), "--port", port])
+    assert result.exit_code == 1 and f"--port {port}" in result.output
+
+
+@pytest.mark.skipif(
+    os.name == "nt" or not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere"
+)
+def test_a_folder_that_is_not_writable_is_said(tmp_path):
+    tmp_path.chmod(0o500)
+    result = CliRunner().invoke(main, ["studio", "--no-open", "--work", str(tmp_path / "w")])
+    tmp_path.chmod(0o700)
+    assert result.exit_code == 1 and "not writable" in result.output
