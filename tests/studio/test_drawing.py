@@ -80,9 +80,9 @@ def test_the_painter_draws_the_latest_wish_and_says_what_is_wrong():
             if got and not isinstance(got[-1], str) and got[-1].done:
                 break
         assert got[-1].serial == 7 and got[-1].quality == pytest.approx(8.0, rel=0.02)
-        painter.ask(1, Request(replace(start("sierpinski"), gamma=-1.0), (64, 48)))
         news.clear()
-        news.wait(20)
+        painter.ask(1, Request(replace(start("sierpinski"), gamma=-1.0), (64, 48)))
+        news.wait(60)
         assert "gamma" in got[-1]
     finally:
         painter.stop()
