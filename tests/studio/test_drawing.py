@@ -73,13 +73,13 @@ def test_the_painter_draws_the_latest_wish_and_says_what_is_wrong():
     painter.start()
     painter.join(1, send)
     try:
-        painter.ask(1, Request(start("sierpinski"), (64, 48), serial=7, most=8.0))
+        painter.ask(1, Request(start("sierpinski"), (64, 48), serial=7, most=30.0))
         for _ in range(40):
             news.wait(1)
             news.clear()
             if got and not isinstance(got[-1], str) and got[-1].done:
                 break
-        assert got[-1].serial == 7 and got[-1].quality == pytest.approx(8.0, rel=0.02)
+        assert got[-1].serial == 7 and got[-1].quality == pytest.approx(30.0, rel=0.02)
         news.clear()
         painter.ask(1, Request(replace(start("sierpinski"), gamma=-1.0), (64, 48)))
         news.wait(60)
