@@ -48,7 +48,9 @@ FRACTAL_QUICKLY = 1.3  # at most this after a quick fit: the cloud is an attract
 HOPELESS = 3.0  # a restart that ends above this is not repeated
 MISSED = 0.5  # relative to the score of rounder maps: below this, an attractor of flat maps was nearly found
 COMPLETED = 12  # largest number of maps for which a search for missing ones pays
-MEASURED = 12  # largest number of maps for which the search by density pays
+MEASURED = 12  # largest number of maps that are searched by density
+ROUNDS = {2: 160, 3: 80}  # of that search in the plane and in space, at effort 5
+BETTER = 0.93  # of a polished code's excess, below which another one is polished
 DENSE = 1.15  # misfit of the density above which a code is not good enough
 STRIDE = 4  # hops between two checks of the chains
 _CAP = 0.95  # upper bound of the norm of a map that is proposed
@@ -150,15 +152,11 @@ class _Fit:
         self, k: int, start: float, end: float, *, restarts: int | None = None, more: Candidate | None = None
     ) -> Candidate:
         """Restart with one growing pool until a code is good enough; ``more`` is a code of k + 1 maps to prune."""
+        if self.density is not None and self.isotropy == 0 and 1 < k <= MEASURED:
+            return self.measured(k, lambda share: self.say(f"{k} maps", start + (end - start) * share))
         budget, restarts = self.budget(k), restarts or self.restarts(k)
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
-        if self.density is not None and self.isotropy == 0 and 1 < k <= MEASURED:
-            best = self.measured(k, searcher, lambda share: self.say(f"{k} maps", start + (end - start) * share / 2))
-            start += (end - start) / 2
-            if self.brief or self.good(best) or self.misfit(best) < FRACTAL:
-                return best
-            restarts = 1  # the search by density has used the rest
         steps = restarts * (2 * budget.rounds + budget.hops // STRIDE + 1)
         done = itertools.count(1)
 
@@ -189,34 +187,28 @@ class _Fit:
         near = c.score.chamfer <= GOOD * self.floor.chamfer and c.score.total <= NEAR * self.floor.total
         return near and c.density <= DENSE
 
-    def rounds(self) -> tuple[int, ...]:
-        """Hops of the search by density, after each of which the code is polished."""
-        if self.brief:
-            return (6, 10)
-        hops = max(4, round(20 * 2.0 ** (self.effort - 5)))
-        return (8, *(3 if self.effort > 1 else 1) * [hops])
+    def rounds(self) -> int:
+        """Rounds of the search by density."""
+        most = ROUNDS[self.target.dim] * (0.25 if self.brief else 1.0)
+        return max(6, round(most * 2.0 ** (self.effort - 5)))
 
-    def measured(self, k: int, searcher: Searcher, say: Callable[[float], None]) -> Candidate:
-        """Search by density: from cells of the cloud, then with a pool of self-maps, until a polished code is good."""
+    def measured(self, k: int, say: Callable[[float], None]) -> Candidate:
+        """Search by density until a code that has been polished is good, or the rounds are spent."""
         assert self.density is not None
-        search = MeasureSearch(self.density, self.rng)
-        best: Candidate | None = None
+        search = MeasureSearch(self.density, k, self.rng)
         rounds = self.rounds()
-        for r, hops in enumerate(rounds):
-            say(r / len(rounds))
-            if r == 1:
-                searcher.explore(searcher.evens, 5000 if self.effort < 3 else 10_000, 60)
-                search.pool.add(searcher.pool.maps)
-            found = search.run(k, starts=4 if r < 2 else 1, hops=hops, enough=0.75**r)
-            say((r + 0.6) / len(rounds))
+        best: Candidate | None = None
+        enough, left = 0.85, rounds
+        while best is None or (left > 0 and not self.good(best)):
+            done = rounds - left
+            found, used = search.run(left, enough=enough, tell=lambda n: say((done + n) / rounds))  # noqa: B023
+            left -= used
             c = self.polished(found)
             best = c if best is None else min(best, c, key=self.misfit)
-            say((r + 1) / len(rounds))
-            if self.good(best):
-                break
-            search.join(search.refined(c.maps, c.weights, search.levels[1:]))
+            again = search.refined(c.maps, c.weights)
+            search.join(again)
+            enough = BETTER * search.excess(search.front[0])
         say(1.0)
-        assert best is not None
         return best
 
     def polished(self, code: Measured) -> Candidate:
@@ -233,6 +225,8 @@ class _Fit:
 
         best = rated(maps, weights)
         for steps, tau, points in ((10, (4.0, 2.0), 5000), (12, (3.0, 2.0), None)):
+            if self.good(best):
+                break
             best = min(
                 best,
                 rated(*refiner.refine(best.maps, best.weights, steps=steps, tau=tau, points=points)),
@@ -332,8 +326,8 @@ class _Quick(_Fit):
     def restarts(self, k: int) -> int:
         return 1
 
-    def rounds(self) -> tuple[int, ...]:
-        return (4,)
+    def rounds(self) -> int:
+        return 6
 
 
 def attractor_ratio(

@@ -48,6 +48,7 @@ class Density:
         rng = np.random.default_rng(seed)
         self.points = target.lookup.points
         self.order = rng.permutation(len(self.points))
+        self.starts = self.points[self.order]
         self.centre = self.points.mean(axis=0, keepdims=True)
         self.shifts = rng.random(DEPTH + BURN)
         # the additive recurrence of the generalised golden ratio for the letters that matter most
@@ -85,7 +86,7 @@ class Density:
         centre, so that a map close to the identity cannot pass the cloud off as its attractor.
         """
         full = depth == DEPTH
-        start = self.centre if full else self.points[self.order]
+        start = self.centre if full else self.starts
         count = count or self.orbits
         address = np.empty((count, depth), np.int64)
         z = np.empty((count, depth + 1, 3))
@@ -155,14 +156,12 @@ class Density:
         fresh, small = True, 0
         for _ in range(steps):
             if fresh:
-                slopes = np.zeros((k, size, len(q)))
-                jacobian(maps, d, address, z, letters, level.frame, level.side, slopes)
-                slopes[:, -1] -= letters * weights[:, None] * q
-                j = slopes.reshape(k * size, -1)
-                j /= 2 * np.sqrt(q + least)
-                right = j @ (root - np.sqrt(q))
-                single = j.astype(np.float32)
-                normal = (single @ single.T).astype(np.float64)
+                j = np.zeros((len(q), k * size), np.float32)
+                jacobian(maps, d, address, z, letters, level.frame, level.side, j)
+                j[:, size - 1 :: size] -= letters * np.outer(q, weights)
+                j /= 2 * np.sqrt(q + least)[:, None]
+                right = ((root - np.sqrt(q)) @ j).astype(np.float64)
+                normal = (j.T @ j).astype(np.float64)
                 scale = np.diag(normal)
             a = normal.copy()
             a[np.diag_indices_from(a)] += damping * scale + 1e-6 * scale.mean() + 1e-12

@@ -95,18 +95,46 @@ def walk(maps, cumulative, start, shifts, jumps, address, z):
 
 
 @nb.njit(cache=True)
-def _turn(g, m, dim, out):
-    """out = g A, with g a row and A the linear part of m."""
-    for c in range(dim):
-        s = 0.0
-        for r in range(dim):
-            s += g[r] * m[r, c]
-        out[c] = s
+def _orbit_slopes(maps, dim, address, z, frame, slot, letters, counts, ways):
+    """Derivative of a point of the attractor, in grid coordinates, by the maps that its address has.
+
+    Writes the distinct ``letters``, how often each one occurs, and ``ways [L, D, D (D + 1)]``; returns their number.
+    ``slot [K]`` is -1 throughout, before and after.
+    """
+    left = np.empty((3, 3))
+    turned = np.empty((3, 3))
+    left[:, :] = frame[:, :3]
+    d1 = dim + 1
+    found = 0
+    for e in range(letters.shape[0]):
+        a = address[e]
+        s = slot[a]
+        if s < 0:
+            s = slot[a] = found
+            letters[s] = a
+            counts[s] = 0
+            ways[s] = 0.0
+            found += 1
+        counts[s] += 1
+        for q in range(dim):
+            for r in range(dim):
+                for c in range(dim):
+                    ways[s, q, r * d1 + c] += left[q, r] * z[e + 1, c]
+                ways[s, q, r * d1 + dim] += left[q, r]
+            for c in range(dim):
+                t = 0.0
+                for r in range(dim):
+                    t += left[q, r] * maps[a, r, c]
+                turned[q, c] = t
+        left[:dim, :dim] = turned[:dim, :dim]
+    for s in range(found):
+        slot[letters[s]] = -1
+    return found
 
 
 @nb.njit(cache=True, nogil=True)
 def jacobian(maps, dim, address, z, depth, frame, side, out):
-    """Derivative of the cells by the maps and by the logarithms of the weights: ``out [K, D (D + 1) + 1, cells]``.
+    """Derivative of the cells by the maps and by the logarithms of the weights: ``out [cells, K (D (D + 1) + 1)]``.
 
     Args:
         address, z: orbits as :func:`walk` writes them.
@@ -116,36 +144,35 @@ def jacobian(maps, dim, address, z, depth, frame, side, out):
     first = np.empty(3, np.int64)
     w = np.empty((3, 3))
     slope = np.empty((3, 3))
-    g = np.empty(3)
-    h = np.empty(3)
     last = 3 if dim == 3 else 1
-    d1 = dim + 1
+    moves = dim * (dim + 1)
     mass = 1.0 / address.shape[0]
+    slot = np.full(maps.shape[0], -1)
+    letters = np.empty(depth, np.int64)
+    counts = np.empty(depth, np.int64)
+    ways = np.empty((depth, 3, moves))
     for n in range(address.shape[0]):
         _spline(z[n, 0], frame, dim, side, first, w, slope)
+        found = _orbit_slopes(maps, dim, address[n], z[n], frame, slot, letters, counts, ways)
         for i in range(3):
             for j in range(3):
                 for k in range(last):
                     cell = (first[0] + i) * side + first[1] + j
                     if dim == 3:
                         cell = cell * side + first[2] + k
-                    value = mass * w[0, i] * w[1, j] * w[2, k]
                     s0 = mass * slope[0, i] * w[1, j] * w[2, k]
                     s1 = mass * w[0, i] * slope[1, j] * w[2, k]
                     s2 = mass * w[0, i] * w[1, j] * slope[2, k]
-                    for c in range(dim):
-                        g[c] = s0 * frame[0, c] + s1 * frame[1, c] + s2 * frame[2, c]
-                    for e in range(depth):
-                        a = address[n, e]
-                        for r in range(dim):
-                            for c in range(dim):
-                                out[a, r * d1 + c, cell] += g[r] * z[n, e + 1, c]
-                            out[a, r * d1 + dim, cell] += g[r]
-                        out[a, dim * d1, cell] += value
-                        if e + 1 < depth:
-                            _turn(g, maps[a], dim, h)
-                            for c in range(dim):
-                                g[c] = h[c]
+                    value = mass * w[0, i] * w[1, j] * w[2, k]
+                    for s in range(found):
+                        base = letters[s] * (moves + 1)
+                        if dim == 3:
+                            for p in range(moves):
+                                out[cell, base + p] += s0 * ways[s, 0, p] + s1 * ways[s, 1, p] + s2 * ways[s, 2, p]
+                        else:
+                            for p in range(moves):
+                                out[cell, base + p] += s0 * ways[s, 0, p] + s1 * ways[s, 1, p]
+                        out[cell, base + moves] += value * counts[s]
 
 
 @nb.njit(cache=True)

@@ -1,13 +1,21 @@
 """Global search for a code by the density of its attractor.
 
-A code starts from cells of the cloud: the moments of a cell determine the map that makes the cloud into it up to a
-rotation (in coordinates in which both are white), so flat maps are as easy as round ones. Then one map after the other
-is dropped, and what the others leave unexplained proposes its successor. The images of the cloud itself stand for those
-of the attractor, so that a right map is right whatever the others are.
+The images of the cloud itself stand for those of the attractor, so that a right map is right whatever the others are.
+Hence maps are gathered in an archive, and codes are made of it:
+
+start     a code of cells of the cloud: the moments of a cell determine the map that makes the cloud into it up to a
+          rotation (in coordinates in which both are white), so flat maps are as easy as round ones
+replace   a few maps of a good code are dropped; the archive and what is left unexplained provide their successors
+choose    maps of the archive that explain the cloud best together are refined together
+
+Every map that any of these ends with is archived. Codes of random starts have some maps right and others wrong; few
+such codes hold all the right ones between them, where no single code does. An archive comes to a standstill after some
+rounds, so new ones are begun, and every third epoch brings together what was found.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,38 +27,53 @@ from fractalkit.fit.search import clip_maps
 _TURNS = {2: 16, 3: 48}  # rotations tried, each also with a reflection
 _DEPTH = 6  # letters of the orbits, which start in the cloud, while the search goes on
 _ORBITS = (2500, 5000)
-_WINDOWS = 6  # proposed a drop
-_TRIED = 6  # successors refined by themselves a drop
-_ARCHIVE = 400
+_WINDOWS = 6  # proposed when maps are dropped
+_TRIED = 6  # successors refined by themselves
+_DROPS, _DROPPED = 2, 4  # times a round that maps are dropped, and their number, at most
+_STARTS, _EPOCH = 8, 20  # random codes of an epoch, and its rounds
+_ARCHIVE = 1000
+_APART = 0.01  # distance, in diagonals of the cloud, between the images of maps that are told apart
+_ALIKE = 0.04  # distance of maps of codes that are alike
+_FRONT = 4
 _STAGES = ((0, 1), (1, 2))  # levels of the search
+_COARSE = 0.75  # of the rounds, at most, before the finer grids
 _FEW, _SOME = 800, 1500  # points of the cloud whose images are drawn
+_PROBES = 12
 
 
 class Archive:
-    """Maps ``[H, 3, 4]`` with the masses of the cloud's images under them, ``[H, cells]`` for each level."""
+    """Distinct maps ``[H, 3, 4]`` with the masses of the cloud's images under them, ``[H, cells]`` for each level."""
 
     def __init__(self, density: Density, points: np.ndarray) -> None:
         self.density, self.points = density, points
         self.maps = np.zeros((0, 3, 4))
         self.size = np.zeros(0)  # norms
-        self.masses = [np.zeros((0, len(density.levels[i].mass)), np.float32) for i in range(3)]
+        self.frames = np.zeros((0, 3 * min(_PROBES, len(points))))  # images of a few points
+        self.masses = [np.zeros((0, len(level.mass)), np.float32) for level in density.levels]
 
     def __len__(self) -> int:
         return len(self.maps)
 
-    def add(self, maps: np.ndarray, *, most: int | None = None) -> None:
-        """Add maps and keep the last ``most``."""
-        first = 0 if most is None else max(len(self) + len(maps) - most, 0)
-        self.maps = np.concatenate([self.maps, maps])[first:]
-        size = np.linalg.norm(maps[:, :, :3], ord=2, axis=(1, 2))
-        self.size = np.concatenate([self.size, size])[first:]
-        for i in range(3):
-            level = self.density.levels[i]
+    def add(self, maps: np.ndarray) -> None:
+        """Add maps in place of those near them, and keep the last ones."""
+        frames = self.framed(maps)
+        kept = np.flatnonzero((_gaps(self.frames, frames) > _APART).all(axis=1))
+        kept = kept[max(len(kept) + len(maps) - _ARCHIVE, 0) :]
+        self.maps = np.concatenate([self.maps[kept], maps])
+        self.size = np.concatenate([self.size[kept], np.linalg.norm(maps[:, :, :3], ord=2, axis=(1, 2))])
+        self.frames = np.concatenate([self.frames[kept], frames])
+        for i, level in enumerate(self.density.levels):
             new = np.zeros((len(maps), len(level.mass)))
             for m, row in zip(maps, new, strict=True):
                 image = self.points @ m[:, :3].T + m[:, 3]
                 spread(image, 1 / len(image), level.frame, self.density.dim, level.side, row)
-            self.masses[i] = np.concatenate([self.masses[i], new.astype(np.float32)])[first:]
+            self.masses[i] = np.concatenate([self.masses[i][kept], new.astype(np.float32)])
+
+    def framed(self, maps: np.ndarray) -> np.ndarray:
+        """Images of a few points ``[H, F]``, scaled so that distances of rows are root mean squares."""
+        z = self.points[:_PROBES]
+        images = np.einsum("hij,pj->hpi", maps[:, :, :3], z) + maps[:, None, :, 3]
+        return images.reshape(len(maps), -1) / np.sqrt(len(z))
 
     def fits(self, kept: np.ndarray, index: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hellinger distance and weight, ``[A]`` both, of the allowed maps when added to masses ``kept``.
@@ -70,9 +93,14 @@ class Archive:
         return likely_weights(self.masses[index][chosen].astype(np.float64), self.density.levels[index].mass)
 
     def choose(self, k: int, index: int, rng: np.random.Generator) -> np.ndarray:
-        """Indices ``[k]`` of maps that explain the cloud's masses together: a random greedy choice and swaps."""
-        allowed = np.flatnonzero(self.size <= rng.choice([1.0, 0.9, 0.75, 0.6]))
-        allowed = allowed if len(allowed) >= 3 * k else np.arange(len(self))
+        """Indices ``[k]`` of maps that explain the cloud's masses together: a random greedy choice and swaps.
+
+        Often only a random part of the archive is allowed, so that choices differ.
+        """
+        some = self.size <= rng.choice([1.0, 0.9, 0.75, 0.6])
+        if rng.random() < 0.7:
+            some &= rng.random(len(self)) < 0.7
+        allowed = np.flatnonzero(some) if some.sum() >= 3 * k else np.arange(len(self))
         psi = self.masses[index]
         chosen = np.zeros(0, np.int64)
         weights = np.zeros(0)
@@ -100,10 +128,10 @@ class Measured:
 
 
 class MeasureSearch:
-    """Codes of a given number of maps whose measure is that of the target; deterministic in ``rng``."""
+    """Codes of k maps whose measure is that of the target; deterministic in ``rng``."""
 
-    def __init__(self, density: Density, rng: np.random.Generator) -> None:
-        self.density, self.rng = density, rng
+    def __init__(self, density: Density, k: int, rng: np.random.Generator) -> None:
+        self.density, self.k, self.rng = density, k, rng
         self.dim = d = density.dim
         self.points = density.points
         z = self.points[:, :d]
@@ -112,9 +140,9 @@ class MeasureSearch:
         order = density.order
         self.few, self.some = self.points[order[:_FEW]], self.points[order[-_SOME:]]
         self.turns = _rotations(d)
-        self.archive = Archive(density, self.some)  # maps of earlier codes
-        self.pool = Archive(density, self.some)  # maps from elsewhere
-        self.stage = 0
+        self.archive = Archive(density, self.some)
+        self.past: list[tuple[np.ndarray, list[Measured]]] = []  # maps and front of each epoch
+        self.stage, self.epoch = 0, 0
         self.front: list[Measured] = []
 
     @property
@@ -171,8 +199,9 @@ class MeasureSearch:
             covariance *= 2.0
         return held
 
-    def start(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """A code of k maps ``[K, 3, 4]`` and weights ``[K]`` from cells about k random centres of the white cloud."""
+    def start(self) -> tuple[np.ndarray, np.ndarray]:
+        """A code, maps ``[K, 3, 4]`` and weights ``[K]``, from cells about k random centres of the white cloud."""
+        k = self.k
         z = self.points[:, : self.dim] @ self.white.T
         centres = z[self.rng.integers(len(z))][None]
         while len(centres) < k:
@@ -213,8 +242,8 @@ class MeasureSearch:
         sigmas = 2 * np.sqrt(len(self.points)) * (np.sqrt(level.mass) - np.sqrt(kept))
         return np.clip(1 - kept / np.maximum(level.mass, 1e-12), 0, 1) * np.clip((sigmas - 1) / 2, 0, 1)
 
-    def successors(self, maps: np.ndarray, weights: np.ndarray, index: int) -> list[tuple[float, np.ndarray, float]]:
-        """Distance, map and weight of the best maps to add to maps ``[K - 1, 3, 4]``, best first."""
+    def successors(self, maps: np.ndarray, weights: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """The best few maps ``[H, 3, 4]``, and their weights, to add to maps ``[M, 3, 4]``, best first."""
         level = self.density.levels[index]
         kept = self.explained(maps, weights, level)
         cell = level.cells(self.points, self.dim)
@@ -226,20 +255,20 @@ class MeasureSearch:
             new.append(shaped)
             share.append(np.full(len(shaped), part))
             gaps.append(gaps_with(shaped, share[-1], self.few, *grid))
-        for known in (self.archive, self.pool):
-            if len(known):
-                gap, mass = known.fits(kept, index, np.arange(len(known)))
-                order = np.argsort(gap)[:100]
-                new.append(known.maps[order])
-                share.append(mass[order])
-                gaps.append(gap[order])
+        if len(self.archive):
+            gap, mass = self.archive.fits(kept, index, np.arange(len(self.archive)))
+            order = np.argsort(gap)[:100]
+            new.append(self.archive.maps[order])
+            share.append(mass[order])
+            gaps.append(gap[order])
         if not new:
-            return []
+            return np.zeros((0, 3, 4)), np.zeros(0)
         candidates, weight = np.concatenate(new), np.concatenate(share)
         best = self._distinct(candidates, np.concatenate(gaps))
         found, weight = candidates[best], weight[best]
         gap = settle(found, weight, self.some, *grid, 10, self.density.cap)
-        return [(float(gap[i]), found[i], float(weight[i])) for i in np.argsort(gap)]
+        order = np.argsort(gap)
+        return found[order], weight[order]
 
     def _distinct(self, maps: np.ndarray, gaps: np.ndarray) -> list[int]:
         """Indices of the best few maps that differ."""
@@ -255,67 +284,132 @@ class MeasureSearch:
     # ---- the search
 
     def refined(self, maps: np.ndarray, weights: np.ndarray, levels: tuple[int, ...] | None = None) -> Measured:
-        """Refine all maps and weights on the search's grids, and remember the maps."""
-        found = self.density.refine(
-            maps, weights, levels=levels or self.levels, steps=15, orbits=_ORBITS[self.stage], depth=_DEPTH
-        )
-        self.archive.add(found[0], most=_ARCHIVE)
+        """Refine all maps and weights on the search's grids, first as images of the cloud, and archive the maps."""
+        orbits = _ORBITS[self.stage]
+        levels = levels or self.levels[1:]
+        maps, weights, _ = self.density.refine(maps, weights, levels=levels, steps=12, orbits=orbits, depth=1)
+        self.archive.add(maps)
+        found = self.density.refine(maps, weights, levels=levels[-1:], steps=8, orbits=orbits, depth=_DEPTH)
+        self.archive.add(found[0])
         return Measured(*found)
 
-    def hop(self, code: Measured) -> Measured | None:
-        """Drop maps, one at a time, let what the others leave unexplained propose successors, and refine the best."""
-        k = len(code.maps)
+    def replaced(self) -> tuple[np.ndarray, np.ndarray]:
+        """A code of the front, some of its maps replaced, which is not refined yet.
+
+        One of the successors is proposed by what is left, mostly after maps of the archive have taken their part of it.
+        The best of these proposals are archived. The maps dropped are random, or the one that is least needed.
+        """
+        i = 0 if self.rng.random() < 0.5 else int(self.rng.integers(len(self.front)))
+        code = self.front[i]
         index = self.levels[int(self.rng.integers(2))]
-        drops = self.rng.permutation(k)
+        if self.rng.random() < 0.25:
+            kept = np.delete(np.arange(self.k), self.least(code, index))
+        else:
+            most = min(_DROPPED, self.k - 1)
+            kept = self.rng.permutation(self.k)[int(self.rng.integers(1, most + 1)) :]
+        maps, weights = code.maps[kept], code.weights[kept]
         if self.rng.random() < 0.7:
-            drops = drops[:2]
-        found = []
-        for drop in drops:
-            maps, weights = np.delete(code.maps, drop, axis=0), np.delete(code.weights, drop)
-            for gap, m, w in self.successors(maps, weights, index)[:2]:
-                found.append((gap, np.concatenate([maps, m[None]]), np.append(weights, w)))
-        found.sort(key=lambda f: f[0])
-        children = [self.refined(maps, weights) for _, maps, weights in found[: 2 - self.stage]]
-        return min(children, key=lambda c: c.distance) if children else None
+            maps, weights = self.extended(maps, weights, self.k - 1 - len(kept), index)
+        new, share = self.successors(maps, weights, index)
+        self.archive.add(new[:4])
+        maps, weights = np.concatenate([maps, new[:1]]), np.append(weights, share[:1])
+        return self.extended(maps, weights, self.k - len(maps), index)
 
-    def from_pool(self, k: int) -> Measured:
-        """A code of k maps of the pool, refined."""
-        index = self.levels[int(self.rng.integers(2))]
-        chosen = self.pool.choose(k, index, self.rng)
-        return self.refined(self.pool.maps[chosen], self.pool.weights(chosen, index))
+    def extended(self, maps: np.ndarray, weights: np.ndarray, count: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Maps and weights with ``count`` maps of the archive that explain, one by one, what they leave."""
+        kept = self.explained(maps, weights, self.density.levels[index])
+        every = np.arange(len(self.archive))
+        for _ in range(count):
+            gaps, share = self.archive.fits(kept, index, every)
+            j = np.argsort(gaps)[min(int(self.rng.exponential(1.0)), len(gaps) - 1)]
+            kept = kept + share[j] * self.archive.masses[index][j]
+            maps, weights = np.concatenate([maps, self.archive.maps[j : j + 1]]), np.append(weights, share[j])
+        return maps, weights
 
-    def join(self, code: Measured, most: int = 3) -> None:
-        """Let a code join the front, the best few codes in order."""
-        self.front = sorted([*self.front, code], key=lambda c: c.distance)[:most]
+    def least(self, code: Measured, index: int) -> int:
+        """The map of a code without which the others, weighed anew, explain the cloud best."""
+        level = self.density.levels[index]
+        psi = np.array([self.explained(m[None], np.ones(1), level) for m in code.maps])
+        gaps = []
+        for i in range(self.k):
+            rest = np.delete(psi, i, axis=0)
+            q = likely_weights(rest, level.mass, 8) @ rest
+            gaps.append(float(((np.sqrt(q) - np.sqrt(level.mass)) ** 2).sum()))
+        return int(np.argmin(gaps))
 
-    def advance(self) -> bool:
-        """Go on to finer grids; False if there are none."""
-        if self.stage + 1 == len(_STAGES):
-            return False
+    def chosen(self) -> Measured:
+        """A code of maps of the archive, refined."""
+        first = int(self.rng.integers(2))
+        index = self.levels[first]
+        chosen = self.archive.choose(self.k, index, self.rng)
+        return self.refined(self.archive.maps[chosen], self.archive.weights(chosen, index), self.levels[first:])
+
+    def join(self, code: Measured) -> None:
+        """Let a code join the front, the best few codes in order; of codes with all maps but one alike the best."""
+        frames = self.archive.framed(code.maps)
+        for other in self.front:
+            near = (_gaps(frames, self.archive.framed(other.maps)) < _ALIKE).any(axis=1)
+            if near.sum() >= self.k - 1:
+                if other.distance <= code.distance:
+                    return
+                self.front = [c for c in self.front if c is not other]
+                break
+        self.front = sorted([*self.front, code], key=lambda c: c.distance)[:_FRONT]
+
+    def begin(self) -> None:
+        """Begin an epoch: with random codes and an empty archive, or with all that was found."""
+        self.epoch += 1
+        if self.epoch % 3 == 0:
+            self.gather()
+            return
+        self.past.append((self.archive.maps, self.front))
+        self.archive, self.front = Archive(self.density, self.some), []
+        for _ in range(_STARTS):
+            self.join(self.refined(*self.start(), levels=self.levels))
+
+    def gather(self) -> None:
+        """Bring together what was found in all epochs."""
+        for maps, front in self.past:
+            self.archive.add(maps)
+            for code in front:
+                self.join(code)
+
+    def advance(self) -> None:
+        """Go on to finer grids with all that was found."""
+        self.gather()
         self.stage += 1
         codes, self.front = self.front, []
         for c in codes:
-            self.join(self.refined(c.maps, c.weights, self.levels[1:]))
-        return True
+            self.join(self.refined(c.maps, c.weights))
 
-    def run(self, k: int, *, starts: int, hops: int, enough: float = 1.0) -> Measured:
-        """The best code of k maps after so many starts and hops, or once its excess is at most ``enough``.
+    def run(
+        self, rounds: int, *, enough: float = 1.0, tell: Callable[[int], None] = lambda done: None
+    ) -> tuple[Measured, int]:
+        """The best code after so many rounds, or once its excess on the finest grids is at most ``enough``.
 
-        What is good enough on coarse grids goes on on finer ones.
+        What is good enough on coarse grids goes on on finer ones, and so does what is left at last. ``tell`` gets the
+        number of rounds done, which is returned too.
         """
-        for _ in range(starts):
-            self.join(self.from_pool(k) if len(self.pool) else self.refined(*self.start(k)))
-            if self.excess(self.front[0]) <= enough:
-                break
-        for _ in range(hops):
-            if self.excess(self.front[0]) <= enough and not self.advance():
-                break
-            i = 0 if self.rng.random() < 0.5 else int(self.rng.integers(len(self.front)))
-            child = self.hop(self.front[i])
-            if child is not None and child.distance < 0.995 * self.front[i].distance:
-                self.front[i] = child
-                self.front.sort(key=lambda c: c.distance)
-        return self.front[0]
+        for r in range(rounds + 1):
+            coarse = self.stage + 1 < len(_STAGES)
+            if coarse and r % _EPOCH == 0:
+                self.begin()
+            if coarse and (self.excess(self.front[0]) <= 1 or r >= _COARSE * rounds):
+                self.advance()
+                coarse = False
+            if not coarse and self.excess(self.front[0]) <= enough:
+                return self.front[0], r
+            if r < rounds:
+                for _ in range(_DROPS):
+                    code = self.replaced()
+                self.join(self.refined(*code) if r % 2 else self.chosen())
+                tell(r + 1)
+        return self.front[0], rounds
+
+
+def _gaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distances ``[A, B]`` of rows."""
+    return np.asarray(np.sqrt(((a[:, None] - b[None]) ** 2).sum(axis=2)))
 
 
 def _root(covariance: np.ndarray) -> np.ndarray:

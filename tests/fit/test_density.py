@@ -10,7 +10,7 @@ from fractalkit.errors import DataError
 from fractalkit.fit import density_distance
 from fractalkit.fit.density import Density, likely_weights
 from fractalkit.fit.density_kernels import gaps_with, jacobian, settle, spread
-from fractalkit.fit.measure_search import MeasureSearch
+from fractalkit.fit.measure_search import Archive, Measured, MeasureSearch
 from fractalkit.fit.target import make_target
 from fractalkit.orbit import sample
 
@@ -59,8 +59,9 @@ def test_the_jacobian_is_that_of_the_masses(dim):
     d = Density(target, cap=0.95, orbits=400)
     level = d.levels[0]
     address, z = d.orbit(maps, weights, 400, 3)
-    got = np.zeros((3, dim * (dim + 1) + 1, len(level.mass)))
+    got = np.zeros((len(level.mass), 3 * (dim * (dim + 1) + 1)))
     jacobian(maps, dim, address, z, 3, level.frame, level.side, got)
+    got = got.T.reshape(3, -1, len(level.mass))
     # the last slot is the derivative by a logarithm of weight, for which each letter of an address counts
     counts = np.stack([(address == k).sum(axis=1) for k in range(3)])
     for k in range(3):
@@ -122,13 +123,37 @@ def test_weights_of_overlapping_pieces_are_found():
     np.testing.assert_allclose(likely_weights(psi, truth @ psi, steps=3000), truth, atol=0.01)
 
 
+def test_an_archive_keeps_one_of_maps_that_are_near_and_chooses_the_right_ones():
+    target, maps, weights = problem()
+    d = Density(target, cap=0.95)
+    archive = Archive(d, d.points[:1500])
+    rng = np.random.default_rng(0)
+    wrong = maps[rng.integers(3, size=20)] + 0.1 * rng.standard_normal((20, 3, 4)) * [[[1], [1], [0]]]
+    for some in (wrong, maps + 1e-4, maps):
+        archive.add(some)
+    assert len(archive) == 23
+    chosen = archive.choose(3, 1, rng)
+    assert sorted(chosen) == [20, 21, 22]
+    np.testing.assert_allclose(archive.weights(chosen, 1), weights[chosen - 20], atol=0.02)
+
+
+def test_the_front_has_codes_that_differ():
+    target, maps, weights = problem()
+    search = MeasureSearch(Density(target, cap=0.95), 3, np.random.default_rng(0))
+    far, worse = maps.copy(), maps + 0.001
+    far[:2, :2, 3] += 0.2
+    for m, distance in ((worse, 0.2), (far, 0.3), (maps, 0.1), (worse, 0.2)):
+        search.join(Measured(m, weights, distance))
+    assert [c.distance for c in search.front] == [0.1, 0.3]
+
+
 @pytest.mark.slow
 def test_flat_maps_are_found_from_nothing():
     target, maps, _ = problem(flat=True)
     d = Density(target, cap=0.95)
-    search = MeasureSearch(d, np.random.default_rng(0))
-    found = search.run(3, starts=4, hops=30)
-    assert search.excess(found) <= 1
+    search = MeasureSearch(d, 3, np.random.default_rng(0))
+    found, rounds = search.run(30)
+    assert rounds < 30 and search.excess(found) <= 1
     gap = np.abs(found.maps[:, None] - maps[None]).max(axis=(2, 3))
     assert gap.min(axis=0).max() < 0.05
 
