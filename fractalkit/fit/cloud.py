@@ -1,7 +1,11 @@
 """The inverse problem for point clouds: find a code whose attractor is the cloud.
 
     sanitise      drop non-finite points and duplicates, scale, reduce to the subspace that holds the cloud  (target.py)
-    measure       drop and add maps by how well the attractor's density fits, on grids              (measure_search.py)
+    measure       up to 12 maps: gather maps and make codes of them by the density, on grids        (measure_search.py)
+    polish        by density and distance, on all points                                                    (here)
+
+more maps, or rounder ones than the best:
+
     pool          register the best of millions of random maps as self-maps, f(X) close to X                (search.py)
     choose        select K maps of the pool that cover the cloud, a k-median problem                        (search.py)
     hop           replace, perturb, add and prune maps by how well the attractor fits                       (hop.py)
@@ -9,8 +13,8 @@
     weigh         weights by the mass of each map's piece                                                   (here)
     paint         colours by address, or by address and position                                        (paint.py)
 
-Restarts continue until the attractor is as close to the cloud as an independent sample of the same set would be, or the
-budget is spent. All budgets are counts, so that a seed determines the result on any machine.
+The search continues until the attractor is as close to the cloud as an independent sample of the same set would be, or
+the budget is spent. All budgets are counts, so that a seed determines the result on any machine.
 """
 
 from __future__ import annotations
@@ -49,7 +53,7 @@ HOPELESS = 3.0  # a restart that ends above this is not repeated
 MISSED = 0.5  # relative to the score of rounder maps: below this, an attractor of flat maps was nearly found
 COMPLETED = 12  # largest number of maps for which a search for missing ones pays
 MEASURED = 12  # largest number of maps that are searched by density
-ROUNDS = {2: 160, 3: 80}  # of that search in the plane and in space, at effort 5
+ROUNDS = {2: 160, 3: 100}  # of that search in the plane and in space, at effort 5
 BETTER = 0.93  # of a polished code's excess, below which another one is polished
 DENSE = 1.15  # misfit of the density above which a code is not good enough
 STRIDE = 4  # hops between two checks of the chains
@@ -193,20 +197,26 @@ class _Fit:
         return max(6, round(most * 2.0 ** (self.effort - 5)))
 
     def measured(self, k: int, say: Callable[[float], None]) -> Candidate:
-        """Search by density until a code that has been polished is good, or the rounds are spent."""
+        """Search by density until a code that has been polished is good, or the rounds are spent.
+
+        If the first one is not, self-maps of the cloud join the search, which are right however little mass they have.
+        """
         assert self.density is not None
+        searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         search = MeasureSearch(self.density, k, self.rng)
         rounds = self.rounds()
         best: Candidate | None = None
-        enough, left = 0.85, rounds
+        enough, left = 0.0, rounds
         while best is None or (left > 0 and not self.good(best)):
             done = rounds - left
             found, used = search.run(left, enough=enough, tell=lambda n: say((done + n) / rounds))  # noqa: B023
             left -= used
             c = self.polished(found)
             best = c if best is None else min(best, c, key=self.misfit)
-            again = search.refined(c.maps, c.weights)
-            search.join(again)
+            search.join(search.refined(c.maps, c.weights))
+            if not len(searcher.pool) and left > 0 and not self.good(best):
+                searcher.explore(searcher.evens, 10_000, 60)
+                search.archive.add(searcher.pool.maps)
             enough = BETTER * search.excess(search.front[0])
         say(1.0)
         return best

@@ -32,12 +32,14 @@ _TRIED = 6  # successors refined by themselves
 _DROPS, _DROPPED = 2, 4  # times a round that maps are dropped, and their number, at most
 _STARTS, _EPOCH = 8, 20  # random codes of an epoch, and its rounds
 _ARCHIVE = 1000
+_SHORT = 100  # maps of it that are looked at on finer grids
 _APART = 0.01  # distance, in diagonals of the cloud, between the images of maps that are told apart
 _ALIKE = 0.04  # distance of maps of codes that are alike
 _FRONT = 4
 _STAGES = ((0, 1), (1, 2))  # levels of the search
 _COARSE = 0.75  # of the rounds, at most, before the finer grids
 _FEW, _SOME = 800, 1500  # points of the cloud whose images are drawn
+_CELLS = 4000  # and that are parted into cells
 _PROBES = 12
 
 
@@ -73,7 +75,7 @@ class Archive:
         """Images of a few points ``[H, F]``, scaled so that distances of rows are root mean squares."""
         z = self.points[:_PROBES]
         images = np.einsum("hij,pj->hpi", maps[:, :, :3], z) + maps[:, None, :, 3]
-        return images.reshape(len(maps), -1) / np.sqrt(len(z))
+        return images.reshape(len(maps), 3 * len(z)) / np.sqrt(len(z))
 
     def fits(self, kept: np.ndarray, index: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Hellinger distance and weight, ``[A]`` both, of the allowed maps when added to masses ``kept``.
@@ -88,6 +90,19 @@ class Archive:
         q = np.sqrt(kept.astype(np.float32) + share[:, None].astype(np.float32) * psi)
         return 1 + kept.sum() + share - 2 * (q @ np.sqrt(level.mass)), share
 
+    def ranked(
+        self, coarse: np.ndarray, kept: np.ndarray, index: int, allowed: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best of the allowed maps, best first, and their weights.
+
+        Only those that are good on the coarsest grid, where the masses are ``coarse``, are looked at on finer ones.
+        """
+        if index > 0 and len(allowed) > _SHORT:
+            allowed = allowed[np.argpartition(self.fits(coarse, 0, allowed)[0], _SHORT)[:_SHORT]]
+        gaps, share = self.fits(kept, index, allowed)
+        order = np.argsort(gaps)
+        return allowed[order], share[order]
+
     def weights(self, chosen: np.ndarray, index: int) -> np.ndarray:
         """Weights ``[K]`` of the chosen maps that make the cloud's masses most likely."""
         return likely_weights(self.masses[index][chosen].astype(np.float64), self.density.levels[index].mass)
@@ -101,21 +116,20 @@ class Archive:
         if rng.random() < 0.7:
             some &= rng.random(len(self)) < 0.7
         allowed = np.flatnonzero(some) if some.sum() >= 3 * k else np.arange(len(self))
-        psi = self.masses[index]
-        chosen = np.zeros(0, np.int64)
-        weights = np.zeros(0)
+        chosen, weights = np.zeros(0, np.int64), np.zeros(0)
         for _ in range(k):
-            gaps = self.fits(weights @ psi[chosen], index, allowed)[0]
-            order = np.argsort(gaps)
-            new = allowed[order[min(int(rng.exponential(1.0)), len(order) - 1)]]
-            chosen = np.append(chosen, new)
+            best = self._ranked_with(chosen, weights, index, allowed)
+            chosen = np.append(chosen, best[min(int(rng.exponential(1.0)), len(best) - 1)])
             weights = self.weights(chosen, index) * min(1.0, (len(chosen) + 1) / (k + 1))
         for _ in range(2):
             for i in range(k):
-                kept = np.delete(weights, i) @ psi[np.delete(chosen, i)]
-                chosen[i] = allowed[np.argmin(self.fits(kept, index, allowed)[0])]
+                chosen[i] = self._ranked_with(np.delete(chosen, i), np.delete(weights, i), index, allowed)[0]
                 weights = self.weights(chosen, index)
         return chosen
+
+    def _ranked_with(self, chosen: np.ndarray, weights: np.ndarray, index: int, allowed: np.ndarray) -> np.ndarray:
+        coarse, kept = (weights @ self.masses[i][chosen] for i in (0, index))
+        return self.ranked(coarse, kept, index, allowed)[0]
 
 
 @dataclass(frozen=True)
@@ -202,7 +216,8 @@ class MeasureSearch:
     def start(self) -> tuple[np.ndarray, np.ndarray]:
         """A code, maps ``[K, 3, 4]`` and weights ``[K]``, from cells about k random centres of the white cloud."""
         k = self.k
-        z = self.points[:, : self.dim] @ self.white.T
+        part = self.density.starts[:_CELLS]
+        z = part[:, : self.dim] @ self.white.T
         centres = z[self.rng.integers(len(z))][None]
         while len(centres) < k:
             far = ((z[:, None] - centres) ** 2).sum(axis=2).min(axis=1)
@@ -212,22 +227,20 @@ class MeasureSearch:
             centres = np.array([z[cell == i].mean(axis=0) if (cell == i).any() else centres[i] for i in range(k)])
         maps, weights = np.zeros((k, 3, 4)), np.zeros(k)
         for i in range(k):
-            maps[i], weights[i] = self._fill(np.flatnonzero(cell == i))
+            maps[i], weights[i] = self._fill(part[cell == i], len(part))
         return maps, weights / weights.sum()
 
-    def _fill(self, cell: np.ndarray) -> tuple[np.ndarray, float]:
-        """A map onto the points with these indices, one of the best few orientations, and their mass."""
+    def _fill(self, cell: np.ndarray, whole: int) -> tuple[np.ndarray, float]:
+        """A map onto points ``[N, 3]`` of ``whole``, one of the best few orientations, and their mass."""
         level = self.density.levels[0]
         if len(cell) < 10:
-            cell = self.rng.choice(len(self.points), 10)
-        share = len(cell) / len(self.points)
-        maps = self.shaped(*_moments(self.points[cell, : self.dim], np.ones(len(cell))))
+            cell = self.points[self.rng.choice(len(self.points), 10)]
+        share = len(cell) / whole
+        maps = self.shaped(*_moments(cell[:, : self.dim], np.ones(len(cell))))
         aim = np.zeros_like(level.mass)
-        spread(self.points[cell], 1 / len(self.points), level.frame, self.dim, level.side, aim)
-        gaps = gaps_with(
-            maps, np.full(len(maps), share), self.few, np.zeros_like(aim), np.sqrt(aim), level.frame, self.dim,
-            level.side,
-        )  # fmt: skip
+        spread(cell, 1 / whole, level.frame, self.dim, level.side, aim)
+        grid = (np.zeros_like(aim), np.sqrt(aim), level.frame, self.dim, level.side)
+        gaps = gaps_with(maps, np.full(len(maps), share), self.few, *grid)
         return maps[np.argsort(gaps)[0 if self.rng.random() < 0.6 else self.rng.integers(4)]], share
 
     def explained(self, maps: np.ndarray, weights: np.ndarray, level: Level) -> np.ndarray:
@@ -243,32 +256,30 @@ class MeasureSearch:
         return np.clip(1 - kept / np.maximum(level.mass, 1e-12), 0, 1) * np.clip((sigmas - 1) / 2, 0, 1)
 
     def successors(self, maps: np.ndarray, weights: np.ndarray, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """The best few maps ``[H, 3, 4]``, and their weights, to add to maps ``[M, 3, 4]``, best first."""
-        level = self.density.levels[index]
-        kept = self.explained(maps, weights, level)
-        cell = level.cells(self.points, self.dim)
-        need = self._need(kept, level)[cell]
-        proposed = [(self.shaped(mean, c), mass) for mean, c, mass in self.windows(need, _WINDOWS)]
-        grid = (kept, np.sqrt(level.mass), level.frame, self.dim, level.side)
-        new, share, gaps = [], [], []
-        for shaped, part in proposed:
-            new.append(shaped)
-            share.append(np.full(len(shaped), part))
-            gaps.append(gaps_with(shaped, share[-1], self.few, *grid))
-        if len(self.archive):
-            gap, mass = self.archive.fits(kept, index, np.arange(len(self.archive)))
-            order = np.argsort(gap)[:100]
-            new.append(self.archive.maps[order])
-            share.append(mass[order])
-            gaps.append(gap[order])
-        if not new:
-            return np.zeros((0, 3, 4)), np.zeros(0)
+        """The best few maps ``[H, 3, 4]``, and their weights, to add to maps ``[M, 3, 4]``, best first.
+
+        Many maps are compared on the grid before the one of ``index``, and few settle on that.
+        """
+        rough, level = self.density.levels[max(index - 1, 0)], self.density.levels[index]
+        left, kept = self.explained(maps, weights, rough), self.explained(maps, weights, level)
+        need = self._need(kept, level)[level.cells(self.points, self.dim)]
+        known = np.arange(len(self.archive))
+        gap, mass = self.archive.fits(left, max(index - 1, 0), known)
+        known = np.argsort(gap)[:_SHORT]
+        new, share, gaps = [self.archive.maps[known]], [mass[known]], [gap[known]]
+        for mean, covariance, part in self.windows(need, _WINDOWS):
+            new.append(self.shaped(mean, covariance))
+            share.append(np.full(len(new[-1]), part))
+            gaps.append(gaps_with(new[-1], share[-1], self.few, *self._grid(left, rough)))
         candidates, weight = np.concatenate(new), np.concatenate(share)
         best = self._distinct(candidates, np.concatenate(gaps))
         found, weight = candidates[best], weight[best]
-        gap = settle(found, weight, self.some, *grid, 10, self.density.cap)
+        gap = settle(found, weight, self.some, *self._grid(kept, level), 10, self.density.cap)
         order = np.argsort(gap)
         return found[order], weight[order]
+
+    def _grid(self, kept: np.ndarray, level: Level) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+        return kept, np.sqrt(level.mass), level.frame, self.dim, level.side
 
     def _distinct(self, maps: np.ndarray, gaps: np.ndarray) -> list[int]:
         """Indices of the best few maps that differ."""
@@ -297,17 +308,21 @@ class MeasureSearch:
         """A code of the front, some of its maps replaced, which is not refined yet.
 
         One of the successors is proposed by what is left, mostly after maps of the archive have taken their part of it.
-        The best of these proposals are archived. The maps dropped are random, or the one that is least needed.
+        The best of these proposals are archived. The maps dropped are random, or the one that is least needed; then the
+        others are refined, so that what they leave stands out, however little it is.
         """
         i = 0 if self.rng.random() < 0.5 else int(self.rng.integers(len(self.front)))
         code = self.front[i]
         index = self.levels[int(self.rng.integers(2))]
         if self.rng.random() < 0.25:
             kept = np.delete(np.arange(self.k), self.least(code, index))
+            maps, weights, _ = self.density.refine(
+                code.maps[kept], code.weights[kept], levels=(index,), steps=8, orbits=_ORBITS[0], depth=_DEPTH
+            )
         else:
             most = min(_DROPPED, self.k - 1)
             kept = self.rng.permutation(self.k)[int(self.rng.integers(1, most + 1)) :]
-        maps, weights = code.maps[kept], code.weights[kept]
+            maps, weights = code.maps[kept], code.weights[kept]
         if self.rng.random() < 0.7:
             maps, weights = self.extended(maps, weights, self.k - 1 - len(kept), index)
         new, share = self.successors(maps, weights, index)
@@ -317,13 +332,14 @@ class MeasureSearch:
 
     def extended(self, maps: np.ndarray, weights: np.ndarray, count: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Maps and weights with ``count`` maps of the archive that explain, one by one, what they leave."""
-        kept = self.explained(maps, weights, self.density.levels[index])
-        every = np.arange(len(self.archive))
+        masses = [self.explained(maps, weights, self.density.levels[i]) for i in (0, index)]
         for _ in range(count):
-            gaps, share = self.archive.fits(kept, index, every)
-            j = np.argsort(gaps)[min(int(self.rng.exponential(1.0)), len(gaps) - 1)]
-            kept = kept + share[j] * self.archive.masses[index][j]
-            maps, weights = np.concatenate([maps, self.archive.maps[j : j + 1]]), np.append(weights, share[j])
+            known, share = self.archive.ranked(masses[0], masses[1], index, np.arange(len(self.archive)))
+            at = min(int(self.rng.exponential(1.0)), len(known) - 1)
+            j = known[at]
+            for masses_of, i in zip(masses, (0, index), strict=True):
+                masses_of += share[at] * self.archive.masses[i][j]
+            maps, weights = np.concatenate([maps, self.archive.maps[j : j + 1]]), np.append(weights, share[at])
         return maps, weights
 
     def least(self, code: Measured, index: int) -> int:
@@ -362,7 +378,8 @@ class MeasureSearch:
         if self.epoch % 3 == 0:
             self.gather()
             return
-        self.past.append((self.archive.maps, self.front))
+        if self.front:
+            self.past.append((self.archive.maps, self.front))
         self.archive, self.front = Archive(self.density, self.some), []
         for _ in range(_STARTS):
             self.join(self.refined(*self.start(), levels=self.levels))
@@ -383,12 +400,12 @@ class MeasureSearch:
             self.join(self.refined(c.maps, c.weights))
 
     def run(
-        self, rounds: int, *, enough: float = 1.0, tell: Callable[[int], None] = lambda done: None
+        self, rounds: int, *, enough: float = 0.0, tell: Callable[[int], None] = lambda done: None
     ) -> tuple[Measured, int]:
         """The best code after so many rounds, or once its excess on the finest grids is at most ``enough``.
 
-        What is good enough on coarse grids goes on on finer ones, and so does what is left at last. ``tell`` gets the
-        number of rounds done, which is returned too.
+        What is good enough on coarse grids, or is the best after most of the rounds, goes on on finer ones, and is
+        returned at once. ``tell`` gets the number of rounds done, which is returned too.
         """
         for r in range(rounds + 1):
             coarse = self.stage + 1 < len(_STAGES)
@@ -396,7 +413,7 @@ class MeasureSearch:
                 self.begin()
             if coarse and (self.excess(self.front[0]) <= 1 or r >= _COARSE * rounds):
                 self.advance()
-                coarse = False
+                return self.front[0], r
             if not coarse and self.excess(self.front[0]) <= enough:
                 return self.front[0], r
             if r < rounds:
