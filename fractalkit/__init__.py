@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fractalkit.models import register_model
     from fractalkit.raster.picture import Picture
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "Picture", "__version__", "animate", "compress", "decompress", "enlarge", "fit", "fit_cloud", "fractalize",
     "load", "load_variations", "open", "preset", "register_map", "register_model", "register_variation", "render",

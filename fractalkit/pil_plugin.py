@@ -91,6 +91,10 @@ class FkImageFile(ImageFile.ImageFile):
                 samples = (samples // 257).astype(np.uint8)
             self.im = Image.fromarray(samples).im
             self._done = True
+            if (
+                self._exclusive_fp and self._close_exclusive_fp_after_loading
+            ):  # as Pillow does with files of one picture
+                self.fp.close()
         return super().load()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import posixpath
 import re
 from pathlib import Path
@@ -38,6 +39,7 @@ def page_of(notebook: Path) -> tuple[str, dict[str, bytes]]:
     """A notebook as a page: its Markdown, and the pictures of its outputs by name."""
     pictures: dict[str, bytes] = {}
     parts: list[str] = []
+    elsewhere = badges(f"recipes/{notebook.name}", os.environ.get("GITHUB_REPOSITORY", ""))
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"]).strip()
         if cell["cell_type"] == "markdown":
@@ -56,7 +58,17 @@ def page_of(notebook: Path) -> tuple[str, dict[str, bytes]]:
                 text = "".join(output.get("text", data.get("text/plain", []))).rstrip()
                 if text and output.get("name") != "stderr":
                     parts.append(f"```text\n{text}\n```")
+    parts[1:1] = elsewhere  # below the introduction
     return "\n\n".join(parts) + "\n", pictures
+
+
+def badges(path: str, repository: str) -> list[str]:
+    """Links that open a notebook elsewhere, where the repository's address is known."""
+    if not repository:
+        return []
+    colab = f"https://colab.research.google.com/github/{repository}/blob/main/{path}"
+    binder = f"https://mybinder.org/v2/gh/{repository}/main?labpath={path}"
+    return [f"[Open in Colab]({colab}) · [Open in Binder]({binder})"]
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:

@@ -87,7 +87,7 @@ A run that was stopped, killed or moved and then resumed gives the same weights 
 @click.option("--data-dir", type=PATH, help="Folder with the data.  [default: $FRACTALKIT_DATA]")
 @click.option("-o", "--out", type=PATH, help="Folder of the run.  [default: runs/MODEL]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin one.")
-@click.option("--fresh", is_flag=True, help="Begin anew, replacing the run in --out.")
+@click.option("--fresh", is_flag=True, help="Start over, replacing the run in --out.")
 @click.option("--init", type=PATH, help="Initial weights, a safetensors file.")
 @click.option("--set", "changes", multiple=True, metavar="NAME=VALUE",
               help="Change a setting of the model, such as width=192; may be repeated.")  # fmt: skip
@@ -297,7 +297,7 @@ def _model_changes(changes: dict[str, Any], head: dict[str, Any] | None) -> dict
     except (TypeError, ValueError):
         stored = None
     if not isinstance(stored, dict):
-        raise DataError("the checkpoint in --out: its settings of the model are damaged; start anew with --fresh")
+        raise DataError("the checkpoint in --out: its settings of the model are damaged; start over with --fresh")
     if any(name not in stored or stored[name] != value for name, value in changes.items()):
         raise UsageError("--set: the run in --out has other settings of the model; leave --set out to resume it")
     return stored

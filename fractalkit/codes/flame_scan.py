@@ -39,7 +39,7 @@ def parse(data: bytes, name: str) -> tuple[Element, list[str]]:
     try:
         return _Parser(name, text).run(), []
     except expat.ExpatError as error:
-        why = f"{name}: is not well-formed XML ({error}); mend it or save it anew"
+        why = f"{name}: is not well-formed XML ({error}); mend it or save it again"
     mender = _Mender(text)
     try:
         mended = mender.run()

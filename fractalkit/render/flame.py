@@ -193,9 +193,9 @@ class Exposure:
                 raise
             raise DataError(f"{path}: a damaged flame buffer ({error})") from error
         if histogram.shape != out.histogram.shape or histogram.dtype != np.float32 or not 0 <= quality <= 1e12:
-            raise DataError(f"{path}: the buffer does not fit its flame; draw it anew")
+            raise DataError(f"{path}: the buffer does not fit its flame; render it again")
         if not (np.isfinite(histogram).all() and histogram.min() >= 0):
-            raise DataError(f"{path}: the buffer holds values that are not finite or negative; draw it anew")
+            raise DataError(f"{path}: the buffer holds values that are not finite or negative; render it again")
         out.histogram, out.quality, out.batches = histogram, quality, batches
         return out
 

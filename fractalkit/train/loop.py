@@ -425,7 +425,7 @@ def _check_data(path: Path, about: dict[str, Any]) -> None:
         if head.get(key) != about[key]:
             raise DataError(
                 f"{path}: was trained on other data ({what} {head.get(key)}, not {about[key]}); "
-                "give the same --data-dir, or start anew with --fresh"
+                "give the same --data-dir, or start over with --fresh"
             )
 
 

@@ -173,7 +173,7 @@ class TrainState:
                             )
                         target.copy_(value)
         except (OSError, SafetensorError) as error:
-            raise DataError(f"{path}: is damaged ({error}); start anew with --fresh") from error
+            raise DataError(f"{path}: is damaged ({error}); start over with --fresh") from error
         state = head["state"]
         for key, value in state.items():
             if key not in ("window", "norms"):
@@ -205,7 +205,7 @@ def read_head(path: Path) -> dict[str, Any]:
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path}: is damaged or no checkpoint ({error}); start anew with --fresh") from error
+        raise DataError(f"{path}: is damaged or no checkpoint ({error}); start over with --fresh") from error
 
 
 def _check_counters(state: Any) -> None:

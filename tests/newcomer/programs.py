@@ -128,4 +128,95 @@ points = fractalkit.sample(code, 2000)
 from fractalkit import open, preset
 shown = [x._repr_png_() for x in (open("cloud.ply"), preset("heighway-dragon"), open("photo.jpg"), open("two.flame"))]
 ''', 'all(png.startswith(b"\\x89PNG") for png in shown)'),
+    "a photograph twice as large": ('''
+import fractalkit
+big = fractalkit.enlarge("photo.jpg", "2x", detail=1)
+big.save("big.png")
+''', 'big.shape == (96, 128, 3)'),
+    "a mosaic, shrunk by Pillow": ('''
+import fractalkit
+mosaic = fractalkit.fractalize("photo.jpg", tiles=16, texture=0.5)
+mosaic.pil.resize((400, 300)).save("small.png")
+''', 'mosaic.shape == (1080, 1440, 3) and Image.open("small.png").size == (400, 300)'),
+    "between two codes": ('''
+import fractalkit
+from fractalkit.codes.algebra import interpolate
+a, b = fractalkit.open("barnsley-fern"), fractalkit.preset("culcita-fern")
+half = interpolate(a, b, 0.5)
+fractalkit.render(half, 300).save("half.png")
+''', 'len(half) == 4 and fractalkit.load("half.png").matrices.equal(half.matrices)'),
+    "pictures of a model, one by one": ('''
+import fractalkit
+model = fractalkit.open("vdvae_mnist")
+pictures = model.sample(3, seed=3)
+for i, picture in enumerate(pictures):
+    picture.save(f"digit{i}.png")
+''', 'len(pictures) == 3 and pictures.shape[2:] == (28, 28) and fractalkit.open("digit2.png").shape == (28, 28)'),
+    "a cloud from NumPy": ('''
+import numpy as np
+import fractalkit
+t = np.linspace(0, 40, 2000)
+fractalkit.save(np.stack([t * np.cos(t), t * np.sin(t), t], axis=1), "spiral.ply")
+cloud = fractalkit.open("spiral.ply")
+picture = fractalkit.render(cloud, (200, 150))
+''', 'cloud.points.shape == (2000, 3) and picture.std() > 3'),
+    "rate and distortion": ('''
+import numpy as np
+from PIL import Image
+import fractalkit
+photo = np.asarray(Image.open("photo.jpg"))
+sizes, errors = [], []
+for quality in (20, 70):
+    code = fractalkit.compress(photo, quality=quality)
+    sizes.append(len(code.to_bytes()))
+    errors.append(((fractalkit.decompress(code).astype(float) - photo) ** 2).mean())
+''', 'sizes[0] < sizes[1] and errors[0] > errors[1]'),
+    "a window at four times the size": ('''
+import fractalkit
+code = fractalkit.compress("photo.jpg", psnr=32)
+fractalkit.save(code, "photo.fk")
+part = fractalkit.decompress("photo.fk", "4x", window=(100, 60, 200, 140))
+''', 'part.shape == (80, 100, 3)'),
+    "a variation registered": ('''
+import fractalkit
+from fractalkit.codes import Flame, Xform
+fractalkit.register_variation("shiver", "w * (x + a * sin(20 * y)), w * y", a=0.1)
+flame = Flame(xforms=(Xform(weight=1, coefs=(0.5, 0, 0, 0.5, 0.5, 0), variations={"shiver": 1.0}),
+                      Xform(weight=1, coefs=(0.5, 0, 0, 0.5, -0.5, 0.3), variations={"linear": 1.0})), scale=20)
+picture = fractalkit.render(flame, (60, 50), quality=20)
+''', 'picture.shape == (50, 60, 3) and picture.std() > 3'),
+    "points turned, and fitted": ('''
+import torch
+import fractalkit
+from fractalkit.codes.dimension import similarity_dimension
+code = fractalkit.open("sierpinski-triangle")
+dimension = float(similarity_dimension(code))
+points = fractalkit.sample(code, 500, seed=0) @ torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
+found = fractalkit.fit(points, maps=3, seed=0, effort=0)
+''', 'abs(dimension - 1.585) < 1e-3 and found.matrices.shape == (3, 2, 2)'),
+    "noise removed": ('''
+import numpy as np
+import fractalkit
+from fractalkit.fit import denoise
+photo = fractalkit.open("photo.jpg")
+noisy = np.clip(photo + np.random.default_rng(0).normal(0, 20, photo.shape), 0, 255).astype(np.uint8)
+clean = denoise(noisy, shifts=2)
+fractalkit.save(clean, "clean.png")
+''', '((clean - photo.astype(float)) ** 2).mean() < ((noisy - photo.astype(float)) ** 2).mean()'),
+    "a histogram as a picture": ('''
+import numpy as np
+import fractalkit
+from fractalkit.orbit import histogram
+counts = histogram(fractalkit.open("heighway-dragon"), 200_000, shape=(256, 256)).counts
+image = np.log1p(counts.numpy())
+fractalkit.save(image / image.max(), "dragon.png")
+''', 'np.asarray(Image.open("dragon.png")).max() == 255'),
+    "without loss, by Pillow": ('''
+from PIL import Image
+import fractalkit.pil_plugin
+image = Image.new("RGB", (64, 48), "white")
+image.paste((200, 30, 10), (10, 10, 30, 40))
+image.save("box.fk", lossless=True)
+same = Image.open("box.fk").convert("RGB")
+''', 'same.tobytes() == image.tobytes()'),
 }  # fmt: skip
