@@ -56,6 +56,7 @@ def inputs(tmp_path, monkeypatch):
     for name, flame in (("your", "reef"), ("a", "crest"), ("b", "ruffles")):
         shutil.copy(ROOT / "gallery" / "codes" / f"{flame}.flame", f"{name}.flame")
     fractalkit.preset("barnsley-fern").save("barnsley-fern.ifs.json")
+    fractalkit.compress("photo.jpg", quality=60).save("photo.fk")
     return {p.resolve() for p in tmp_path.rglob("*") if p.is_file()}
 
 
