@@ -35,6 +35,7 @@ PHONE = """
   .tab-container button { padding: 6px 4px !important; font-size: .82rem !important; }
   .tab-wrapper { overflow: hidden; }
   .gradio-container .row { flex-wrap: wrap !important; }
+  .gradio-container .form { flex-direction: column !important; }
   .gradio-container .row > *, .gradio-container .column, .gradio-container .form, .gradio-container .form > * {
     min-width: 0 !important; max-width: 100%; flex-basis: 100%;
   }
