@@ -50,7 +50,9 @@ def read_las(path: Path, *, max_points: int) -> RawCloud:
         check_count(h.points, max_points)
         pieces = _unpacked(file, h, size) if h.compressed else _plain(file, h)
         parts = [_columns(piece, h) for piece in pieces]
-    points, colours, classes = (np.concatenate(c) if c[0] is not None else None for c in zip(*parts, strict=True))
+    points, classes = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
+    tints = [part[2] for part in parts if part[2] is not None]
+    colours = np.concatenate(tints) if tints else None
     if colours is not None and not colours.any():
         colours = None  # the format has a place for them that the writer left empty
     if colours is not None:  # many writers store 8 bits in the 16
@@ -158,10 +160,10 @@ def _check_chunks(file: BinaryIO, h: LasHeader, size: int) -> None:
         raise DataError("has a damaged table of chunks; the file is cut off, so copy or export it again")
 
 
-def _columns(piece: np.ndarray, h: LasHeader) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Positions ``[N, 3]``, colours ``[N, 3]`` uint16 or None, and classes ``[N]`` of records ``[N, length]``."""
+def _columns(piece: np.ndarray, h: LasHeader) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Positions ``[N, 3]``, classes ``[N]`` and colours ``[N, 3]`` uint16 or None of records ``[N, length]``."""
     whole = np.ascontiguousarray(piece[:, :12]).view("<i4")
     rgb = None
     if at := _COLOURS[h.format]:
         rgb = np.ascontiguousarray(piece[:, at : at + 6]).view("<u2")
-    return whole * h.scale + h.offset, rgb, piece[:, 15] & 31 if h.format < 6 else piece[:, 16]
+    return whole * h.scale + h.offset, piece[:, 15] & 31 if h.format < 6 else piece[:, 16], rgb

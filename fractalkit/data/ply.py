@@ -266,13 +266,12 @@ class _Binary:
 
     def swapped(self, columns: Columns) -> bool:
         """Whether coordinates make sense only in the other byte order, which is then taken, for the columns too."""
-        order = {"<": ">", ">": "<"}[self.order]
         places = [c for n, c in columns.items() if n in ("x", "y", "z") and c.dtype.kind == "f"]
-        other = [c.view(c.dtype.newbyteorder(order)) for c in places]
+        other = [c.view(c.dtype.newbyteorder("S")) for c in places]  # swapped
         if not places or _odd(places) < 0.2 or _odd(other) > 0.01:
             return False
-        self.order = order
-        columns.update({n: c.view(c.dtype.newbyteorder(order)) for n, c in columns.items()})
+        self.order = {"<": ">", ">": "<"}[self.order]
+        columns.update({n: c.view(c.dtype.newbyteorder("S")) for n, c in columns.items()})
         return True
 
     def runs(self, element: Element, body: bytes) -> tuple[list[np.ndarray], int]:

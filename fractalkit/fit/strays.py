@@ -39,7 +39,7 @@ def strays(points: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
         z = ((x - (low / 2 + high / 2)) / diagonal).clip(-_REACH, _REACH)
     away = np.linalg.norm(np.maximum(np.abs(z) - half / diagonal, 0), axis=1)
-    found: np.ndarray = finite & False
+    found = np.zeros(len(x), bool)
     for choose, (far, gap) in ((_lone, _LONE), (_apart, _GROUP)):
         others = np.flatnonzero(finite & ~found & (away > far))
         if len(others) > 4 * _SHARE * len(x):
