@@ -59,8 +59,9 @@ class Cloud(Shown):
     def without(self, points: np.ndarray) -> Cloud:
         """The cloud without the points of these indices."""
         kept = np.delete(np.arange(len(self)), points)
-        columns = {name: None if (c := getattr(self, name)) is None else c[kept] for name in ("colours", "normals")}
-        return replace(self, points=self.points[kept], **columns)
+        colours = None if self.colours is None else self.colours[kept]
+        normals = None if self.normals is None else self.normals[kept]
+        return replace(self, points=self.points[kept], colours=colours, normals=normals)
 
 
 # Suffix: module and function in fractalkit.data, imported on first use.
