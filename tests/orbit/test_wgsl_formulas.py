@@ -15,8 +15,17 @@ from tests.orbit.gpu import device
 POINTS, DRAWS, BATCH = 64, 512, 24
 ALL = [(name, space) for name in KNOWN for space in ((False, True) if find(name).space else (False,))]
 WEIGHT, COLOR = 0.7, 0.4
-# these are noise of the far digits of a sine
-COORDINATES = {"waves4": [1, 2, 3, 4], "waves42": [1, 2, 3, 4], "r_circleblur": [2, 3, 4]}
+# these are noise of the far digits of a sine or of numbers of 48 bits, or of a map that doubles each error
+POINT_ALONE, HEIGHT_ALONE = [0, 1, 4], [2, 3]
+COORDINATES = (
+    {"waves4": [1, 2, 3, 4], "waves42": [1, 2, 3, 4], "r_circleblur": [2, 3, 4]}
+    | dict.fromkeys(
+        ["dc_booleans", "dc_gabornoise", "dc_randomoctree", "dc_starsfield", "dc_tesla", "dc_voronoise", "dc_vortex",
+         "dc_warping", "glsl_mandala", "glsl_randomoctree", "glsl_starsfield"], POINT_ALONE)
+    | dict.fromkeys(
+        ["cut_2ewangtile", "cut_alientext", "cut_booleans", "cut_bricks", "cut_btruchet", "cut_fun", "cut_jigsaw",
+         "cut_randomtile", "cut_spots", "cut_truchet", "cut_truchetweaving", "cut_tstruchet"], HEIGHT_ALONE)
+)  # fmt: skip
 LOOSE = {"juliac": 5e-3}  # an angle of a random whole number up to 99,999, modulo a fraction
 MAIN = """
 @group(0) @binding(0) var<storage, read> points: array<vec4f>;
