@@ -92,6 +92,8 @@ def code_of_flame(flame: Flame) -> AffineIFS:
     Raises:
         DataError: a map that is not affine or does not contract, or what a code cannot hold; the message says which.
     """
+    import torch
+
     from fractalkit.codes.affine import AffineIFS
 
     if flame.finals or flame.layers:
@@ -110,7 +112,7 @@ def code_of_flame(flame: Flame) -> AffineIFS:
             raise DataError(f"map {k + 1} does not contract (its norm is {norm:.3g}); a code needs one below 1")
     speed = float(np.clip(np.mean([x.color_speed for x in flame.xforms]), 0.01, 1))
     return AffineIFS(
-        np.array(matrices), np.array(offsets), np.array(weights), np.array(colours), speed, name=flame.name,
+        *(torch.tensor(np.array(v)) for v in (matrices, offsets, weights, colours)), speed, name=flame.name,
         provenance={"made": "fractalkit studio"},
     )  # fmt: skip
 

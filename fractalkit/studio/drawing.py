@@ -87,7 +87,7 @@ def _shape(flame: Flame) -> tuple[Any, ...]:
 class Canvas:
     """The picture of one page while it grows."""
 
-    send: Callable[[Frame], None]
+    send: Callable[[Frame | str], None]
     wanted: Request | None = None
     request: Request | None = None
     flame: Flame | None = None
@@ -99,6 +99,7 @@ class Canvas:
     rate: float = 4e6  # samples a second, measured
     batches: int = 0
     rough: bool = False
+    resting: bool = False  # the page draws by itself
 
     def begin(self, request: Request, *, rough: bool) -> None:
         """Take up a request; the histogram is kept where only the tone is another.
@@ -197,8 +198,7 @@ def jpeg(pixels: npt.NDArray[np.uint8], quality: int) -> bytes:
 
 def glance(flame: Flame, size: tuple[int, int] = (160, 120), quality: float = 10.0) -> bytes:
     """A small picture of a flame, as JPEG; an empty one where it cannot be drawn."""
-    made: list[Frame] = []
-    canvas = Canvas(made.append)
+    canvas = Canvas(lambda _: None)
     w, h = flame.size
     ratio = min(size[0] / w, size[1] / h)
     try:
@@ -236,7 +236,7 @@ class Painter:
             self._stopped = True
             self._news.notify()
         if self._thread.is_alive():
-            self._thread.join(10)
+            self._thread.join(3)
 
     def join(self, page: int, send: Callable[[Frame | str], None]) -> None:
         """Draw for a page; ``send`` is called with pictures, or with a sentence, from the painter's thread."""
@@ -253,8 +253,15 @@ class Painter:
         with self._news:
             canvas = self._canvases.get(page)
             if canvas is not None:
-                canvas.wanted = request
+                canvas.wanted, canvas.resting = request, False
                 self._news.notify()
+
+    def rest(self, page: int) -> None:
+        """Draw no more for a page until it asks again."""
+        with self._news:
+            canvas = self._canvases.get(page)
+            if canvas is not None:
+                canvas.wanted, canvas.resting = None, True
 
     def _next(self) -> Canvas | None:
         """The next canvas with work, new requests first; None at the end."""
@@ -284,6 +291,9 @@ class Painter:
     def _step(self, canvas: Canvas) -> None:
         with self._news:
             fresh, canvas.wanted = canvas.wanted, None
+            if canvas.resting:
+                canvas.request = None
+                return
         if fresh is not None:
             canvas.begin(fresh, rough=True)
             if canvas.quality > 0:  # the tone alone is new

@@ -174,9 +174,10 @@ def map_from_plain(data: Any, where: str, budget: list[int] | None = None) -> Xf
     for name in parameters:
         if name not in PARAMETERS:
             raise DataError(f"{where}.parameters: no variation has a parameter {name[:60]!r}")
+    fixed: dict[str, Any] = {n: _number(given[n], f"{where}.{n}", *r) for n, r in _NUMBERS.items()}
+    fixed |= {n: _numbers(given[n], f"{where}.{n}", 6) for n in _AFFINES}
     return Xform(
-        **{n: _number(given[n], f"{where}.{n}", *r) for n, r in _NUMBERS.items()},
-        **{n: _numbers(given[n], f"{where}.{n}", 6) for n in _AFFINES},
+        **fixed,
         variations={n: w for n, w in variations.items() if w != 0},
         parameters={n: _number(v, f"{where}.{n}") for n, v in parameters.items()},
         chaos=tuple(_number(v, f"{where}.chaos", 0, 1e9) for v in _list(given["chaos"], f"{where}.chaos", MAX_XFORMS)),

@@ -25,6 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fractalkit.errors import DataError, FractalKitError, first_line
 from fractalkit.studio import offers
 from fractalkit.studio.drawing import Frame
+from fractalkit.studio.fields import whole
 from fractalkit.studio.plain import from_plain, palette_text, to_plain
 from fractalkit.studio.studio import Studio
 
@@ -96,7 +97,8 @@ def application(studio: Studio, token: str, port: int) -> Any:
                     Route("/history/{number:int}.jpg", _history), Route("/import", _import, methods=["POST"]),
                     Route("/palette", _palette, methods=["POST"]), Route("/frame", _frame, methods=["POST"]),
                     Route("/export/{kind}", _export, methods=["POST"]),
-                    Route("/task/{number:int}/{name}", _file),
+                    Route("/task/{number:int}/{name}", _file), Route("/engine.js", _engine),
+                    Route("/structure", _structure, methods=["POST"]),
                     Mount("/starts", StaticFiles(directory=offers.STARTS)),
                     Mount("/static", StaticFiles(directory=STATIC)),
                 ],
@@ -232,6 +234,27 @@ async def _export(request: Request) -> Response:
         return {"text": to_xml([flame]) if kind == "flame" else code_of_flame(flame).to_json()}
 
     return await _json(text)()
+
+
+async def _structure(request: Request) -> Response:
+    """What the page's WebGPU engine draws of a flame."""
+    data, _ = await _body(request)
+    asked = {n: int(v) if (v := request.query_params.get(n, "")).isdecimal() and len(v) < 6 else None
+             for n in ("width", "height")}  # fmt: skip
+    size = (whole(asked, "width", 1, 4096), whole(asked, "height", 1, 4096))
+
+    def made() -> Any:
+        from fractalkit.web import structure
+
+        return structure(from_plain(parsed(data)), size=size)
+
+    return await _json(made)()
+
+
+async def _engine(request: Request) -> Response:
+    from fractalkit.web import engine_path
+
+    return FileResponse(engine_path(), media_type="text/javascript")
 
 
 async def _file(request: Request) -> Response:

@@ -115,6 +115,10 @@ class Studio:
         )
         self.painter.ask(page, request)
 
+    def rest(self, page: int, message: dict[str, Any]) -> None:
+        """The page draws by itself now."""
+        self.painter.rest(page)
+
     def commit(self, page: int, message: dict[str, Any]) -> None:
         """A change is done: it becomes the present state."""
         label = message.get("label")
@@ -189,7 +193,8 @@ class Studio:
 
 
 _ACTS: dict[str, Callable[[Studio, int, dict[str, Any]], None]] = {
-    "draw": Studio.draw, "commit": Studio.commit, "undo": Studio.undo, "redo": Studio.redo, "go": Studio.go,
+    "draw": Studio.draw, "rest": Studio.rest, "commit": Studio.commit, "undo": Studio.undo, "redo": Studio.redo,
+    "go": Studio.go,
     "stop": Studio.stop, "task": Studio.task,
 }  # fmt: skip
 

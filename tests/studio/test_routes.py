@@ -287,3 +287,16 @@ def test_the_first_page_has_a_choice_and_later_ones_the_work():
     two = Studio(journal)
     assert not two.fresh and two.facts()["flame"] == plain("lace")
     two.close()
+
+
+def test_the_card_gets_its_engine_and_the_structure_of_a_flame(client):
+    assert "class Engine" in client.get("engine.js").text
+    made = client.post("structure?width=64&height=48", content=json.dumps(plain())).json()
+    assert made["size"] == [64, 48] and made["maps"] == 3 and "@compute" in made["shader"]
+    for asked in (
+        "structure",
+        "structure?width=0&height=9",
+        "structure?width=-1&height=9",
+        "structure?width=1e9&height=9",
+    ):
+        assert "expected a whole number" in client.post(asked, content=json.dumps(plain())).json()["error"]

@@ -2,6 +2,7 @@
 
 import * as net from "./net.js";
 import { breedPanel } from "./breed.js";
+import { card, takeCard } from "./gpu.js";
 import { colourPanel, paletteFrom } from "./colour.js";
 import { toggleHistory } from "./history.js";
 import { lookPanel } from "./look.js";
@@ -193,5 +194,6 @@ net.on("state", (message) => {
     if (message.fresh) showStarts({ first: true });
   }
 });
-window.studio = { work, last, times: net.times }; // for tests, and for the curious
+window.studio = { work, last, card, times: net.times }; // for tests, and for the curious
 net.connect();
+takeCard().then((has) => { if (has) redraw(); });

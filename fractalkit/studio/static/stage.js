@@ -1,6 +1,7 @@
 // The stage: the picture, the camera by wheel, drag and fingers, and what is shown until the next picture comes.
 
 import { camera, copy } from "./flame.js";
+import { card, drawOnCard } from "./gpu.js";
 import * as net from "./net.js";
 import { toast } from "./widgets.js";
 import { apply, changed, commit, edit, watch, work } from "./work.js";
@@ -51,11 +52,18 @@ export function redraw() {
   clearTimeout(settle);
   const dense = Math.min(window.devicePixelRatio || 1, 1.5);
   const k = Math.min(dense, Math.sqrt(1.6e6 / (place.width * place.height)));
-  net.draw({
+  const wish = {
     flame: copy(work.flame), width: Math.max(16, Math.round(place.width * k)), height: Math.max(16, Math.round(place.height * k)),
     live: work.dragging, tag: snapshot(work.flame),
-  });
+  };
+  if (card.engine && work.flame.layers.length === 0) drawOnCard(wish, show);
+  else {
+    card.drawing = false;
+    net.draw(wish);
+  }
 }
+
+document.addEventListener("cardlost", () => redraw());
 
 const snapshot = (flame) => {
   const { center, scale, zoom, cam_zoom, rotate, size } = flame.settings;
@@ -79,24 +87,33 @@ net.on("asked", ({ serial, tag }) => {
 });
 
 net.on("picture", (picture) => {
-  const at = cameras.get(picture.serial);
-  if (!at || (work.flame && at.settings.size.join() !== work.flame.settings.size.join())) return;
-  if (canvas.width !== picture.image.width || canvas.height !== picture.image.height) {
-    canvas.width = picture.image.width;
-    canvas.height = picture.image.height;
+  const tag = cameras.get(picture.serial);
+  if (tag && !card.drawing) show({ ...picture, tag });
+  picture.image.close();
+});
+
+function show(picture) {
+  if (work.flame && picture.tag.settings.size.join() !== work.flame.settings.size.join()) return;
+  const { width, height } = picture.image;
+  if (canvas.width !== width || canvas.height !== height) {
+    canvas.width = width;
+    canvas.height = height;
   }
   pen.drawImage(picture.image, 0, 0);
-  picture.image.close();
-  shown = at;
+  shown = picture.tag;
   follow();
+  tell(picture);
+}
+
+function tell(picture) {
   Object.assign(last, { quality: picture.quality, done: picture.done, live: picture.live });
   last.pictures++;
   stage.classList.add("drawn");
-  const share = picture.done ? 1 : Math.min(1, Math.log1p(picture.quality) / Math.log1p(120));
+  const share = picture.done ? 1 : Math.min(1, Math.log1p(picture.quality) / Math.log1p(card.drawing ? 400 : 120));
   progress.firstElementChild.style.setProperty("--share", String(share));
-  progress.lastElementChild.textContent = `${picture.quality < 10 ? picture.quality.toFixed(1) : Math.round(picture.quality)} samples a pixel`;
+  progress.lastElementChild.textContent = `${picture.quality < 10 ? picture.quality.toFixed(1) : Math.round(picture.quality)} samples a pixel${card.drawing ? " by the graphics card" : ""}`;
   progress.classList.toggle("done", picture.done && !picture.live);
-});
+}
 
 watch((what) => {
   if (!work.flame) return;
