@@ -111,10 +111,8 @@ def code_of_flame(flame: Flame) -> AffineIFS:
         if not norm < 1:
             raise DataError(f"map {k + 1} does not contract (its norm is {norm:.3g}); a code needs one below 1")
     speed = float(np.clip(np.mean([x.color_speed for x in flame.xforms]), 0.01, 1))
-    return AffineIFS(
-        *(torch.tensor(np.array(v)) for v in (matrices, offsets, weights, colours)), speed, name=flame.name,
-        provenance={"made": "fractalkit studio"},
-    )  # fmt: skip
+    a, t, p, c = (torch.tensor(np.array(v)) for v in (matrices, offsets, weights, colours))
+    return AffineIFS(a, t, p, c, speed, name=flame.name, provenance={"made": "fractalkit studio"})
 
 
 def _affine(x: Xform, k: int) -> tuple[np.ndarray, np.ndarray]:
