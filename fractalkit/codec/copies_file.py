@@ -2,7 +2,8 @@
 
 The settings are:
 
-    u8  flags          1: there is a palette; 2: pixels copy earlier ones (without, only their neighbours)
+    u8  flags          1: there is a palette; 2: pixels copy earlier ones (without, only their neighbours);
+                       4: copies may be all but certain
     u16 colours - 1    of the palette, then the index of its background and its colours, range coded; or
     u16 x channels     the background colour
 """
@@ -35,6 +36,7 @@ class Colours:
         background: the most frequent symbol.
         channels, depth: of the picture.
         copies: whether pixels copy earlier ones.
+        certain: whether a right copy may cost less than 5 10^-4 bits; not in files of version 1.
     """
 
     palette: np.ndarray | None
@@ -42,6 +44,7 @@ class Colours:
     channels: int
     depth: int
     copies: bool = True
+    certain: bool = True
 
     @property
     def count(self) -> int:
@@ -111,7 +114,7 @@ def write_strip(symbols: np.ndarray, colours: Colours) -> bytes:
         source = np.zeros(symbols.shape, np.int32)
         syntax.code_strip(
             state, data, *_models(symbols.size), symbols.copy(), source, colours.background, colours.count,
-            colours.channels, _depth(colours), colours.copies,
+            colours.channels, _depth(colours), colours.copies, int(colours.certain),
         )  # fmt: skip
         n = finish(state, data)
         if n >= 0:
@@ -125,14 +128,14 @@ def read_strip(segment: bytes, height: int, width: int, colours: Colours) -> tup
     symbols, source = np.zeros((height, width), np.int64), np.full((height, width), -1, np.int32)
     whole = syntax.code_strip(
         state, data, *_models(symbols.size), symbols, source, colours.background, colours.count, colours.channels,
-        _depth(colours), colours.copies,
+        _depth(colours), colours.copies, int(colours.certain),
     )  # fmt: skip
     return symbols, source, int(whole)
 
 
 def pack(colours: Colours) -> bytes:
     """Settings as in the file."""
-    flags = (colours.palette is not None) + 2 * colours.copies
+    flags = (colours.palette is not None) + 2 * colours.copies + 4 * colours.certain
     if colours.palette is None:
         background = [(colours.background >> (16 * c)) & 0xFFFF for c in range(colours.channels)]
         return struct.pack(f"<B{colours.channels}H", flags, *background)
@@ -145,9 +148,9 @@ def pack(colours: Colours) -> bytes:
 def unpack(data: bytes, channels: int, depth: int, name: str) -> Colours:
     """Colours from the bytes of :func:`pack`; a DataError if they are damaged."""
     bad = DataError(f"{name}: settings out of range; the file is damaged")
-    if not data or data[0] > 3:
+    if not data or data[0] > 7:
         raise bad
-    copies = bool(data[0] & 2)
+    copies, certain = bool(data[0] & 2), bool(data[0] & 4)
     if not data[0] & 1:
         if len(data) != 1 + 2 * channels:
             raise bad
@@ -155,13 +158,13 @@ def unpack(data: bytes, channels: int, depth: int, name: str) -> Colours:
         if max(values) >> depth:
             raise bad
         packed = sum(v << (16 * c) for c, v in enumerate(values))
-        return Colours(None, int(np.uint64(packed).astype(np.int64)), channels, depth, copies)
+        return Colours(None, int(np.uint64(packed).astype(np.int64)), channels, depth, copies, certain)
     if len(data) < 3 or struct.unpack_from("<H", data, 1)[0] >= MAX_COLOURS:
         raise bad
     palette = np.zeros((struct.unpack_from("<H", data, 1)[0] + 1, channels), np.int64)
     state, body = coder(DECODE, np.frombuffer(data, np.uint8)[3:].copy())
     background = _code_palette(state, body, palette, depth, 0)
-    return Colours(palette, min(background, len(palette) - 1), channels, depth, copies)
+    return Colours(palette, min(background, len(palette) - 1), channels, depth, copies, certain)
 
 
 def _code_palette(state: np.ndarray, data: np.ndarray, palette: np.ndarray, depth: int, background: int) -> int:
@@ -195,8 +198,9 @@ def to_bytes(code: CopyCode) -> bytes:
     if not isinstance(code.strips, CodedStrips):
         raise DataError("copies: only codes of fractalkit.fit.encode_copies, or of files, can be written")
     header = container.Header(
-        "lossless", code.height, code.width, code.channels, code.depth, pack(code.strips.colours), code.metadata
-    )
+        "lossless", code.height, code.width, code.channels, code.depth, pack(code.strips.colours), code.metadata,
+        version=3 if code.strips.colours.certain else 1,
+    )  # fmt: skip
     return container.write(header, list(code.strips.segments))
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, bits_of, code
+from fractalkit.codec.entropy import END, MODELS, POSITION, SPENT, STATE, bits_of, code, code_certain
 from fractalkit.compiled import inner
 from fractalkit.rows import copy_row
 
@@ -182,8 +182,8 @@ def _others(symbols, p, stride, best, tried, out):
     return n
 
 
-@inner(f"int64({STATE}, {MODELS}, int64[::1], int64[:, ::1], int64[::1], int64, int64, int64, int64, int64)")
-def _code_hit(state, data, prob, count, weight, ctx, best, hashes, run, w, n, mask, bit):
+@inner(f"int64({STATE}, {MODELS}, int64[::1], int64[:, ::1], int64[::1], int64, int64, int64, int64, int64, int64)")
+def _code_hit(state, data, prob, count, weight, ctx, best, hashes, run, w, n, mask, certain, bit):
     """Code whether the best source has the pixel's colour."""
     symbol = best[0, 1]
     agree, trust = best[0, 0] >> 8, min(7, bits_of(best[0, 4]))
@@ -196,6 +196,8 @@ def _code_hit(state, data, prob, count, weight, ctx, best, hashes, run, w, n, ma
     ctx[4] = _slot(_mix(hashes[4], symbol), 4, mask)
     ctx[5] = _slot(_mix(_mix(hashes[5], symbol), trust), 5, mask)
     wset = min(7, agree >> 1 if agree < 12 else 6 + (agree == _MANY)) * 8 + trust
+    if certain:
+        return code_certain(state, data, prob, count, weight, ctx, 6, wset, bit)
     return code(state, data, prob, count, weight, ctx, 6, wset, bit)
 
 
@@ -398,7 +400,7 @@ def _kept(vector, best, news, hit, y, x, width):
 
 @nb.njit(cache=True, nogil=True)
 def code_strip(
-    state, data, prob, count, weight, target, source, background, colours, channels, depth, copies
+    state, data, prob, count, weight, target, source, background, colours, channels, depth, copies, certain
 ):  # fmt: skip
     """Code a strip of a picture, or decode it.
 
@@ -410,6 +412,7 @@ def code_strip(
         channels: number of channels, of packed symbols.
         depth: bits of an index, or of a channel.
         copies: whether there are copies; without, only the neighbours' colours are candidates.
+        certain: 1 if hits may be all but certain, 0 as in files of version 1.
 
     Returns:
         The number of rows that the bytes hold in whole; all when encoding.
@@ -443,7 +446,7 @@ def code_strip(
             hit = np.int64(0)
             if best[0, 0] >= 0:
                 bit = 1 if value == best[0, 1] else 0
-                hit = _code_hit(state, data, prob, count, weight, ctx, best, hashes, run, w, n, mask, bit)
+                hit = _code_hit(state, data, prob, count, weight, ctx, best, hashes, run, w, n, mask, certain, bit)
             if hit:
                 symbol = best[0, 1]
             else:
