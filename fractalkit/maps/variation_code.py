@@ -100,7 +100,7 @@ class Code:
         a = self.text(e.left)
         if isinstance(e.op, ast.Pow):
             if isinstance(e.right, ast.Constant) and e.right.value in (2, 3, 4):
-                return self.whole_power(a, int(e.right.value))
+                return self.whole_power(a, int(e.right.value))  # type: ignore[arg-type]
             return self.known("power", f"{a}, {self.text(e.right)}")
         b = self.text(e.right)
         if isinstance(e.op, ast.Mod):

@@ -45,6 +45,8 @@ ENTRIES = {
     "rates": Entry(
         "Chaos game", "chaos rates --points 2e7 --slow 2e6 --stored 5e6 --quality 20 --repeats 2", "chaos rates"
     ),
+    "gpu": Entry("The GPU engine", "gpu rates --samples 1e6 --points 2e7 --most 2", "gpu rates"),
+    "cuda": Entry("What a CUDA card tells", "cuda --dry --only limits,engines,flames", "cuda"),
     "memory": Entry("Memory of the chaos game", "chaos memory --points 1e6 --counted 1e8", "chaos memory"),
     "inverse": Entry(
         "The inverse problem", "inverse known --seeds 1 --effort 2 --name triangle --name dragon --name tetrahedron",
