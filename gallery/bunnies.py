@@ -1,4 +1,4 @@
-"""A cloud as a collage, all of whose ranges copy the whole."""
+"""Clouds as collages: parts of another cloud, and ranges that copy the whole."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from fractalkit.codes import CloudCollage
+from fractalkit.codes import CloudCollage, preset
 from fractalkit.data.figures import rabbit
-from fractalkit.fit import fit_cloud_collage
+from fractalkit.fit import fit_cloud_collage, fit_cloud_style
 from fractalkit.orbit import sample
 from fractalkit.render import Camera, draw_cloud
 
@@ -53,7 +53,24 @@ def wholes(height: int = 860) -> Image:
     return draw_cloud(orbit.points, tints(300)[orbit.addresses[:, 0].numpy()], size=size, camera=camera)
 
 
+def of_twigs(height: int = 860) -> Image:
+    """A rabbit of parts of a tree."""
+    points, _ = rabbit(60_000, seed=SEED)
+    tree = sample(preset("tree-3d"), 40_000, seed=SEED).points.double().numpy()
+    code = fit_cloud_style(points, tree, maps=512, effort=2, seed=SEED)
+    orbit = sample(code, 2_500_000, seed=SEED, depth=1, stratified=True)
+    assert orbit.addresses is not None
+    size = (height * 4 // 5, height)
+    camera = Camera.frame(points[:20_000], size, **VIEW)
+    shades = tints(len(code))[orbit.addresses[:, 0].numpy()]
+    return draw_cloud(orbit.points, shades, size=size, camera=camera)
+
+
 BUNNIES = {
+    "bunny-of-twigs": (
+        of_twigs, "A bunny of twigs",
+        "A collage of 512 maps whose parts are copied from a tree (`fractalkit ifs --style`).",
+    ),
     "bunny-of-bunnies": (
         wholes, "A bunny of bunnies", "300 maps, each of which copies the whole; every small bunny is made of 300.",
     ),
