@@ -145,5 +145,5 @@ def unread_of_map(extras: Mapping[str, str], known: Collection[str]) -> tuple[li
 def _natural(key: str, text: str) -> bool:
     """Whether the priority of a variation is the one that its name says: -1 before, 0 among, 1 after the others."""
     # at 0 a post_ form acts in its turn; it stands behind the others in the files there are
-    usual = {"pre_": ("-1", "0"), "post": ("0", "1")}.get(key[:4], ("0",))
+    usual = {"pre_": ("-1", "0"), "post": ("0", "1"), "prep": ("0", "2")}.get(key[:4], ("0",))
     return text.strip() in usual or (key.startswith(("flatten", "inflateZ")) and text.strip() == "1")

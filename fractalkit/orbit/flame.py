@@ -41,7 +41,8 @@ from fractalkit.errors import UsageError
 from fractalkit.orbit.flame_loop import CHAINS, RESTART, paint_table, paints, prepare, visible
 
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
-FEW = 40_000_000  # samples that are drawn sooner than a loop is compiled
+FEW = 40_000_000  # samples that are drawn sooner than a loop is compiled, at up to USUAL instructions each
+USUAL = 200
 FULL = 1 << 22  # a sum of samples in a cell
 
 
@@ -71,7 +72,8 @@ def accumulate(
         plain: the twin in any case, which need not be compiled; another random stream, so another noise.
         late: points are drawn in the colour that they had before their last map, as JWildfire Swan does; by the twin.
         compiled: whether by a loop compiled for this flame's structure, or by one that looks its instructions up
-            (:mod:`.flame_machine`); None: the latter for up to :data:`FEW` samples.
+            (:mod:`.flame_machine`); None: the latter for up to :data:`FEW` samples,
+            or fewer where formulas have long loops.
         chains: of each thread, at most :data:`~fractalkit.orbit.flame_loop.CHAINS`; None: as many as flam3 starts for
             so many samples, which shows where maps do not contract. With more, few samples are drawn sooner.
         out: to add to; None for a new one.
@@ -102,7 +104,7 @@ def accumulate(
         )
         return out
     if compiled is None:
-        compiled = samples > FEW
+        compiled = samples * _work(flame) > FEW * USUAL
     _run_threads(flame, samples, camera, seed, threads, out, compiled, chains)
     return out
 
@@ -182,6 +184,13 @@ def _compiled(flame: Flame) -> Callable[..., None]:
     """The loop that is compiled for the flame's structure."""
     run, numbers = prepare(flame)
     return partial(run, numbers)
+
+
+def _work(flame: Flame) -> int:
+    """Instructions of a sample, those in loops for each turn; at least USUAL."""
+    from fractalkit.orbit.flame_ops import instructions
+
+    return max(USUAL, instructions(flame).work())
 
 
 def _interpreted(flame: Flame) -> Callable[..., None]:

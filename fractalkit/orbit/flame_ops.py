@@ -59,6 +59,17 @@ class Instructions:
         out[self.rows :] = self.constants[:, None]
         return out
 
+    def work(self) -> int:
+        """How many instructions all maps have, those in loops counted for each turn."""
+        total, turns = 0.0, [1.0]
+        for op, *_, number in self.code.tolist():
+            if op == NUMBER["leave"]:
+                turns.append(turns[-1] * self.scalars[number])
+            total += turns[-1]
+            if op == NUMBER["next"]:
+                turns.pop()
+        return int(total)
+
 
 class _Maps:
     """Writes the maps of a flame. Rows that a map uses are given back at its end."""
