@@ -15,7 +15,8 @@ from tests.orbit.gpu import device
 POINTS, DRAWS, BATCH = 64, 512, 24
 ALL = [(name, space) for name in KNOWN for space in ((False, True) if find(name).space else (False,))]
 WEIGHT, COLOR = 0.7, 0.4
-# these are noise of the far digits of a sine or of numbers of 48 bits, or of a map that doubles each error, or jump at cuts
+# these are noise of the far digits of a sine or of numbers of 48 bits, or of a map that doubles each error,
+# or jump at cuts
 POINT_ALONE, HEIGHT_ALONE = [0, 1, 4], [2, 3]
 COORDINATES = (
     {"waves4": [1, 2, 3, 4], "waves42": [1, 2, 3, 4], "r_circleblur": [2, 3, 4], "jac_asn": [2, 3, 4]}
