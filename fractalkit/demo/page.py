@@ -31,6 +31,9 @@ LOOK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "look", "show_
 PHONE = """
 @media (max-width: 640px) {
   .gradio-container, .gradio-container > .main { padding: 6px !important; }
+  gradio-app .gradio-container, gradio-app .gradio-container main, gradio-app .gradio-container .wrap {
+    max-width: 100vw !important; min-width: 0 !important; overflow-x: hidden;
+  }
   #head h1 { font-size: 1.4rem; margin: 0; }
   .tab-container button { padding: 6px 4px !important; font-size: .82rem !important; }
   .tab-wrapper { overflow: hidden; }
@@ -39,6 +42,8 @@ PHONE = """
   .gradio-container .row > *, .gradio-container .column, .gradio-container .form, .gradio-container .form > * {
     min-width: 0 !important; max-width: 100%; flex-basis: 100%;
   }
+  #sample-sheet .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
+  #flames-sheet .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
   #cloud-space { height: 300px !important; }
 }
 """
