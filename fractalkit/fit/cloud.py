@@ -215,7 +215,7 @@ class _Fit:
             best = c if best is None else min(best, c, key=self.misfit)
             search.join(search.refined(c.maps, c.weights))
             if not len(searcher.pool) and left > 0 and not self.good(best):
-                searcher.explore(searcher.evens, 10_000, 60)
+                searcher.explore(searcher.evens, self.budget(k).proposals // 5, 60)
                 search.archive.add(searcher.pool.maps)
             enough = BETTER * search.excess(search.front[0])
         say(1.0)
