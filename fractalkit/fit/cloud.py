@@ -337,7 +337,11 @@ class _Quick(_Fit):
         return 1
 
     def rounds(self) -> int:
-        return 6
+        return 12
+
+    def good(self, c: Candidate) -> bool:
+        """Whether a code tells that the cloud is an attractor."""
+        return c.score.total <= FRACTAL_QUICKLY * self.floor.total
 
 
 def attractor_ratio(
