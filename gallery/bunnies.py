@@ -1,4 +1,4 @@
-"""Clouds as collages: parts of another cloud, and ranges that copy the whole."""
+"""Clouds as collages: a zoom, parts of another cloud, and ranges that copy the whole."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from fractalkit.data.figures import rabbit
 from fractalkit.fit import fit_cloud_collage, fit_cloud_style
 from fractalkit.orbit import sample
 from fractalkit.render import Camera, draw_cloud
+from fractalkit.render.preview import side_by_side
+from fractalkit.render.zoom_cloud import CloudWindows
 
 Image = npt.NDArray[np.uint8]
 Array = npt.NDArray[Any]
@@ -53,6 +55,20 @@ def wholes(height: int = 860) -> Image:
     return draw_cloud(orbit.points, tints(300)[orbit.addresses[:, 0].numpy()], size=size, camera=camera)
 
 
+def skin(side: int = 520) -> Image:
+    """A rabbit of 512 ranges, and nearer to it, twice."""
+    points, colours = rabbit(60_000, seed=SEED)
+    code = fit_cloud_collage(points, maps=512, colours=colours, effort=2, seed=SEED)
+    windows = CloudWindows(code, quality=8.0, seed=SEED)
+    x, y = 0.42, 0.70  # the flank
+    panels = []
+    for times in (1, 6, 36):
+        half = 0.5 / times
+        cx, cy = (0.5, 0.5) if times == 1 else (x, y)
+        panels.append(windows.window(cx - half, cy - half, cx + half, cy + half, side, side))
+    return side_by_side(panels, labels=["1 x", "6 x", "36 x"])
+
+
 def of_twigs(height: int = 860) -> Image:
     """A rabbit of parts of a tree."""
     points, _ = rabbit(60_000, seed=SEED)
@@ -67,6 +83,10 @@ def of_twigs(height: int = 860) -> Image:
 
 
 BUNNIES = {
+    "bunny-skin": (
+        skin, "The skin of a bunny of bunny parts",
+        "A collage of 512 maps, at 1, 6 and 36 x: it is made of itself at every scale.",
+    ),
     "bunny-of-twigs": (
         of_twigs, "A bunny of twigs",
         "A collage of 512 maps whose parts are copied from a tree (`fractalkit ifs --style`).",
