@@ -111,8 +111,9 @@ def code_of_flame(flame: Flame) -> AffineIFS:
         if not norm < 1:
             raise DataError(f"map {k + 1} does not contract (its norm is {norm:.3g}); a code needs one below 1")
     speed = float(np.clip(np.mean([x.color_speed for x in flame.xforms]), 0.01, 1))
-    a, t, p, c = (torch.tensor(np.array(v)) for v in (matrices, offsets, weights, colours))
-    return AffineIFS(a, t, p, c, speed, name=flame.name, provenance={"made": "fractalkit studio"})
+    tables = (matrices, offsets, weights, colours)
+    linear, moved, often, rgb = (torch.tensor(np.array(v)) for v in tables)
+    return AffineIFS(linear, moved, often, rgb, speed, name=flame.name, provenance={"made": "fractalkit studio"})
 
 
 def _affine(x: Xform, k: int) -> tuple[np.ndarray, np.ndarray]:
