@@ -117,7 +117,7 @@ def _shift(state, data):
 
 
 @inner(f"int64({STATE}, int64, int64)")
-def _interval(state, data, p, bit):
+def _narrow(state, data, p, bit):
     """Narrow the interval by a bit that is 1 with probability p / 2^22, and return the bit."""
     low, high = state[LOW], state[HIGH]
     middle = low + (((high - low) * p) >> _ONE)
@@ -163,7 +163,7 @@ def code(state, data, prob, count, weight, context, k, wset, bit):
     """Encode ``bit``, or decode it, and return it; the first ``k`` of ``context`` are mixed by the weights ``wset``."""
     x = min(2047, max(-2047, _mixed(state, data, prob, count, weight, context, k, wset)))
     p = _SQUASH[x + 2048]
-    bit = _interval(state, data, p << (_ONE - 16), bit)
+    bit = _narrow(state, data, p << (_ONE - 16), bit)
     _learn(state, data, prob, count, weight, context, k, wset, p, bit)
     return bit
 
@@ -173,7 +173,7 @@ def code_certain(state, data, prob, count, weight, context, k, wset, bit):
     """:func:`code` of a decision that may be all but certain: it costs down to 10^-5 bits instead of 5 10^-4."""
     x = min(_FINEST - 1, max(1 - _FINEST, _mixed(state, data, prob, count, weight, context, k, wset)))
     p = _FINE[x + _FINEST]
-    bit = _interval(state, data, p, bit)
+    bit = _narrow(state, data, p, bit)
     _learn(state, data, prob, count, weight, context, k, wset, p >> (_ONE - 16), bit)
     return bit
 
@@ -183,7 +183,7 @@ def raw(state, data, bits, value):
     """Code ``bits`` bits of an integer without a model, most significant first."""
     out = np.int64(0)
     for i in range(bits - 1, -1, -1):
-        out = (out << 1) | _interval(state, data, 1 << (_ONE - 1), (value >> i) & 1)
+        out = (out << 1) | _narrow(state, data, 1 << (_ONE - 1), (value >> i) & 1)
     return out
 
 

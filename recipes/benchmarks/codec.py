@@ -5,6 +5,7 @@
     python -m recipes.benchmarks.codec parts FOLDER                  ablation of the codec's parts
     python -m recipes.benchmarks.codec speed PICTURE                 seconds; beside the plain least-squares search
     python -m recipes.benchmarks.codec memory                        100 megapixels
+    python -m recipes.benchmarks.codec filter FOLDER                 what the filter of decoded planes gains
     python -m recipes.benchmarks.codec kinds FOLDER [--sheet FILE.png]   what maps and copies save, by kind of picture
 
 Rates are those of whole files. Codecs without a rate target are run at many settings, and their PSNR is interpolated
@@ -421,6 +422,33 @@ def memory(side: int, effort: int, inside: bool) -> None:
             }
         )
     )
+
+
+@main.command(name="filter")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True))
+def filter_(folder: Path) -> None:
+    """The same files shown with and without the learned filter, at effort 1 and two qualities a picture.
+
+    The qualities are those of 28 to 52 whose files come nearest to 0.25 and 0.5 bits per pixel.
+    """
+    rows = []
+    for name, a in load(folder, False).items():
+        made: list[tuple[float, QuadtreeCode]] = []
+        for quality in (28, 36, 44, 52):
+            code = encode(a, quality=quality, effort=1)
+            made.append((8 * len(code.to_bytes()) / (a.shape[0] * a.shape[1]), code))
+        for rate in (0.25, 0.5):
+            got, code = min(made, key=lambda m: abs(math.log(m[0] / rate)))
+            plain = replace(code, settings=replace(code.settings, filtered=(False, False)))
+            with_, without = psnr(a, decode(code)), psnr(a, decode(plain))
+            rows.append({"picture": name, "about": rate, "bpp": got, "filtered": with_, "plain": without})
+            click.echo(f"{rows[-1]}", err=True)
+    means = [
+        {"about": r, "gain": float(np.mean([v["filtered"] - v["plain"] for v in rows if v["about"] == r]))}
+        for r in (0.25, 0.5)
+    ]
+    put(means)
+    save("codec_filter", rows, means=means)
 
 
 @main.command()
