@@ -230,8 +230,9 @@ def decompress(source: Any, size: SizeLike = None, **options: Any) -> Picture:
         return as_picture(decode(code, height, width, **options).clamp(0, 1))
     if not hasattr(code, "to_bytes"):
         raise UsageError(f"decompress: expected a compressed picture or a collage, got {type(code).__name__}")
-    width, height = size_in(size, (code.width, code.height))
-    return Picture(fk.decode(code, height, width, **options), code=code)
+    coded: Any = code
+    width, height = size_in(size, (coded.width, coded.height))
+    return Picture(fk.decode(coded, height, width, **options), code=code)
 
 
 def sample(

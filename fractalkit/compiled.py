@@ -16,5 +16,5 @@ def inner(signature: str | None = None) -> Callable[[Callable[..., Any]], Any]:
     Args:
         signature: argument types, so that the function is compiled for these alone, when its module is imported.
     """
-    options = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options: Any = {"cache": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     return nb.njit(**options) if signature is None else nb.njit(signature, **options)

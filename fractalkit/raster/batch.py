@@ -20,7 +20,7 @@ class PictureTensor(Tensor):
     ((4, 12), (4, 6), True)
     """
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @staticmethod
     def of(values: Tensor) -> PictureTensor:

@@ -137,7 +137,7 @@ def picture_preview(
     x0, y0, sx, sy = window_of_detail(subject, ZOOM)
     detail = (float(x0), float(y0), float(x0 + sx), float(y0 + sy))
     pieces = piece_colours(code)
-    rows = []
+    rows: list[Any] = []
     for window in (everything, detail):
         progress(len(rows) / 2)
         views = [

@@ -29,8 +29,8 @@ def lines() -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
 def _moved(declared: Declared) -> np.ndarray:
     """What a variation of weight 1 does to the lines: uint8 ``[SIDE, SIDE, 3]``, the window [-2, 2]^2."""
     x, y, colours = lines()
-    u, v = apply_variation(declared.name, x, y, parameters=NUMBERS.get(declared.name), coefs=AFFINE, seed=1)
-    u, v = ((w * (SIDE / 4) + SIDE / 2).numpy() for w in (u, v))
+    moved = apply_variation(declared.name, x, y, parameters=NUMBERS.get(declared.name), coefs=AFFINE, seed=1)
+    u, v = ((w * (SIDE / 4) + SIDE / 2).numpy() for w in moved)
     good = np.isfinite(u) & np.isfinite(v) & (u >= 0) & (v >= 0) & (u < SIDE) & (v < SIDE)
     sums = np.zeros((SIDE * SIDE, 4))
     rows = np.concatenate([colours, np.ones((len(u), 1))], 1)[good]
