@@ -97,6 +97,7 @@ def write_fractal(
         points, even = check_mesh(source, name, points), even is not False
     n = _points(cloud, points, even)
     options: dict[str, Any] = {"effort": effort, "seed": seed, "keep_strays": keep_strays, "progress": progress}
+    ifs: AffineIFS | CloudCollage
     if isinstance(source, Cloud):
         assert cloud is not None
         with clock("fit"), naming(cloud.source):

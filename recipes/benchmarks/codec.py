@@ -431,7 +431,7 @@ def filter_(folder: Path) -> None:
 
     The qualities are those of 28 to 52 whose files come nearest to 0.25 and 0.5 bits per pixel.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name, a in load(folder, False).items():
         made: list[tuple[float, QuadtreeCode]] = []
         for quality in (28, 36, 44, 52):
