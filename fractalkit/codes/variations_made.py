@@ -70,7 +70,9 @@ def _text(texts: dict[str, str], mark: str, place: str) -> Made:
     """A text: its triangles, and the numbers that place them."""
     shape = text_shape(texts["text"], texts["font_name"])
     asked = texts["font_name"].strip()[:60]
-    notes: tuple[str, ...] = () if asked == shape.font else (f"the font {asked or 'without a name'} is replaced by {shape.font}",)
+    notes: tuple[str, ...] = (
+        () if asked == shape.font else (f"the font {asked or 'without a name'} is replaced by {shape.font}",)
+    )
     if len(texts["text"]) > MOST_CHARACTERS:
         notes += (f"a text of {len(texts['text']):,} letters is cut after {MOST_CHARACTERS}",)
     rows: list[float] = []
