@@ -190,7 +190,7 @@ class _Writer:
         s, colour = self.number(x.color_speed, before), self.number(x.color, before)
         blend = [f"c = {s} * {colour} + (1.0 - {s}) * c"]
         coloured, hides = any(v.declared.program.colors for v in variations), any(v.hides for v in variations)
-        lines += [*blend, "blended = c"] if coloured else []
+        lines += [*blend, "blended = c"] if coloured else blend  # variations read the blended colour
         lines += ["hid = False"] if hides else []
         painted = any(v.declared.program.paints for v in variations)
         lines += ["painted = 0.0"] if painted else []
@@ -202,8 +202,6 @@ class _Writer:
         if coloured:
             share = self.number(direct_color(x), before)
             lines.append(f"c = blended + {share} * (min(max(c, 0.0), 1.0) - blended)")
-        else:
-            lines += blend
         lines += [f"c = c + {PAINT} * painted"] if painted else []
         return [*lines, "c = where(hid, min(c, 1.0) - HIDDEN, c)"] if hides else lines
 
