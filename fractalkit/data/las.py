@@ -133,6 +133,8 @@ def _unpacked(file: BinaryIO, h: LasHeader, size: int) -> Iterator[np.ndarray]:
             if unpack is None:
                 if lazrs.LazVlr(h.laszip).item_size() != h.length:
                     raise DataError("describes other points in its record of LASzip than in its header")
+                _check_layers(file, h, size, lazrs.read_chunk_table(file, lazrs.LazVlr(h.laszip)))
+                file.seek(h.start)
                 unpack = lazrs.LasZipDecompressor(file, h.laszip)
             unpack.decompress_many(piece.reshape(-1))
         except DataError:
@@ -158,6 +160,24 @@ def _check_chunks(file: BinaryIO, h: LasHeader, size: int) -> None:
         chunks = int.from_bytes(file.read(4), "little")
     if not h.start + 8 <= at <= size - 8 or chunks > size - at:
         raise DataError("has a damaged table of chunks; the file is cut off, so copy or export it again")
+
+
+def _check_layers(file: BinaryIO, h: LasHeader, size: int, chunks: list[tuple[int, int]]) -> None:
+    """Raise a DataError where a chunk declares layers longer than itself; lazrs would reserve them.
+
+    Chunks of formats 6 to 10 are a point, its count, and the length of each layer: 9 of the point, 1 of its colour, 1 of
+    its infrared, and 1 for each extra byte.
+    """
+    if h.format < 6:
+        return
+    at = h.start + 8
+    layers = 9 + (h.format in (7, 8, 10)) + (h.format in (8, 10)) + h.length - _LENGTHS[h.format]
+    for _, length in chunks:
+        file.seek(at + h.length + 4)
+        declared = int(np.frombuffer(file.read(4 * layers), "<u4").sum(dtype=np.uint64))
+        if length > size - at or declared > length:
+            raise DataError("has a damaged chunk, longer than the file has room for; copy or export it again")
+        at += length
 
 
 def _columns(piece: np.ndarray, h: LasHeader) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:

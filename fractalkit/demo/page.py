@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +12,6 @@ from typing import Any
 import gradio as gr
 
 from fractalkit.demo import work
-from fractalkit.demo.desk import Desk
 from fractalkit.demo.shelf import Shelf
 from fractalkit.errors import FractalKitError, first_line
 
@@ -27,27 +25,7 @@ WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "work"}
 LOOK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "look", "show_progress": "minimal"}
 
 # on some machines browsers offer WebGPU, which then fails and leaves the 3D view black; WebGL suffices for points
-# for phones: one column, nothing wider than the screen (Gradio drops media queries from its own argument for styles)
-PHONE = """
-@media (max-width: 640px) {
-  .gradio-container, .gradio-container > .main { padding: 6px !important; }
-  gradio-app .gradio-container, gradio-app .gradio-container main, gradio-app .gradio-container .wrap {
-    max-width: 100vw !important; min-width: 0 !important; overflow-x: hidden;
-  }
-  #head h1 { font-size: 1.4rem; margin: 0; }
-  .tab-container button { padding: 6px 4px !important; font-size: .82rem !important; }
-  .tab-wrapper { overflow: hidden; }
-  .gradio-container .row { flex-wrap: wrap !important; }
-  .gradio-container .form { flex-direction: column !important; }
-  .gradio-container .row > *, .gradio-container .column, .gradio-container .form, .gradio-container .form > * {
-    min-width: 0 !important; max-width: 100%; flex-basis: 100%;
-  }
-  #sample-sheet .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
-  #flames-sheet .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
-  #cloud-space { height: 300px !important; }
-}
-"""
-HEAD = f"<script>delete Navigator.prototype.gpu;</script><style>{PHONE}</style>"
+HEAD = "<script>delete Navigator.prototype.gpu;</script>"
 
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: auto; }
@@ -155,21 +133,22 @@ class LookedAt:
 
 def build(shelf: Shelf) -> gr.Blocks:
     """Build the page; files to download are kept on the shelf."""
-    desk = Desk()
     with gr.Blocks(title="FractalKit", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
-        browser = gr.BrowserState("", storage_key="fractalkit-demo")
         gr.Markdown(
             "# FractalKit\nData as the fixed point of a contractive map. Everything runs on this machine, and no data "
             "leaves it.",
             elem_id="head",
         )
         with gr.Tab("Sample", id="sample"):
-            first = _sample(desk, browser)
-        for title, build_tab in TABS.items():
-            with gr.Tab(title, id=build_tab.__name__.strip("_")) as tab:
-                opening = build_tab(shelf, desk, browser)
-            tab.select(**opening, **WORK)
-        page.load(lambda name: name or secrets.token_hex(16), browser, browser).then(**first, **WORK)
+            _sample()
+        with gr.Tab("Fractalize", id="fractalize"):
+            _fractalize(shelf)
+        with gr.Tab("Cloud to fractal", id="cloud"):
+            _cloud(shelf)
+        with gr.Tab("Compress and zoom", id="compress"):
+            _compress(shelf)
+        with gr.Tab("Flames", id="flames"):
+            _flames(shelf)
     page.queue(max_size=WAITING, api_open=False)
     return page
 
@@ -181,16 +160,7 @@ def _photo() -> str:
     return str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 
 
-def opening(desk: Desk, tab: str, make: Callable[..., list[Any]]) -> Callable[..., list[Any]]:
-    """What a tab shows when it is opened: what the browser made there before, or else a first example."""
-
-    def show(browser: str, *inputs: Any) -> list[Any]:
-        return desk.kept(browser, tab) or make(browser, *inputs)
-
-    return show
-
-
-def _sample(desk: Desk, browser: Any) -> dict[str, Any]:
+def _sample() -> None:
     gr.Markdown(
         "A network trained on handwritten digits of 28 x 28 pixels draws new ones as fixed points, at any resolution. "
         "Choose one and zoom in."
@@ -208,32 +178,20 @@ def _sample(desk: Desk, browser: Any) -> dict[str, Any]:
         with gr.Column(scale=3):
             looked = LookedAt("sample", ("Selected digit",))
 
-    drawn = gr.State((0, 1.0))  # seed and temperature of the sheet
-
-    def many(
-        browser: str, seed: int, temperature: float, progress: gr.Progress = gr.Progress()  # noqa: B008
-    ) -> list[Any]:  # fmt: skip
+    def many(seed: int, temperature: float, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         with told():
-            seed = int(seed or 0)
-            made = work.digits(seed, 16, temperature, saying(progress))
-            shown = looked.show(work.digit(seed, temperature))
-            return desk.keep(browser, "sample", [(seed, temperature), made, *shown])
+            made = work.digits(int(seed or 0), 16, temperature, saying(progress))
+            return [made, *looked.show(work.digit(int(seed or 0), temperature))]
 
-    def one(browser: str, drawn: tuple[int, float], event: gr.SelectData) -> list[Any]:
+    def one(seed: int, temperature: float, event: gr.SelectData) -> list[Any]:
         with told():
-            shown = looked.show(work.digit(drawn[0] + event.index, drawn[1]))
-            before = desk.kept(browser, "sample")
-            if before:
-                desk.keep(browser, "sample", [*before[:2], *shown])
-            return shown
+            return looked.show(work.digit(int(seed or 0) + event.index, temperature))
 
-    inputs, outputs = [browser, seed, temperature], [drawn, sheet, *looked.outputs]
-    button.click(many, inputs, outputs, show_progress_on=sheet, **WORK)
-    sheet.select(one, [browser, drawn], looked.outputs, show_progress_on=looked.images, **LOOK)
-    return {"fn": opening(desk, "sample", many), "inputs": inputs, "outputs": outputs, "show_progress_on": sheet}
+    button.click(many, [seed, temperature], [sheet, *looked.outputs], show_progress_on=sheet, **WORK)
+    sheet.select(one, [seed, temperature], looked.outputs, show_progress_on=looked.images, **LOOK)
 
 
-def _fractalize(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
+def _fractalize(shelf: Shelf) -> None:
     gr.Markdown("Every tile shows the whole picture, whose tiles show it again, at every depth.")
     with gr.Row():
         with gr.Column(scale=2):
@@ -249,10 +207,9 @@ def _fractalize(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
                 save = gr.Button("Save the whole picture as PNG", elem_id="fractalize-save")
             file = gr.File(label="Whole picture", interactive=False, visible=False, elem_id="fractalize-file")
 
-    def make(browser: str, path: str | None, tiles: float, texture: float, blend: float) -> list[Any]:
+    def make(path: str | None, tiles: float, texture: float, blend: float) -> list[Any]:
         with told(path):
-            shown = looked.show(work.fractal(path, int(tiles), texture, blend))
-            return desk.keep(browser, "fractalize", [path, *shown])
+            return looked.show(work.fractal(path, int(tiles), texture, blend))
 
     def keep(look: work.Look | None, side: float) -> Any:
         with told():
@@ -260,16 +217,11 @@ def _fractalize(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
                 raise FractalKitError("fractalize a photograph first")
             return gr.File(str(work.save_whole(look, int(side or 0), shelf.folder())), visible=True)
 
-    inputs, outputs = [browser, source, tiles, texture, blend], [source, *looked.outputs]
-    button.click(make, inputs, outputs, show_progress_on=looked.images, **WORK)
+    button.click(make, [source, tiles, texture, blend], looked.outputs, show_progress_on=looked.images, **WORK)
     save.click(keep, [looked.state, side], file, **WORK)
-    return {
-        "fn": opening(desk, "fractalize", make), "inputs": inputs, "outputs": outputs,
-        "show_progress_on": looked.images,
-    }  # fmt: skip
 
 
-def _cloud(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
+def _cloud(shelf: Shelf) -> None:
     gr.Markdown(
         "Fit an iterated function system to a point cloud or a mesh: its attractor, made of small copies of itself, "
         "approximates the input. Without a file, the input is 20,000 points of a known fractal."
@@ -313,22 +265,20 @@ def _cloud(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
             files = gr.File(label="Code and cloud", interactive=False, file_count="multiple", elem_id="cloud-files")
 
     def find(
-        browser: str, path: str | None, example: str, maps: float, effort: float, up: str, seed: float,
+        path: str | None, example: str, maps: float, effort: float, up: str, seed: float,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> list[Any]:  # fmt: skip
         with told(path):
             made = work.fit(path, example, int(maps), int(effort), int(seed or 0), up, shelf.folder(), saying(progress))
-            return desk.keep(browser, "cloud", [made.preview, made.view, made.files, [list(row) for row in made.rows]])
+            return [made.preview, str(made.view), [str(f) for f in made.files], [list(row) for row in made.rows]]
 
-    def first(browser: str, path: str | None, example: str, maps: float, effort: float, *rest: Any) -> list[Any]:
-        return find(browser, path, example, maps, 0, *rest)  # the quickest fit
-
-    inputs, outputs = [browser, source, example, maps, effort, up, seed], [picture, space, files, table]
-    button.click(find, inputs, outputs, show_progress_on=picture, **WORK)
-    return {"fn": opening(desk, "cloud", first), "inputs": inputs, "outputs": outputs, "show_progress_on": picture}
+    button.click(
+        find, [source, example, maps, effort, up, seed], [picture, space, files, table], show_progress_on=picture,
+        **WORK,
+    )  # fmt: skip
 
 
-def _compress(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
+def _compress(shelf: Shelf) -> None:
     gr.Markdown(
         "Compress a photograph to a quadtree of maps, in a small file that stores no pixels. Zoom in to compare its "
         "decoding with bicubic interpolation of the original."
@@ -343,21 +293,17 @@ def _compress(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
         with gr.Column(scale=3):
             looked = LookedAt("compress", ("Decoded from the .fk file", "Original, bicubic"))
 
-    def pack(browser: str, path: str | None, bits: float) -> list[Any]:
+    def pack(path: str | None, bits: float) -> list[Any]:
         with told(path):
             made = work.compress(path, bits, shelf.folder())
             jpeg = "no JPEG is that small" if made.jpeg is None else f"the best JPEG of that size: {made.jpeg:.2f} dB"
             text = f"**{made.size:,} bytes**, {made.bits:.3f} bits per pixel, {made.psnr:.2f} dB; {jpeg}."
-            return desk.keep(browser, "compress", [path, text, made.file, *looked.show(made.look)])
+            return [text, str(made.file), *looked.show(made.look)]
 
-    inputs, outputs = [browser, source, bits], [source, report, file, *looked.outputs]
-    button.click(pack, inputs, outputs, show_progress_on=looked.images, **WORK)
-    return {
-        "fn": opening(desk, "compress", pack), "inputs": inputs, "outputs": outputs, "show_progress_on": looked.images,
-    }  # fmt: skip
+    button.click(pack, [source, bits], [report, file, *looked.outputs], **WORK)
 
 
-def _flames(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
+def _flames(shelf: Shelf) -> None:
     from fractalkit.render.colours_from import names
 
     gr.Markdown("Make random flames, click on one, mutate it and render it in high quality. Or upload a `.flame` file.")
@@ -365,7 +311,7 @@ def _flames(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
     with gr.Row():
         with gr.Column(scale=3):
             with gr.Row():
-                seed = gr.Number(0, label="Next seed", precision=0, minimum=0, maximum=2**40, elem_id="flames-seed")
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**40, elem_id="flames-seed")
                 palette = gr.Dropdown(["any", *names()], value="any", label="Palette")
                 strength = gr.Slider(0.1, 3, 1.0, step=0.1, label="Mutation strength")
             with gr.Row():
@@ -391,50 +337,37 @@ def _flames(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
             draw = gr.Button("Render", variant="primary", elem_id="flames-render")
             files = gr.File(label="Picture and flame", interactive=False, file_count="multiple", elem_id="flames-files")
 
-    def show(browser: str, flames: list[Any], say: Callable[[str, float], None], seed: float) -> list[Any]:
-        """The first flame is the one that is chosen; ``seed`` is that of the next flames."""
-        pictures = [(p, f"{k + 1}") for k, p in enumerate(work.thumbnails(flames, say))]
+    def show(flames: list[Any], say: Callable[[str, float], None]) -> list[Any]:
+        pictures = work.thumbnails(flames, say)
         large = work.thumbnails(flames[:1], say, work.CHOSEN)[0]
-        sheet = gr.update(value=pictures, selected_index=0)
-        return desk.keep(browser, "flames", [flames, sheet, flames[0], large, int(seed or 0)])
+        return [flames, [(p, f"{k + 1}") for k, p in enumerate(pictures)], flames[0], large]
 
-    def new(
-        browser: str, seed: float, palette: str, progress: gr.Progress = gr.Progress()  # noqa: B008
-    ) -> list[Any]:  # fmt: skip
+    def new(seed: float, palette: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         with told():
             say = saying(progress)
-            return show(browser, work.new_flames(9, int(seed or 0), palette, say), say, int(seed or 0) + 1)
+            return show(work.new_flames(9, int(seed or 0), palette, say), say)
 
     def relatives(
-        browser: str, parent: Any, seed: float, strength: float, progress: gr.Progress = gr.Progress()  # noqa: B008
+        parent: Any, seed: float, strength: float, progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> list[Any]:  # fmt: skip
         with told():
             if parent is None:
                 raise FractalKitError("make flames first, and click on one")
             say = saying(progress)
-            made = work.relatives(parent, 8, int(seed or 0), strength, say)
-            return show(browser, [parent, *made], say, int(seed or 0) + 1)
+            return show([parent, *work.relatives(parent, 8, int(seed or 0), strength, say)], say)
 
-    def opened(
-        browser: str, path: str | None, seed: float, progress: gr.Progress = gr.Progress()  # noqa: B008
-    ) -> list[Any]:  # fmt: skip
+    def opened(path: str | None, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
         if path is None:
-            return [gr.skip()] * 5
+            return [gr.skip()] * 4
         with told(path):
-            return show(browser, work.read_flame(path), saying(progress), seed)
+            return show(work.read_flame(path), saying(progress))
 
-    def pick(browser: str, flames: list[Any], event: gr.SelectData) -> list[Any]:
+    def pick(flames: list[Any], event: gr.SelectData) -> list[Any]:
         if not flames or event.index >= len(flames):
             return [gr.skip(), gr.skip()]
         with told():
             quiet = lambda word, share: None  # noqa: E731
-            chosen = flames[event.index]
-            large = work.thumbnails([chosen], quiet, work.CHOSEN)[0]
-            before = desk.kept(browser, "flames")
-            if before:
-                sheet = gr.update(value=before[1]["value"], selected_index=event.index)
-                desk.keep(browser, "flames", [before[0], sheet, chosen, large, before[4]])
-            return [chosen, large]
+            return [flames[event.index], work.thumbnails([flames[event.index]], quiet, work.CHOSEN)[0]]
 
     def large(
         flame: Any, width: float, height: float, quality: float, seed: float,
@@ -447,18 +380,9 @@ def _flames(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
             )  # fmt: skip
             return [str(made[0]), [str(f) for f in made]]
 
-    inputs, outputs = [browser, seed, palette], [shown, sheet, chosen, picture, seed]
-    make.click(new, inputs, outputs, show_progress_on=sheet, **WORK)
-    breed.click(relatives, [browser, chosen, seed, strength], outputs, show_progress_on=sheet, **WORK)
-    upload.upload(opened, [browser, upload, seed], outputs, show_progress_on=sheet, **WORK)
-    sheet.select(pick, [browser, shown], [chosen, picture], **WORK)
+    outputs = [shown, sheet, chosen, picture]
+    make.click(new, [seed, palette], outputs, show_progress_on=sheet, **WORK)
+    breed.click(relatives, [chosen, seed, strength], outputs, show_progress_on=sheet, **WORK)
+    upload.upload(opened, upload, outputs, show_progress_on=sheet, **WORK)
+    sheet.select(pick, shown, [chosen, picture], **WORK)
     draw.click(large, [chosen, width, height, quality, seed], [picture, files], show_progress_on=picture, **WORK)
-    return {"fn": opening(desk, "flames", new), "inputs": inputs, "outputs": outputs, "show_progress_on": sheet}
-
-
-TABS = {
-    "Fractalize": _fractalize,
-    "Cloud": _cloud,
-    "Compress": _compress,
-    "Flames": _flames,
-}
