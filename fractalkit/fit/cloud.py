@@ -107,6 +107,7 @@ def fit_cloud(
     target = make_target(x, limit=20_000, rng=rng, keep_strays=keep_strays)
     fit = _Fit(target, effort, rng, progress or (lambda word, share: None))
     best, rule = fit.auto(isotropy) if maps == "auto" else (fit.fixed(int(maps), isotropy, 0.0, 1.0), "given")
+    fit.say(f"{len(best.maps)} maps", 1.0)
     return _code(target, fit, best, rule, x, rgb, {"seed": seed, "effort": effort})
 
 
@@ -207,10 +208,12 @@ class _Fit:
         rounds = self.rounds()
         best: Candidate | None = None
         enough, left = 0.0, rounds
+        say(0.0)
         while best is None or (left > 0 and not self.good(best)):
             done = rounds - left
             found, used = search.run(left, enough=enough, tell=lambda n: say((done + n) / rounds))  # noqa: B023
             left -= used
+            say((rounds - left) / rounds)
             c = self.polished(found)
             best = c if best is None else min(best, c, key=self.misfit)
             search.join(search.refined(c.maps, c.weights))
