@@ -165,8 +165,8 @@ def _check_chunks(file: BinaryIO, h: LasHeader, size: int) -> None:
 def _check_layers(file: BinaryIO, h: LasHeader, size: int, chunks: list[tuple[int, int]]) -> None:
     """Raise a DataError where a chunk declares layers longer than itself; lazrs would reserve them.
 
-    Chunks of formats 6 to 10 are a point, its count, and the length of each layer: 9 of the point, 1 of its colour, 1 of
-    its infrared, and 1 for each extra byte.
+    Chunks of formats 6 to 10 are a point, the number of points, and the length of each layer: 9 of the point, 1 of its
+    colour, 1 of its infrared, and 1 for each extra byte.
     """
     if h.format < 6:
         return
