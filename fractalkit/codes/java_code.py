@@ -10,7 +10,7 @@ import keyword
 import re
 from dataclasses import dataclass, field
 
-from fractalkit.codes.java_formula import NUMBER, TRUTH, WHOLE, Part, Reader, tokens_of
+from fractalkit.codes.java_formula import NUMBER, TRUTH, WHOLE, JavaPart, Reader, tokens_of
 from fractalkit.codes.variation_text import WORDS
 from fractalkit.errors import DataError
 
@@ -18,8 +18,8 @@ TURNS = 256
 _TYPES = {"double": NUMBER, "float": NUMBER, "int": WHOLE, "long": WHOLE, "boolean": TRUTH}
 _SIGNS = {"=": "", "+=": "+", "-=": "-", "*=": "*", "/=": "/", "%=": "%"}
 # Java's names of the point before the variation and of what it adds
-_POINT = {f"pAffineTP.{c}": Part(f"at_{c}", NUMBER) for c in "xyz"} | {
-    f"pVarTP.{c}": Part(f"to_{c}", NUMBER) for c in "xyz"
+_POINT = {f"pAffineTP.{c}": JavaPart(f"at_{c}", NUMBER) for c in "xyz"} | {
+    f"pVarTP.{c}": JavaPart(f"to_{c}", NUMBER) for c in "xyz"
 }
 _PRECALC = {
     "getPrecalcSqrt": "sqrt({0}_x * {0}_x + {0}_y * {0}_y)", "getPrecalcSumsq": "({0}_x * {0}_x + {0}_y * {0}_y)",
@@ -47,7 +47,7 @@ class JavaVariation:
 class _Body(Reader):
     """Reads statements into lines."""
 
-    def __init__(self, text: str, names: dict[str, Part], where: str) -> None:
+    def __init__(self, text: str, names: dict[str, JavaPart], where: str) -> None:
         super().__init__(tokens_of(text, where), names, where)
         self.lines: list[str] = []
         self.indent = 1
@@ -56,21 +56,21 @@ class _Body(Reader):
     def put(self, line: str) -> None:
         self.lines.append("    " * self.indent + line)
 
-    def call(self, name: str) -> Part:
+    def call(self, name: str) -> JavaPart:
         point, _, method = name.rpartition(".")
         if point in ("pAffineTP", "pVarTP") and method in _PRECALC:
             while self.take().text != ")":
                 pass
-            return Part(_PRECALC[method].format("at" if point == "pAffineTP" else "to"), NUMBER)
+            return JavaPart(_PRECALC[method].format("at" if point == "pAffineTP" else "to"), NUMBER)
         if name == "pContext.isPreserveZCoordinate":
             self.arguments()
-            return Part("(1 < 0)", TRUTH)
+            return JavaPart("(1 < 0)", TRUTH)
         return super().call(name)
 
-    def primary(self) -> Part:
+    def primary(self) -> JavaPart:
         if self.peek() == "pVarTP.color":
             self.take()
-            return Part("color", NUMBER)
+            return JavaPart("color", NUMBER)
         return super().primary()
 
     # ---- statements
@@ -200,10 +200,10 @@ class _Body(Reader):
     def declaration(self, kind: str) -> None:
         while True:
             name = self.take().text
-            value = Part("0", WHOLE) if kind != "boolean" else Part("(1 < 0)", TRUTH)
+            value = JavaPart("0", WHOLE) if kind != "boolean" else JavaPart("(1 < 0)", TRUTH)
             if self.passed("="):
                 value = self.expression()
-            self.names[name] = Part(f"j_{name}", _TYPES[kind])
+            self.names[name] = JavaPart(f"j_{name}", _TYPES[kind])
             self.set(name, value)
             if not self.passed(","):
                 return
@@ -212,17 +212,17 @@ class _Body(Reader):
         step = {"++": "+", "--": "-"}
         if self.peek() in step:
             sign = step[self.take().text]
-            self.set(self.take().text, Part("1", WHOLE), sign)
+            self.set(self.take().text, JavaPart("1", WHOLE), sign)
             return
         name, sign = self.take().text, self.take().text
         if sign in step:
-            self.set(name, Part("1", WHOLE), step[sign])
+            self.set(name, JavaPart("1", WHOLE), step[sign])
         elif sign in _SIGNS:
             self.set(name, self.expression(), _SIGNS[sign])
         else:
             raise self.refuse(f"{name} {sign} is not read")
 
-    def set(self, name: str, value: Part, sign: str = "") -> None:
+    def set(self, name: str, value: JavaPart, sign: str = "") -> None:
         """A name's new value, or its old one joined with a value."""
         bare = name.removeprefix("this.")
         field_ = name.rpartition(".")[2]
@@ -234,7 +234,7 @@ class _Body(Reader):
         if name.startswith("pVarTP.") and field_ in _PAINTS and not sign:
             self.put(f"{_PAINTS[field_]} = {value.text} / 255")
             return
-        target = Part("color", NUMBER) if name == "pVarTP.color" else self.names.get(bare)
+        target = JavaPart("color", NUMBER) if name == "pVarTP.color" else self.names.get(bare)
         if target is None or not re.fullmatch(r"j_\w+|(at|to)_[xyz]|color", target.text):
             raise self.refuse(f"{name} cannot be set")
         value = self.joined(target, sign, value) if sign else value
@@ -271,7 +271,7 @@ def java_variation(code: str, place: str, fields: dict[str, float], where: str) 
         raise DataError(f"{where}: {len(code):,} characters are more than a formula may have")
     code = re.sub(r"/\*.*?\*/|//[^\n\r]*", " ", code, flags=re.DOTALL)
     made = JavaVariation(dict(fields))
-    names = _POINT | {"pAmount": Part("w", NUMBER)} | {n: Part(_word(n), NUMBER) for n in fields}
+    names = _POINT | {"pAmount": JavaPart("w", NUMBER)} | {n: JavaPart(_word(n), NUMBER) for n in fields}
     fixed = _declared(code, made, names)
     body = _method(code, "transform")
     if not body:
@@ -292,7 +292,7 @@ def _word(name: str) -> str:
     return f"p_{name}" if name in WORDS or keyword.iskeyword(name) else name
 
 
-def _declared(code: str, made: JavaVariation, names: dict[str, Part]) -> str:
+def _declared(code: str, made: JavaVariation, names: dict[str, JavaPart]) -> str:
     """Take up the parameters of a class; returns declarations of its other fields."""
     constants = dict(re.findall(r'String\s+(\w+)\s*=\s*"(\w*)"\s*;', code))
     listed = re.search(r"paramNames\s*=\s*\{([^}]*)\}", code)
@@ -307,7 +307,7 @@ def _declared(code: str, made: JavaVariation, names: dict[str, Part]) -> str:
     for kind, name, value in re.findall(r"\b(double|float|int|boolean)\s+(\w+)\s*=\s*([^;,{}]*);", head):
         if name in of_field and re.fullmatch(r"[-+0-9.eE]+[dDfF]?", value.strip()):
             made.parameters[of_field[name]] = float(value.strip().rstrip("dDfF"))
-            names[name] = Part(_word(of_field[name]), WHOLE if kind == "int" else NUMBER)
+            names[name] = JavaPart(_word(of_field[name]), WHOLE if kind == "int" else NUMBER)
         else:
             rest.append(f"{kind} {name} = {value};")
     return " ".join(rest)

@@ -45,7 +45,7 @@ _CONSTANTS = {
 
 
 @dataclass(frozen=True)
-class Part:
+class JavaPart:
     """An expression: its text in the language, and what it gives."""
 
     text: str
@@ -88,7 +88,7 @@ class Reader:
         where: begins messages.
     """
 
-    def __init__(self, tokens: list[Token], names: Mapping[str, Part], where: str) -> None:
+    def __init__(self, tokens: list[Token], names: Mapping[str, JavaPart], where: str) -> None:
         self.tokens, self.names, self.where = tokens, dict(names), where
         self.at = 0
         self.depth = 0
@@ -124,21 +124,21 @@ class Reader:
 
     # ---- expressions
 
-    def number(self) -> Part:
+    def number(self) -> JavaPart:
         """An expression that is a number."""
         part = self.expression()
         if part.kind == TRUTH:
             raise self.refuse(f"{part.text[:40]!r} is a condition, expected a number")
         return part
 
-    def truth(self) -> Part:
+    def truth(self) -> JavaPart:
         """An expression that is a condition."""
         part = self.expression()
         if part.kind != TRUTH:
             raise self.refuse(f"{part.text[:40]!r} is a number, expected a condition")
         return part
 
-    def expression(self) -> Part:
+    def expression(self) -> JavaPart:
         """Any expression."""
         self.depth += 1
         if self.depth > MOST_DEPTH:
@@ -151,34 +151,34 @@ class Reader:
             if part.kind != TRUTH or (yes.kind == TRUTH) != (no.kind == TRUTH):
                 raise self.refuse("a choice needs a condition and two values of one kind")
             kind = yes.kind if yes.kind == no.kind else NUMBER
-            part = Part(f"({yes.text} if {part.text} else {no.text})", kind)
+            part = JavaPart(f"({yes.text} if {part.text} else {no.text})", kind)
         self.depth -= 1
         return part
 
-    def binary(self, level: int) -> Part:
+    def binary(self, level: int) -> JavaPart:
         left = self.unary()
         while (sign := self.peek()) in _LEVELS and _LEVELS[sign] >= level:
             self.take()
             left = self.joined(left, sign, self.binary(_LEVELS[sign] + 1))
         return left
 
-    def joined(self, a: Part, sign: str, b: Part) -> Part:
+    def joined(self, a: JavaPart, sign: str, b: JavaPart) -> JavaPart:
         """Two expressions with an operator between them."""
         if sign in _WORDS:
             if a.kind != TRUTH or b.kind != TRUTH:
                 raise self.refuse(f"{sign} needs conditions")
-            return Part(f"({a.text} {_WORDS[sign]} {b.text})", TRUTH)
+            return JavaPart(f"({a.text} {_WORDS[sign]} {b.text})", TRUTH)
         if TRUTH in (a.kind, b.kind):
             raise self.refuse(f"{sign} needs numbers")
         if _LEVELS[sign] < 5:
-            return Part(f"({a.text} {sign} {b.text})", TRUTH)
+            return JavaPart(f"({a.text} {sign} {b.text})", TRUTH)
         whole = a.kind == b.kind == WHOLE
         if sign == "%":
-            return Part(f"fmod({a.text}, {b.text})", WHOLE if whole else NUMBER)
+            return JavaPart(f"fmod({a.text}, {b.text})", WHOLE if whole else NUMBER)
         text = f"({a.text} {sign} {b.text})"
-        return Part(f"trunc{text}", WHOLE) if whole and sign == "/" else Part(text, WHOLE if whole else NUMBER)
+        return JavaPart(f"trunc{text}", WHOLE) if whole and sign == "/" else JavaPart(text, WHOLE if whole else NUMBER)
 
-    def unary(self) -> Part:
+    def unary(self) -> JavaPart:
         sign = self.peek()
         if sign in ("-", "+", "!"):
             self.take()
@@ -189,7 +189,7 @@ class Reader:
             self.depth -= 1
             if (part.kind == TRUTH) != (sign == "!"):
                 raise self.refuse(f"{sign} before {part.kind}")
-            return Part(
+            return JavaPart(
                 f"(not {part.text})" if sign == "!" else f"(-{part.text})" if sign == "-" else part.text, part.kind
             )
         if sign == "(" and self.peek(1) in ("double", "float", "int", "long") and self.peek(2) == ")":
@@ -197,12 +197,12 @@ class Reader:
             whole = self.take().text in ("int", "long")
             self.want(")")
             part = self.unary()
-            return Part(f"trunc({part.text})", WHOLE) if whole and part.kind == NUMBER else part if whole else Part(
+            return JavaPart(f"trunc({part.text})", WHOLE) if whole and part.kind == NUMBER else part if whole else JavaPart(
                 part.text, NUMBER
             )  # fmt: skip
         return self.primary()
 
-    def primary(self) -> Part:
+    def primary(self) -> JavaPart:
         token = self.take()
         if token.kind == "number":
             return self.literal(token.text)
@@ -218,41 +218,41 @@ class Reader:
         if name in self.names:
             return self.names[name]
         if name in ("true", "false"):
-            return Part("(0 < 1)" if name == "true" else "(1 < 0)", TRUTH)
+            return JavaPart("(0 < 1)" if name == "true" else "(1 < 0)", TRUTH)
         if name in _CONSTANTS:
-            return Part(_CONSTANTS[name], NUMBER)
+            return JavaPart(_CONSTANTS[name], NUMBER)
         raise self.refuse(f"{name} is not known")
 
-    def literal(self, text: str) -> Part:
+    def literal(self, text: str) -> JavaPart:
         if text[:2] in ("0x", "0X"):
-            return Part(str(int(text, 16)), WHOLE)
+            return JavaPart(str(int(text, 16)), WHOLE)
         plain = text.rstrip("dDfFlL")
         whole = plain.isdigit() and text[-1] not in "dDfF"
-        return Part(str(int(plain)) if whole else repr(float(plain)), WHOLE if whole else NUMBER)
+        return JavaPart(str(int(plain)) if whole else repr(float(plain)), WHOLE if whole else NUMBER)
 
-    def arguments(self) -> list[Part]:
+    def arguments(self) -> list[JavaPart]:
         """What a call is given, in its brackets."""
         self.want("(")
-        given: list[Part] = []
+        given: list[JavaPart] = []
         while not self.passed(")"):
             if given:
                 self.want(",")
             given.append(self.number())
         return given
 
-    def call(self, name: str) -> Part:
+    def call(self, name: str) -> JavaPart:
         given = self.arguments()
         if name == "pContext.random" and len(given) == 1:
-            return Part(f"floor(({given[0].text}) * random())", WHOLE)
+            return JavaPart(f"floor(({given[0].text}) * random())", WHOLE)
         count, text = _CALLS.get(name.removeprefix("pContext."), (-1, ""))
         if count != len(given):
             raise self.refuse(f"{name} of {len(given)} numbers is not known")
         if name == "pow" and given[1].text in ("2", "3", "4", "2.0", "3.0", "4.0"):
-            return Part(f"({given[0].text}) ** {given[1].text[0]}", NUMBER)
+            return JavaPart(f"({given[0].text}) ** {given[1].text[0]}", NUMBER)
         kept = WHOLE if name in ("abs", "iabs", "min", "max") and all(g.kind == WHOLE for g in given) else NUMBER
         if name == "round":
             kept = WHOLE
-        return Part(text.format(*(g.text for g in given)), kept)
+        return JavaPart(text.format(*(g.text for g in given)), kept)
 
 
 def expression(text: str, names: Mapping[str, str], where: str) -> str:
@@ -268,7 +268,7 @@ def expression(text: str, names: Mapping[str, str], where: str) -> str:
     >>> expression("2*sin(x) + pow(x, 1/2.0)", {"x": "a_x"}, "f")
     '((2 * sin(a_x)) + real_power(a_x, (1 / 2.0)))'
     """
-    reader = Reader(tokens_of(text, where), {k: Part(v, NUMBER) for k, v in names.items()}, where)
+    reader = Reader(tokens_of(text, where), {k: JavaPart(v, NUMBER) for k, v in names.items()}, where)
     part = reader.number()
     reader.passed(";")
     if reader.peek():

@@ -143,7 +143,7 @@ _KEY = re.compile(rf"(?P<place>pre_|post_|)(?P<base>{'|'.join(MAKERS)})(?P<again
 
 
 @dataclass
-class Attributes:
+class MadeAttributes:
     """The attributes of a map as the catalogue is to read them.
 
     Attributes:
@@ -157,7 +157,7 @@ class Attributes:
     notes: list[str]
 
 
-def made_attributes(given: Mapping[str, str], to: Catalogue) -> Attributes:
+def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
     """The attributes of a map, with the variations that it brings made and added to the catalogue.
 
     What cannot be made stays as it is, and is then a variation that is not known.
@@ -172,7 +172,7 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> Attributes:
         if match["rest"] in texts:
             texts[match["rest"]] = text if not text.strip() else read_text(text) or ""
     if not heads:
-        return Attributes(dict(given), {}, [])
+        return MadeAttributes(dict(given), {}, [])
     out: dict[str, str] = {}
     left: dict[str, str] = {}
     notes: list[str] = []
@@ -190,7 +190,7 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> Attributes:
             left[key] = text
         elif rest not in heads[head]:
             out[match["place"].lower() + base + match["again"] + (f"_{rest}" if rest else "")] = text
-    return Attributes(out, left, notes)
+    return MadeAttributes(out, left, notes)
 
 
 def _made(base: str, place: str, texts: dict[str, str], to: Catalogue, notes: list[str]) -> str | None:

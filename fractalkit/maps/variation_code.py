@@ -30,7 +30,7 @@ _SIGNS: dict[type[ast.AST], str] = {
 _DERIVED = {"r2": "x * x + y * y", "r": "sqrt(r2)", "theta": "atan2(x, y)", "phi": "atan2(y, x)"}
 
 
-class Code:
+class FormulaCode:
     """Lines of one formula. The kinds of code differ in conditions, loops and random numbers, and in spelling."""
 
     tensors = False
@@ -229,7 +229,7 @@ def _assigned(body: list[ast.stmt]) -> list[str]:
     return list(found)
 
 
-class _Numbers(Code):
+class _Numbers(FormulaCode):
     """Code for numbers."""
 
     def random(self) -> str:
@@ -274,7 +274,7 @@ class _Numbers(Code):
         self.loop_at.pop()
 
 
-class _Tensors(Code):
+class _Tensors(FormulaCode):
     """Code for tensors."""
 
     tensors = True

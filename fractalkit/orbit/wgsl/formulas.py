@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 
 from fractalkit.codes.variation_text import MOST_TURNS, PAINTS, SETTABLE, Declared
-from fractalkit.maps.variation_code import LEVELS, Code, arguments
+from fractalkit.maps.variation_code import LEVELS, FormulaCode, arguments
 
 TINY, LARGEST = 1.1754944e-38, 3.4028235e38  # of normal float32
 # what a formula may set beside the point, in variables of the shader's module
@@ -33,7 +33,7 @@ def literal(value: float) -> str:
     return f"{min(max(float(value), -LARGEST), LARGEST)!r}f"
 
 
-class _Shader(Code):
+class _Shader(FormulaCode):
     """Code in WGSL."""
 
     def __init__(self, declared: Declared) -> None:
