@@ -197,9 +197,9 @@ class Reader:
             whole = self.take().text in ("int", "long")
             self.want(")")
             part = self.unary()
-            return JavaPart(f"trunc({part.text})", WHOLE) if whole and part.kind == NUMBER else part if whole else JavaPart(
-                part.text, NUMBER
-            )  # fmt: skip
+            if not whole:
+                return JavaPart(part.text, NUMBER)
+            return JavaPart(f"trunc({part.text})", WHOLE) if part.kind == NUMBER else part
         return self.primary()
 
     def primary(self) -> JavaPart:
