@@ -32,7 +32,7 @@ CAMERA = ("cam_pitch", "cam_yaw", "cam_roll", "cam_persp", "cam_zpos", "cam_dof"
 # settings of the picture that JWildfire alone has
 JWILDFIRE = (
     "contrast", "white_level", "low_density_brightness", "balancing_red", "balancing_green", "balancing_blue",
-    "fg_opacity",
+    "fg_opacity", "saturation",
 )  # fmt: skip
 PARAMETERS = Attributes()
 
@@ -128,7 +128,7 @@ class Xform:
 class FlameSettings(Shown):
     """The attributes of a flame that are one number, word or tuple; a ``<flame>`` element has them by these names.
 
-    Those from contrast to fg_opacity are JWildfire's, see :mod:`fractalkit.render.flame_tone`, and act on its flames.
+    Those from contrast to saturation are JWildfire's, see :mod:`fractalkit.render.flame_tone`, and act on its flames.
 
     Attributes:
         size: width and height, pixels.
@@ -140,6 +140,8 @@ class FlameSettings(Shown):
         cam_zpos: the z of the focal plane before it is turned.
         cam_roll: radians; JWildfire's third angle, about y between yaw and pitch.
         cam_dof: depth blur: a point at depth z is blurred over a disc of radius 0.1 cam_dof |z|, before perspective.
+        blur_curve: Fractorium's p, by which the depth blur grows towards the edges, see :mod:`fractalkit.orbit.flame`;
+            0: it is the same everywhere.
     """
 
     name: str = ""
@@ -184,3 +186,5 @@ class FlameSettings(Shown):
     balancing_green: float = 1.0
     balancing_blue: float = 1.0
     fg_opacity: float = 1.0
+    saturation: float = 1.0
+    blur_curve: float = 0.0

@@ -15,7 +15,7 @@ from fractalkit.codes.flame_curves import TONE_CURVES, readable
 # attributes of maps without effect on a still, whatever they are
 QUIET = frozenset((
     "name", "var_color", "version", "plugins", "new_linear", "nick", "url", "notes", "color second", "animate",
-    "mirror_pre_post_translations", "plotmode", "auger_half_scale",
+    "mirror_pre_post_translations", "plotmode", "auger_half_scale", "sunflower_color",
     "plane_wf_calc_color_idx", "plane_wf_receive_only_shadows", "plane_wf_blend_colormap", "plane_wf_blend_displ_map",
     "plane_wf_displ_amount",
 ))  # fmt: skip
@@ -25,33 +25,34 @@ QUIET_FLAME = frozenset((
     "rand_range", "passes", "soloxform", "palette", "batches", "parent", "fit", "angle", "genome_version", "edit_time",
     "filter_type", "filter_kernel", "filter_indicator", "filter_sharpness", "filter_low_density", "bg_transparency",
     "resolution_profile", "quality_profile", "frame", "frame_count", "fps", "ai_post_denoiser_only_for_cpu",
-    "post_optix_denoiser_blend", "post_noise_filter_threshold", "temporal_filter", "motion_exp",
+    "post_optix_denoiser_blend", "post_noise_filter_threshold", "preserve_z", "temporal_filter", "motion_exp",
     "hsl_rgb_palette_blend", "affine_interp", "insert_palette", "earlyclip", "enable_de", "palette_interpolation",
     "edit_plane", "ai_post_denoiser", "layer_name", "antialias_amount", "antialias_radius", "background_type",
 ))  # fmt: skip
 # attributes that have an effect, but not at these values
 NEUTRAL: dict[str, tuple[str, ...]] = {
-    "smooth_gradient": ("0",), "post_optix_denoiser": ("0",), "preserve_z": ("0",),
-    "post_noise_filter": ("0",), "background_type": ("single_color",), "post_symmetry_type": ("none",),
+    "smooth_gradient": ("0",), "post_optix_denoiser": ("0",), "post_noise_filter": ("0",),
+    "background_type": ("single_color",), "post_symmetry_type": ("none",),
     "mixer_mode": ("off",), "gradient_map": ("",), "background_image": ("",), "sld_render_enabled": ("0",),
     "logscale_k2": ("0",), "stereo3d_mode": ("none",), "visible": ("1",), "wfield_type": ("none",),
-    "color_type": ("diffusion", "none"),
-    "saturation": ("1",),
+    "color_type": ("diffusion", "none", "distance"),
     "motion_blur_length": ("0",), "cam_zdimish": ("0",), "new_dof": ("0",), "post_blur_radius": ("0",),
     "cam_pos_x": ("0",), "cam_pos_y": ("0",), "cam_pos_z": ("0",),
-    "blur_curve": ("0",), "background_ul": ("0 0 0",), "background_ur": ("0 0 0",), "background_ll": ("0 0 0",),
+    "background_ul": ("0 0 0",), "background_ur": ("0 0 0",), "background_ll": ("0 0 0",),
     "background_lr": ("0 0 0",), "background_cc": ("0 0 0",), "cam_dof_area": ("0.5",), "temporal_samples": ("1",),
     **{f"{p}waves2_{k}": ("0",) for p in ("", "pre_", "post_") for k in ("freqz", "scalez")},
     "plane_wf_colormap_filename": ("",), "plane_wf_displ_map_filename": ("",),
     **{f"{k}{s}": ("0",) for k in ("material", "mod_gamma", "mod_contrast", "mod_saturation", "mod_hue")
        for s in ("", "_speed")},
 }  # fmt: skip
+PRIORITIES = ("-2", "-1", "0", "1", "2")  # of JWildfire's variations
 # attributes that belong to one of NEUTRAL and matter only with it
 BELONGS = {
     "post_symmetry_": "post_symmetry_type", "post_blur_": "post_blur_radius", "zbuffer_": "", "sld_render_":
     "sld_render_enabled", "post_bokeh_": "sld_render_enabled", "mixer_": "mixer_mode", "motion_blur_":
     "motion_blur_length", "stereo3d_": "stereo3d_mode", "gradient_map_": "gradient_map", "cam_dof_": "",
     "cam_xfocus": "",
+    "waves2_scalez": "waves2_freqz", "pre_waves2_scalez": "pre_waves2_freqz", "post_waves2_scalez": "post_waves2_freqz",
     "cam_yfocus": "", "cam_zfocus": "", "cam_zdim": "cam_zdimish", "grad_edit_": "", "gradientEditor": "",
     "shading_": "", "wfield_": "wfield_type",
 }  # fmt: skip
@@ -100,7 +101,7 @@ def _quiet(key: str, extras: Mapping[str, str], names: frozenset[str]) -> bool:
 def unread_of_flame(extras: Mapping[str, str]) -> list[str]:
     """Unknown attributes of a flame that its program would show in the picture, sorted.
 
-    >>> unread_of_flame({"cam_zdimish": "0.5", "saturation": "1.0", "nick": "a", "odd": "text"})
+    >>> unread_of_flame({"cam_zdimish": "0.5", "visible": "1.0", "nick": "a", "odd": "text"})
     ['cam_zdimish', 'odd']
     """
     left = [k for k in extras if not _quiet(k, extras, QUIET_FLAME)]
@@ -128,7 +129,7 @@ def unread_of_map(extras: Mapping[str, str], known: Collection[str]) -> tuple[li
         if any(key.startswith(f"{o}_") for o in owners):
             continue  # a parameter of an unknown variation
         if any(key.startswith(f"{k}_") for k in known):
-            if key.endswith("_fx_priority") and _natural(key, extras[key]):
+            if key.endswith("_fx_priority") and extras[key].strip() in PRIORITIES:
                 continue
             attributes.add(_CURVE.sub(r"\1", key))
         elif (curve := _CURVE.fullmatch(key)) is not None and f"{curve[1]}_enabled" in extras:
@@ -140,10 +141,3 @@ def unread_of_map(extras: Mapping[str, str], known: Collection[str]) -> tuple[li
         else:
             attributes.add(_CURVE.sub(r"\1", key))
     return sorted(variations), sorted(attributes)
-
-
-def _natural(key: str, text: str) -> bool:
-    """Whether the priority of a variation is the one that its name says: -1 before, 0 among, 1 after the others."""
-    # at 0 a post_ form acts in its turn; it stands behind the others in the files there are
-    usual = {"pre_": ("-1", "0"), "post": ("0", "1"), "prep": ("0", "2")}.get(key[:4], ("0",))
-    return text.strip() in usual or (key.startswith(("flatten", "inflateZ")) and text.strip() == "1")

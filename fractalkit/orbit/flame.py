@@ -11,7 +11,8 @@ the plane. The camera is that of Apophysis 7x and Fractorium::
     y1 = -sin(yaw) x + cos(yaw) y
     y2 =  cos(pitch) y1 - sin(pitch) (z - zpos)  about x
     z2 =  sin(pitch) y1 + cos(pitch) (z - zpos)  towards the camera
-    (x1, y2) + 0.1 dof z2 u (cos v, sin v)       u in [0, 1), v in [0, 2 pi), uniform: a disc, denser in its middle
+    (x1, y2) + 0.1 dof z2 u (cos v, sin v)       u in [0, 1), v in [0, 2 pi), uniform: a disc, denser in its middle;
+                                                 times d^2 / 4p with Fractorium's blur curve p, d = 10 at the edges
     ... / (1 - persp z2)                         what is at the camera or behind it is not drawn
 
 and the centre, the scale and the rotation of the picture are those of the plane, after it. JWildfire's camera has a
@@ -38,7 +39,7 @@ import numpy.typing as npt
 from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_parts import Xform
 from fractalkit.errors import UsageError
-from fractalkit.orbit.flame_loop import CHAINS, RESTART, paint_table, paints, prepare, visible
+from fractalkit.orbit.flame_loop import CHAINS, RESTART, paint_table, paints, prepare, variations_of, visible
 
 MAX_BUFFERS = 1 << 30  # bytes of histograms of threads beside the first
 FEW = 40_000_000  # samples that are drawn sooner than a loop is compiled, at up to USUAL instructions each
@@ -112,14 +113,21 @@ def accumulate(
 def as_flam3(flame: Flame) -> Flame:
     """A flame of JWildfire with its maps' opacity and colours as flam3 would say them; others as they are.
 
-    There an opacity o is a share of the samples, here they weigh o^(log2 10); a colour type NONE keeps the colour.
+    There an opacity o is a share of the samples, here they weigh o^(log2 10); a colour type NONE keeps the colour; and
+    with ``preserve_z`` variations of the plane add the weighted z of the point.
     """
     if not flame.by_jwildfire:
         return flame
+    deep = flame.extras.get("preserve_z", "0").strip() == "1" and flame.in_space()
 
     def told(x: Xform, usual: str) -> Xform:
         kept = x.extras.get("color_type", usual).strip().upper() == "NONE"
-        return replace(x, opacity=max(x.opacity, 0.0) ** math.log10(2), color_speed=0.0 if kept else x.color_speed)
+        x = replace(x, opacity=max(x.opacity, 0.0) ** math.log10(2), color_speed=0.0 if kept else x.color_speed)
+        uses = variations_of(x, True, False) if deep else []
+        flat = sum(u.weight for u in uses if not u.place and u.declared.program.returns == 2)
+        if flat == 0:
+            return x
+        return replace(x, variations=x.variations | {"zscale": x.variations.get("zscale", 0.0) + flat})
 
     finals = [replace(told(x, "NONE"), opacity=1.0) for x in flame.finals]
     maps = tuple(told(x, "DIFFUSION") for x in flame.xforms)

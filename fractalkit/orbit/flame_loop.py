@@ -45,6 +45,7 @@ CHAINS = 512  # at most
 FUSE = 20
 RESTART = 10_000  # steps of a chain, as in flam3: where maps do not contract, the picture depends on its starts
 LARGE = 1e10
+TURN = 256 / 254  # JWildfire's colours of distances begin again after 256 of the palette's 254 steps
 NEAR = 1e-6  # least 1 - persp z that is drawn: points nearer to the camera are skipped
 HIDDEN = 4.0  # taken off the colour of a point that is not drawn, which is in [0, 1] else
 
@@ -188,7 +189,13 @@ class _Writer:
         if x.yz_coefs != IDENTITY or x.zx_coefs != IDENTITY:
             lines = self._solid(x.coefs, x.yz_coefs, x.zx_coefs, "p, q, depth", before)
         s, colour = self.number(x.color_speed, before), self.number(x.color, before)
+        moves = distance_color(x)
         blend = [f"c = {s} * {colour} + (1.0 - {s}) * c"]
+        if moves is not None:
+            blend, lines = (
+                [],
+                [f"x0, y0{', depth0' if self.space else ''} = x, y{', depth' if self.space else ''}", *lines],
+            )
         coloured, hides = any(v.declared.program.colors for v in variations), any(v.hides for v in variations)
         lines += [*blend, "blended = c"] if coloured else blend  # variations read the blended colour
         lines += ["hid = False"] if hides else []
@@ -199,7 +206,11 @@ class _Writer:
             lines += self._solid(x.post, x.yz_post, x.zx_post, "x, y, depth", before)
         elif x.post != IDENTITY:
             lines += self._affine(x.post, "x, y", before)[0]
-        if coloured:
+        if moves is not None:
+            far = f"sqrt((x - x0) ** 2 + (y - y0) ** 2{' + (depth - depth0) ** 2' if self.space else ''})"
+            lines.append(f"c = {colour} + {self.number(moves, before)} * {far}")
+            lines.append(f"c = c - {TURN} * floor(c * {1 / TURN})")
+        elif coloured:
             share = self.number(direct_color(x), before)
             lines.append(f"c = blended + {share} * (min(max(c, 0.0), 1.0) - blended)")
         lines += [f"c = c + {PAINT} * painted"] if painted else []
@@ -245,7 +256,7 @@ class _Writer:
     def _placed(self, v: Use, at: tuple[str, str, str], made: list[str]) -> list[str]:
         """Lines by which a pre_ or post_ form moves the point."""
         n = 3 if v.space else 2
-        if v.declared.adds:
+        if v.adds:
             return [f"{', '.join(at[:n])} = {', '.join(f'{a} + {b}' for a, b in zip(at[:n], made, strict=False))}"]
         if v.declared.depth:
             return [f"{at[2]} = {made[2]}"] if v.space else []
@@ -286,6 +297,9 @@ class _Writer:
             blur = self.number(0.1 * flame.cam_dof, before)
             away = f"max({level} - depth, 0.0)" if flame.by_jwildfire else "depth"
             lines += [*self.random("g"), *self.random("h"), f"g, h = {blur} * {away} * g, 2.0 * pi * h"]
+            if (factors := blur_factors(flame)) is not None:
+                a, b = (self.number(v, before) for v in factors)
+                lines.append(f"g = g * ({a} * x * x + {b} * y * y)")
             lines.append("x, y = x + g * cos(h), y + g * sin(h)")
         if flame.cam_persp != 0:
             lines.append(f"near = 1.0 - {self.number(flame.cam_persp, before)} * depth")
@@ -294,13 +308,15 @@ class _Writer:
 
 
 class Use(NamedTuple):
-    """A variation of a map: its name, with its prefix; where it stands; its weight; whether with z."""
+    """A variation of a map: its name, with its prefix; where it stands; its weight; whether with z; and whether there
+    it adds to the point instead of taking its place."""
 
     name: str
     declared: Declared
     place: str
     weight: float
     space: bool
+    adds: bool
 
     @property
     def hides(self) -> bool:
@@ -309,7 +325,11 @@ class Use(NamedTuple):
 
 
 def variations_of(x: Xform, space: bool, new_linear: bool) -> list[Use]:
-    """The variations of a map in the order of evaluation: pre_ ones, those that are added up, post_ ones."""
+    """The variations of a map in the order of evaluation: pre_ ones, those that are added up, post_ ones.
+
+    JWildfire's ``fx_priority`` moves a variation: -1 before the others, 1 behind them, 2 and -2 to both places. One
+    that is not a pre_ or post_ form then adds to the point.
+    """
     weights = dict(x.variations)
     if space and new_linear and "linear" in weights:
         weights["linear3D"] = weights.get("linear3D", 0.0) + weights.pop("linear")
@@ -320,11 +340,52 @@ def variations_of(x: Xform, space: bool, new_linear: bool) -> list[Use]:
         found = catalogue().find(name)
         if found is not None and weight != 0:
             place, declared = found
-            uses.append(Use(name, declared, place, weight, space and declared.space))
+            for to, adds in _turns(x, name, place, declared):
+                uses.append(Use(name, declared, to, weight, space and declared.space, adds))
             first = catalogue().base(declared.before) if declared.before else None
             if first is not None:
-                uses.append(Use(name, first, first.place, weight, space and first.space))
+                uses.append(Use(name, first, first.place, weight, space and first.space, first.adds))
     return sorted(uses, key=lambda u: ("pre_", "", "post_").index(u.place))
+
+
+def _turns(x: Xform, name: str, place: str, declared: Declared) -> list[tuple[str, bool]]:
+    """Where a variation acts, and whether it adds to the point there."""
+    moved = priority(x, name)
+    if place == "pre_" or moved is None or declared.before:
+        return [(place, declared.adds)]
+    if place == "post_":
+        return [("pre_" if moved < 0 else place, declared.adds)]
+    places = {0: [""], -1: ["pre_"], 1: ["post_"]}.get(moved, ["pre_", "post_"])
+    return [(to, True) for to in places]
+
+
+def priority(x: Xform, name: str) -> int | None:
+    """JWildfire's ``fx_priority`` of a variation of a map, -2 to 2, or None.
+
+    >>> priority(Xform(extras={"Log_fx_priority": "-1"}), "log")
+    -1
+    """
+    key = f"{name}_fx_priority"
+    text = next((v for k, v in x.extras.items() if k.lower() == key.lower()), "").strip()
+    return int(text) if text in ("-2", "-1", "0", "1", "2") else None
+
+
+def distance_color(x: Xform) -> float | None:
+    """How much of the palette a unit of the plane is, of JWildfire's maps that colour points by how far they move;
+    None of others."""
+    told = x.extras.get("color_type", "").strip().upper() == "DISTANCE"
+    return 2.0 - 2.0 * x.color_speed if told else None
+
+
+def blur_factors(flame: Flame) -> tuple[float, float] | None:
+    """(a, b): the depth blur of a point (x, y) before the camera is times a x^2 + b y^2; None where it is the same.
+
+    With Fractorium's ``blur_curve`` p it grows as d^2 / 4p, d being ten at the edge of the picture.
+    """
+    if flame.cam_dof == 0 or flame.blur_curve == 0:
+        return None
+    w, h = (v / (2 * flame.pixels_per_unit) for v in flame.size)
+    return 25 / (flame.blur_curve * w * w), 25 / (flame.blur_curve * h * h)
 
 
 def hides(flame: Flame) -> bool:

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_parts import IDENTITY, Xform
-from fractalkit.codes.variation_text import Declared
 from fractalkit.errors import DataError
 from fractalkit.maps.variation_code import arguments
 from fractalkit.maps.variation_ops import (
@@ -31,7 +30,17 @@ from fractalkit.maps.variation_ops import (
     Z,
     assemble,
 )
-from fractalkit.orbit.flame_loop import NEAR, Use, direct_color, hides, paints, variations_of
+from fractalkit.orbit.flame_loop import (
+    NEAR,
+    TURN,
+    Use,
+    blur_factors,
+    direct_color,
+    distance_color,
+    hides,
+    paints,
+    variations_of,
+)
 
 Floats = npt.NDArray[np.float64]
 
@@ -111,18 +120,32 @@ class _Maps:
             made, colour, gone, paint = self.vary(use, f, total if use.place == "post_" else at, colour)
             hid, painted = self.either(hid, gone), self.repainted(painted, paint)
             if use.place == "pre_":
-                at = self.placed(use.declared, at, made)
+                at = self.placed(use, at, made)
             elif use.place:
-                total = self.placed(use.declared, total, made)
+                total = self.placed(use, total, made)
             else:
                 new = [0.0 if m is None else m for m in made]
                 total = [keep(asm.add(t, m)) for t, m in zip(total, new, strict=True)] if begun else new
                 begun = True
         out = self.solid(f, total, post=True)
-        if colour != blended:
+        moves = distance_color(f)
+        if moves is not None:
+            colour = self.moved(point, out, f.color, moves)
+        elif colour != blended:
             mixed = asm.mul(asm.sub(asm.clamped(colour), blended), direct_color(f))
             colour = keep(asm.add(mixed, blended))
         return out, colour, hid, painted
+
+    def moved(self, a: list[Value], b: list[Value], color: float, factor: float) -> Value:
+        """The colour of a point that moved from a to b."""
+        asm, keep = self.asm, self.asm.keep
+        far: Value = 0.0
+        for u, v in zip(a[: 3 if self.space else 2], b, strict=False):
+            d = keep(asm.sub(v, u))
+            far = keep(asm.add(far, asm.mul(d, d)))
+        colour = keep(asm.add(asm.mul(asm.call("sqrt", far), factor), color))
+        turns = keep(asm.call("floor", asm.mul(colour, 1 / TURN)))
+        return keep(asm.sub(colour, asm.mul(turns, TURN)))
 
     def either(self, a: Value, b: Value) -> Value:
         """Whether a or b."""
@@ -146,11 +169,11 @@ class _Maps:
         gone, paint = self.asm.keep(gone), self.asm.keep(paint)
         return made, c if colour == c else self.asm.keep(colour), gone, paint
 
-    def placed(self, declared: Declared, at: list[Value], made: list[Value | None]) -> list[Value]:
+    def placed(self, use: Use, at: list[Value], made: list[Value | None]) -> list[Value]:
         """The point after a pre_ or post_ form."""
-        if declared.adds:
+        if use.adds:
             return [t if m is None else self.asm.keep(self.asm.add(t, m)) for t, m in zip(at, made, strict=True)]
-        stays = (True, True, False) if declared.depth else (False, False, False)
+        stays = (True, True, False) if use.declared.depth else (False, False, False)
         return [t if m is None or k else m for t, m, k in zip(at, made, stays, strict=True)]
 
     def seen(self, x: Value, y: Value, z: Value) -> tuple[Value, Value]:
@@ -166,6 +189,9 @@ class _Maps:
         if f.cam_dof != 0:
             away = asm.call("max", asm.sub(f.cam_zpos, z), 0.0) if f.by_jwildfire else z
             r = keep(asm.mul(asm.mul(away, 0.1 * f.cam_dof), asm.put("random")))
+            if (factors := blur_factors(f)) is not None:
+                squares = asm.add(asm.mul(asm.mul(x, x), factors[0]), asm.mul(asm.mul(y, y), factors[1]))
+                r = keep(asm.mul(r, squares))
             v = keep(asm.mul(asm.put("random"), 2 * math.pi))
             x = keep(asm.add(x, asm.mul(r, asm.call("cos", v))))
             y = keep(asm.add(y, asm.mul(r, asm.call("sin", v))))

@@ -13,19 +13,29 @@ from torch import Tensor
 
 from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_parts import Xform
-from fractalkit.codes.variation_text import Declared
 from fractalkit.errors import DataError
 from fractalkit.maps.variation_code import LEVELS, PAINT, arguments, tensor_code
-from fractalkit.orbit.flame_loop import FUSE, LARGE, NEAR, Use, direct_color, variations_of, visible
+from fractalkit.orbit.flame_loop import (
+    FUSE,
+    LARGE,
+    NEAR,
+    TURN,
+    Use,
+    blur_factors,
+    direct_color,
+    distance_color,
+    variations_of,
+    visible,
+)
 
 CHAINS = {"cpu": 1 << 12, "cuda": 1 << 18}
 
 
-def _placed(declared: Declared, at: list[Tensor], made: list[Tensor | None]) -> list[Tensor]:
+def _placed(use: Use, at: list[Tensor], made: list[Tensor | None]) -> list[Tensor]:
     """The point after a pre_ or post_ form."""
-    if declared.adds:
+    if use.adds:
         return [t if m is None else t + m for t, m in zip(at, made, strict=True)]
-    kept = (True, True, False) if declared.depth else (False, False, False)
+    kept = (True, True, False) if use.declared.depth else (False, False, False)
     return [t if k or m is None else m for t, m, k in zip(at, made, kept, strict=True)]
 
 
@@ -69,11 +79,17 @@ class PlainFlame:
             if not use.place:
                 total = [t if m is None else t + m for t, m in zip(total, made, strict=True)]
             elif use.place == "pre_":
-                at = _placed(use.declared, point, made)
+                at = _placed(use, point, made)
             else:
-                total = _placed(use.declared, point, made)
+                total = _placed(use, point, made)
+        start = (x, y, z)
         x, y, z = f.solid(*total, post=True)
-        if c is not blended:
+        moves = distance_color(f)
+        if moves is not None:
+            far = sum((a - b) ** 2 for a, b in zip((x, y, z), start, strict=True))
+            c = f.color + moves * torch.as_tensor(far).sqrt()
+            c = c - TURN * torch.floor(c / TURN)
+        elif c is not blended:
             c = blended + direct_color(f) * (c.clamp(0, 1) - blended)
         return x, y, z, c + PAINT * painted, hid
 
@@ -107,6 +123,8 @@ class PlainFlame:
         if f.cam_dof != 0:
             away = (f.cam_zpos - z).clamp(min=0) if f.by_jwildfire else z
             r, v = 0.1 * f.cam_dof * away * self.uniform(len(x)), 2 * math.pi * self.uniform(len(x))
+            if (factors := blur_factors(f)) is not None:
+                r = r * (factors[0] * x * x + factors[1] * y * y)
             x, y = x + r * v.cos(), y + r * v.sin()
         near = 1 - f.cam_persp * z
         return torch.where(near > NEAR, x / near, torch.nan), y / near

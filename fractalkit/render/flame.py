@@ -25,7 +25,7 @@ _FORMAT = "fractalkit-flame-buffer"
 TONE_FIELDS = (
     "oversample", "filter_shape", "brightness", "gamma", "gamma_threshold", "vibrancy", "highlight_power", "background",
     "estimator_radius", "estimator_minimum", "estimator_curve", "contrast", "white_level", "low_density_brightness",
-    "fg_opacity",
+    "fg_opacity", "saturation",
 )  # fmt: skip
 
 

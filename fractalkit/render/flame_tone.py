@@ -11,7 +11,8 @@ W the white level,
     A = 255 (2 c brightness log10(1 + k n) + L / (c Q (1 + s^2 n))),    k = s^2 ppu^2 / (c W H Q)
 
 where n > 0, no density estimation, and colours times 255 / 256, 200 / W and the balance of their channel. The
-background shows through by 1 - alpha (1 - atan(3 (fg_opacity - 1)) / 1.25).
+background shows through by 1 - alpha (1 - atan(3 (fg_opacity - 1)) / 1.25). Last, saturation - 1 is added to the
+saturation of colours in HSL, 0 to 1; greys stay grey.
 
 A is spread over each cell's kernel (density estimation), filtered and downsampled to t. With d = t_alpha / 255,
 alpha = d^(1/gamma), changed below the threshold, and colours depend on vibrancy (S. Draves and E. Reckase, The fractal
@@ -53,7 +54,7 @@ class Tone:
         earlyclip: colours are clipped before the filter, not after.
         transparent: straight alpha instead of the background.
         jwildfire: the picture of JWildfire, with the arguments that follow.
-        contrast, white_level, low_density_brightness, balancing (RGB), fg_opacity: see the module.
+        contrast, white_level, low_density_brightness, balancing (RGB), fg_opacity, saturation: see the module.
         curves: values in [0, 1] of the tone curves of red, green and blue at even steps over [0, 1]; or none.
     """
 
@@ -80,6 +81,7 @@ class Tone:
     low_density_brightness: float = 0.24
     balancing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     fg_opacity: float = 1.0
+    saturation: float = 1.0
     curves: Float64 | None = None
 
     def __post_init__(self) -> None:
@@ -201,11 +203,28 @@ def develop(histogram: npt.ArrayLike, look: Tone, *, threads: int | None = None)
         raise DataError("histogram: holds values that are not finite")
     picture = small if look.transparent else small[..., :3]
     picture = np.ascontiguousarray(np.clip(picture / np.float32(255), 0, 1))
+    if look.jwildfire and look.saturation != 1:
+        picture[..., :3] = saturated(picture[..., :3], look.saturation - 1)
     if look.curves is not None:
         at = np.linspace(0, 1, look.curves.shape[1])
         for channel, curve in enumerate(look.curves):
             picture[..., channel] = np.interp(picture[..., channel], at, curve)
     return picture
+
+
+def saturated(rgb: Float32, more: float) -> Float32:
+    """Colours in [0, 1], ``[..., 3]``, with ``more`` added to their saturation in HSL, which stays in 0 to 1.
+
+    >>> saturated(np.array([[0.5, 0.25, 0.25], [0.5, 0.5, 0.5]], np.float32), -0.5).tolist()
+    [[0.375, 0.375, 0.375], [0.5, 0.5, 0.5]]
+    """
+    high, low = rgb.max(-1, keepdims=True), rgb.min(-1, keepdims=True)
+    middle = (high + low) / 2
+    room = 1 - np.abs(high + low - 1)
+    grey = (high - low < 1e-6) | (room < 1e-6)
+    now = np.where(grey, 1, (high - low) / np.where(grey, 1, room))
+    factor = np.where(grey, 1, np.clip(now + more, 0, 1) / now)
+    return np.asarray(middle + (rgb - middle) * factor, np.float32)
 
 
 def _tone(look: Tone) -> tuple[float, float, float, float, Float64, float]:

@@ -45,7 +45,19 @@ def coloured() -> Flame:
     return replace(strange(), xforms=maps)
 
 
-FLAMES = {"strange": strange, "solid": solid, "coloured": coloured, "painted": painted}
+def moved() -> Flame:
+    """In space: colours of distances, variations at other places than their names say, a blur that grows outwards."""
+    first, second, third = solid().xforms
+    maps = (
+        replace(first, extras={"color_type": "DISTANCE"}),
+        replace(second, variations={"spherical": 0.4, "hemisphere": 0.5, "swirl": 0.2, "bubble": 0.3},
+                extras={"swirl_fx_priority": "-1", "bubble_fx_priority": "2", "color_type": "DISTANCE"}),
+        replace(third, extras={"post_mobius_fx_priority": "-1"}),
+    )  # fmt: skip
+    return replace(solid(), xforms=maps, blur_curve=5.0)
+
+
+FLAMES = {"strange": strange, "solid": solid, "coloured": coloured, "painted": painted, "moved": moved}
 
 
 @pytest.mark.parametrize("name", FLAMES)

@@ -1,10 +1,16 @@
 """JWildfire's picture: camera, density, opacity, layers and affine maps in space."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
+import torch
 
 from fractalkit.codes.flame import Flame, read_flames
 from fractalkit.codes.flame_parts import Xform
-from fractalkit.orbit.flame import accumulate
+from fractalkit.orbit.flame import accumulate, as_flam3
+from fractalkit.orbit.flame_loop import variations_of
+from fractalkit.orbit.flame_plain import PlainFlame
 from fractalkit.render.flame import Exposure, drawn_layers, look_of
 from fractalkit.render.flame_tone import Tone, develop
 from tests.render.flame_twin import develop as develop_twin
@@ -16,6 +22,14 @@ MAPS = """<xform weight="1" color="0.3" opacity="0.5" coefs="0.5 0.1 -0.1 0.5 0.
 <xform weight="1" color="0.8" coefs="0.6 0 0 0.6 -0.3 0.2" linear3D="1"/>
 <finalxform color="0" coefs="1 0 0 1 0.1 0" linear3D="1"/><finalxform linear3D="0.9" spherical3D="0.1"/>"""
 CAMERA = 'cam_pitch="0.5" cam_yaw="0.3" cam_roll="0.4" cam_persp="0.1" cam_dof="0.3" cam_zpos="0.5" rotate="20">'
+MOVED = (
+    HEAD
+    + """preserve_z="1" cam_pitch="0.5">
+<xform weight="1" color="0.25" symmetry="-0.5" color_type="DISTANCE" coefs="0.5 0 0 0.5 0.4 0.1"
+ bubble="0.3" swirl="0.4" swirl_fx_priority="-1" sinusoidal="0.5"/>
+<xform weight="1" color="0.8" coefs="0.6 0 0 0.6 -0.3 0.2" linear="0.7" log="0.2" log_fx_priority="1" bubble="0.1"/>
+</flame>"""
+)
 
 
 def flame(text: str) -> Flame:
@@ -41,6 +55,40 @@ def test_affine_maps_of_three_planes():
     text = HEAD + ">" + MAPS + "</flame>"
     f = flame(text)
     assert f.xforms[0].yz_coefs[1] == 0.1 and f.xforms[0].zx_post[5] == 0.1 and f.xforms[1].zx_coefs[0] == 1
+
+
+def test_priorities_distances_and_depth():
+    f = flame(MOVED)
+    assert f.whole
+    one, two = as_flam3(f).xforms
+    assert one.variations["zscale"] == 0.5 and two.variations["zscale"] == 0.7  # those of the plane that are added up
+    told = [(u.name, u.place, u.adds) for u in variations_of(one, True, False)]
+    assert told[0] == ("swirl", "pre_", True) and [place for _, place, _ in told[1:]] == ["", "", ""]
+    plain = PlainFlame(as_flam3(f), torch.Generator(), device=torch.device("cpu"))
+    start = [torch.tensor([v], dtype=torch.float64) for v in (0.3, -0.2, 0.7, 0.5)]
+    x, y, z, c, _ = (float(v) for v in plain.xform(one, *start))
+    # the colour begins again after 256 of 254 steps
+    far = ((x - 0.3) ** 2 + (y + 0.2) ** 2 + (z - 0.7) ** 2) ** 0.5
+    assert abs(c - (0.25 + 0.5 * far) % (256 / 254)) < 1e-12
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_loops_agree_on_priorities_distances_and_depth(compiled):
+    f = flame(MOVED)
+    a = accumulate(f, 200_000, seed=1, plain=True)
+    b = accumulate(f, 200_000, seed=2, threads=1, compiled=compiled)
+    sums = [h.reshape(4, 8, 5, 8, 4).sum((1, 3)) for h in (a, b)]
+    full = sums[0][..., 3] > 1000
+    assert full.sum() > 2 and np.allclose(sums[0][full], sums[1][full], rtol=0.1)
+
+
+def test_saturation():
+    look = Tone(size=(4, 4), quality=9.0, estimator_radius=0.0, jwildfire=True, saturation=0.0)
+    hist = np.random.default_rng(0).random((*look.cells, 4)).astype(np.float32) * 4
+    grey, usual = develop(hist, look), develop(hist, replace(look, saturation=1.0))
+    assert np.ptp(grey, -1).max() < 1e-6 < np.ptp(usual, -1).max()
+    assert np.allclose(grey[..., 0], (usual.max(-1) + usual.min(-1)) / 2, atol=1e-6)
 
 
 def test_the_picture_equals_its_twin():

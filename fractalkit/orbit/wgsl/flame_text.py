@@ -23,7 +23,19 @@ from fractalkit.codes.flame_parts import IDENTITY, Xform
 from fractalkit.codes.variation_text import Declared
 from fractalkit.errors import DataError
 from fractalkit.maps.variation_code import LEVELS, arguments
-from fractalkit.orbit.flame_loop import LARGE, NEAR, Use, direct_color, hides, paints, variations_of, visible
+from fractalkit.orbit.flame_loop import (
+    LARGE,
+    NEAR,
+    TURN,
+    Use,
+    blur_factors,
+    direct_color,
+    distance_color,
+    hides,
+    paints,
+    variations_of,
+    visible,
+)
 from fractalkit.orbit.wgsl.formulas import STATE, function_texts, literal, variation_text
 from fractalkit.orbit.wgsl.mathematics import MATHEMATICS
 from fractalkit.orbit.wgsl.shaders import RANDOM
@@ -237,7 +249,7 @@ class _Writer:
         at = "s" if use.place == "post_" else "p"
         made = self.call(use, f, at, names)
         flat = self.space and not use.space
-        if not use.place or use.declared.adds:
+        if not use.place or use.adds:
             to = "p" if use.place == "pre_" else "s"
             return f"{to} += {f'vec3f({made}, 0.0f)' if flat else made};"
         if use.declared.depth:
@@ -252,7 +264,11 @@ class _Writer:
         affine, names = self.affine(f, "p")
         speed, color = self.number(f.color_speed, "color_speed"), self.number(f.color, "color")
         lines = [f"var p = vec{'3f(x, y, z' if self.space else '2f(x, y'});", affine, f"var s = {self.vector}();"]
-        lines.append(f"c = mix(c, {color}, {speed});")
+        moves = distance_color(f)
+        if moves is not None:
+            lines.insert(1, "let start = p;")
+        else:
+            lines.append(f"c = mix(c, {color}, {speed});")
         coloured, reads = any(p.colors for p in programs), any("color" in p.uses for p in programs)
         lines += ["s_color = c;"] if coloured or reads else []
         lines += ["s_hidden = false;"] if any(p.hides for p in programs) else []
@@ -263,7 +279,10 @@ class _Writer:
         if f.post != IDENTITY or f.is_solid:
             lines.append(self.affine(f, "s", post=True)[0])
         lines.append(f"x = s.x; y = s.y;{' z = s.z;' if self.space else ''}")
-        if coloured:
+        if moves is not None:
+            lines += [f"c = {color} + {self.number(moves)} * distance(start, s);"]
+            lines += [f"c -= {literal(TURN)} * floor(c * {literal(1 / TURN)});"]
+        elif coloured:
             lines.append(f"c = mix(c, clamp(s_color, 0.0f, 1.0f), {self.number(direct_color(f))});")
         lines += ["if (s_paint > 0.0f) { shown = s_paint; }"] if any(p.paints for p in programs) else []
         return "\n".join(indent + line for line in lines)
@@ -286,6 +305,9 @@ class _Writer:
             away = f"max({level} - z, 0.0f)" if f.by_jwildfire else "z"
             lines.append(f"let blur = {self.number(0.1 * f.cam_dof)} * {away} * random();")
             lines.append("let turn = 6.2831853f * random();")
+            if (factors := blur_factors(f)) is not None:
+                a, b = (self.number(v) for v in factors)
+                lines[-2] = lines[-2][:-1] + f" * ({a} * x * x + {b} * y * y);"
             lines.append("x += blur * k_cos(turn); y += blur * k_sin(turn);")
         if f.cam_persp != 0:
             lines.append(f"let near = 1.0f - {self.number(f.cam_persp)} * z;")
