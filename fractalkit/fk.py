@@ -20,7 +20,8 @@ def encode(image: Any, *, method: str = "auto", **options: Any) -> Any:
     Args:
         image: ``[H, W]``, ``[H, W, 3]`` or (not neural) ``[H, W, 4]``, uint8 or uint16; for "cloud" a
             :class:`fractalkit.data.Cloud` or points ``[N, 2]`` or ``[N, 3]``.
-        method: "auto" (:func:`fractalkit.fit.choice.encode_best`: quadtree, or without loss where that is better),
+        method: "auto" (:func:`fractalkit.fit.choice.encode_best`: quadtree, or without loss or in fewer colours
+            where that is better),
             "quadtree" (:func:`fractalkit.fit.quadtree.encode`), "lossless"
             (:func:`fractalkit.fit.copies.encode_copies`, which takes no target), "pifs" (the plain fractal coder),
             "neural" (:func:`fractalkit.models.neural_code.encode_neural`, one forward pass), "coin"

@@ -83,7 +83,7 @@ class CopyCode(CodedElsewhere):
             right += int((copies & ~strip.difference.any(2)).sum())
         pixels = self.height * self.width
         return {
-            "lossless": True, "colours": self.colours or "many", "strips": len(self.strips),
+            "colours": self.colours or "many", "strips": len(self.strips),
             "copied pixels": round(copied / pixels, 4), "exact copies": round(right / pixels, 4),
         }  # fmt: skip
 

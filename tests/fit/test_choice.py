@@ -7,9 +7,17 @@ from fractalkit import fk
 from fractalkit.codes.copies import CopyCode
 from fractalkit.codes.quadtree import QuadtreeCode
 from fractalkit.fit.choice import repeated
+from fractalkit.fit.colours import MANY, merging
 from fractalkit.fit.quadtree import encode, squared_error
 from tests.codec.test_lossless import glyphs
 from tests.pictures import psnr, scene
+
+
+def soft_page() -> np.ndarray:
+    """A page whose glyphs are each a little different, as those that stand between pixels."""
+    page = glyphs(160, 160).astype(np.int64)
+    noise = np.random.default_rng(3).integers(-6, 7, page.shape)
+    return np.where(page < 255, np.clip(page + noise, 0, 240), 255).astype(np.uint8)
 
 
 def test_text_is_kept_without_loss_and_photographs_are_not():
@@ -23,9 +31,34 @@ def test_text_is_kept_without_loss_and_photographs_are_not():
 def test_a_size_is_kept(target):
     page = glyphs(160, 160)
     exact = len(fk.encode(page, method="lossless").to_bytes())
-    for size, kind in ((exact, CopyCode), (exact * 2 // 3, QuadtreeCode)):
+    for size in (exact, exact * 2 // 3):
         code = fk.encode(page, effort=1, **{target: size if target == "bytes" else 8 * size / page.size})
-        assert isinstance(code, kind) and len(code.to_bytes()) <= 1.04 * size
+        assert isinstance(code, CopyCode) == (size == exact) and len(code.to_bytes()) <= 1.04 * size
+
+
+def test_a_page_that_does_not_fit_is_shown_in_fewer_colours():
+    page = soft_page()
+    exact = len(fk.encode(page, method="lossless").to_bytes())
+    code = fk.encode(page, bytes=exact // 2, effort=1)
+    assert isinstance(code, CopyCode) and len(code.to_bytes()) <= exact // 2
+    shown = psnr(page, fk.decode(code))
+    assert shown > psnr(page, fk.decode(encode(page, bytes=exact // 2, effort=1))) + 6
+    again = fk.encode(page, psnr=shown - 0.1, effort=1)
+    assert isinstance(again, CopyCode) and psnr(page, fk.decode(again)) > shown - 0.2
+
+
+def test_colours_are_merged_where_it_costs_least():
+    a = np.repeat(np.array([[0, 4, 5, 250, 255]], np.uint8), [40, 2, 2, 3, 50], 1)
+    found = merging(a)
+    assert set(found.picture(3)[0]) == {0, 4, 255} or set(found.picture(3)[0]) == {0, 5, 255}
+    for colour in (scene(24, 30, 3), scene(60, 60, 4, deep=True)):
+        found = merging(colour)
+        assert len(found.counts) <= MANY
+        for n in (2, 9, 40):
+            shown = found.picture(n)
+            assert len(np.unique(shown.reshape(-1, shown.shape[2]), axis=0)) <= n
+            real = ((shown.astype(float) - colour) ** 2).sum()
+            assert real == pytest.approx(found.error(n), rel=0.01, abs=shown.size)
 
 
 def test_the_smaller_file_of_a_psnr_is_taken():
