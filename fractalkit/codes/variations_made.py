@@ -1,8 +1,8 @@
-"""Variations that a flame brings with it: a text, or a formula, in attributes that are no numbers.
+"""Variations that a flame brings with it: a text, or a formula, in attributes that are no numbers; or a simulation.
 
-JWildfire's files hold them as hexadecimal digits. The variation's formula is in the catalogue, with tables or functions
-for an example; a flame's own take their place, under a name that their text fixes, so that the same text is the same
-variation. Nothing is evaluated: formulas are read by :mod:`.java_formula` and checked as those of any file.
+JWildfire's files hold texts as hexadecimal digits. The variation's formula is in the catalogue, with tables or
+functions for an example; a flame's own take their place, under a name that their text fixes, so that the same text is
+the same variation. Nothing is evaluated: formulas are read by :mod:`.java_formula` and checked as those of any file.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from fractalkit.codes.flame_unread import is_number
 from fractalkit.codes.java_code import java_variation
 from fractalkit.codes.java_formula import expression
+from fractalkit.codes.simulated_tables import SIMULATED, Simulated
 from fractalkit.codes.text_shapes import MOST_CHARACTERS, areas, choice_table, text_shape
 from fractalkit.codes.variation_list import Catalogue
 from fractalkit.codes.variation_text import Declared, read_variations
@@ -43,11 +45,13 @@ class Maker:
 
     Attributes:
         texts: the attributes that are texts, behind the variation's name, with what they are if a file has them not.
+        numbers: the like of parameters on which it depends; a made variation has them no more.
         make: from texts, a mark for names, and ``pre_``, ``post_`` or nothing, what is made.
     """
 
     texts: dict[str, str]
     make: Callable[[dict[str, str], str, str], Made]
+    numbers: dict[str, float] = field(default_factory=dict)
 
 
 def read_text(digits: str) -> str | None:
@@ -120,7 +124,23 @@ def _java(attribute: str, base: str, fields: str) -> Callable[[dict[str, str], s
     return make
 
 
+def _simulated(base: str, how: Simulated) -> Maker:
+    """A variation whose table is simulated."""
+
+    def make(texts: dict[str, str], mark: str, place: str) -> Made:
+        numbers = {}
+        for name in how.numbers:
+            if not is_number(texts[name]) or abs(float(texts[name])) > 1e9:
+                raise DataError(f"{name} is {texts[name][:40]!r}, expected a number")
+            numbers[name] = float(texts[name])
+        table, notes = how.make(numbers, {name: texts[name] for name in how.texts})
+        return Made({how.table: _table(f"{how.table}_{mark}", table)}, notes)
+
+    return Maker(how.texts, make, how.numbers)
+
+
 _shared: dict[str, Declared] = {}  # functions that all formulas may call
+_said: dict[str, tuple[str, ...]] = {}  # the notes of what was made, by name
 _LINEAR = "void transform() { pVarTP.x += pAmount * pAffineTP.x; pVarTP.y += pAmount * pAffineTP.y; }"
 _PLOT = {"colormap_filename": "", "displ_map_filename": "", "preset_id_reference": ""}
 MAKERS: dict[str, Maker] = {
@@ -136,10 +156,11 @@ MAKERS: dict[str, Maker] = {
     "isosfplot3d_wf": Maker({"formula": "x", **_PLOT}, _formulas("isosfplot3d_{}", {"formula": ("x", "y", "z")})),
     "custom_wf_full": Maker({"code_full_variation": _LINEAR}, _java("code_full_variation", "custom_wf_full", "")),
     "custom_wf": Maker({"code": _LINEAR}, _java("code", "custom_wf", "abcdefg")),
+    **{base.lower(): _simulated(base, how) for base, how in SIMULATED.items()},
 }
 # texts that name files, which are not read: a variation with one is left as it is
-FILES = ("colormap_filename", "displ_map_filename")
-_KEY = re.compile(rf"(?P<place>pre_|post_|)(?P<base>{'|'.join(MAKERS)})(?P<again>(?:#\d+#)?)(?:_(?P<rest>\w+))?", re.I)
+FILES = ("colormap_filename", "displ_map_filename", "obj_filename")
+_KEY = re.compile(rf"(?P<place>pre_|post_|)(?P<base>{'|'.join(MAKERS)})(?P<again>(?:#\d+#)?)(?:_(?P<rest>.+))?", re.I)
 
 
 @dataclass
@@ -168,8 +189,11 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
         if match is None:
             continue
         head = match["place"] + match["base"] + match["again"]
-        texts = heads.setdefault(head.lower(), dict(MAKERS[match["base"].lower()].texts))
-        if match["rest"] in texts:
+        maker = MAKERS[match["base"].lower()]
+        texts = heads.setdefault(head.lower(), maker.texts | {k: f"{v:g}" for k, v in maker.numbers.items()})
+        if match["rest"] in maker.numbers:
+            texts[match["rest"]] = text.strip()
+        elif match["rest"] in texts:
             texts[match["rest"]] = text if not text.strip() else read_text(text) or ""
     if not heads:
         return MadeAttributes(dict(given), {}, [])
@@ -195,13 +219,16 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
 
 def _made(base: str, place: str, texts: dict[str, str], to: Catalogue, notes: list[str]) -> str | None:
     """The name of a variation with its texts, or None where it cannot be made."""
-    if any(texts.get(f, "").strip() for f in FILES):
+    if any(key.endswith(FILES) and text.strip() for key, text in texts.items()):
         return None
     mark = hashlib.sha256(repr((place, sorted(texts.items()))).encode()).hexdigest()[:12]
-    name = f"{base}_{mark}"
     pattern = to.base(base)
+    name = f"{base if pattern is None else pattern.name}_{mark}"
     if pattern is None:
         return None
+    if to.base(name) is not None:
+        notes += _said.get(name, ())
+        return name
     _shared.update(to.functions)
     try:
         made = MAKERS[base].make(texts, mark, place)
@@ -209,17 +236,17 @@ def _made(base: str, place: str, texts: dict[str, str], to: Catalogue, notes: li
         notes.append(one_line(f"{base}: {error}")[:200])
         return None
     notes += made.notes
-    if to.base(name) is None:
-        one = made.whole or pattern
-        plain = one.functions
-        to.put(replace(
-            one, name=name, also=(), functions=lambda n: made.functions.get(n) or plain(n),
-            written=(base, {k: v.encode().hex().upper() for k, v in texts.items()}),
-        ))  # fmt: skip
+    _said[name] = made.notes
+    one = made.whole or pattern
+    plain = one.functions
+    hexed = {k: v if k in MAKERS[base].numbers else v.encode().hex().upper() for k, v in texts.items()}
+    to.put(replace(
+        one, name=name, also=(), functions=lambda n: made.functions.get(n) or plain(n), written=(pattern.name, hexed)
+    ))  # fmt: skip
     return name
 
 
-_NAME = re.compile(rf"(pre_|post_|)((?:{'|'.join(MAKERS)})_[0-9a-f]{{12}})((?:#\d+#)?)(.*)")
+_NAME = re.compile(rf"(pre_|post_|)((?:{'|'.join(MAKERS)})_[0-9a-f]{{12}})((?:#\d+#)?)(.*)", re.I)
 
 
 def written(key: str, to: Catalogue) -> tuple[str, dict[str, str]]:

@@ -1,0 +1,179 @@
+"""The tables of variations that simulate before they draw, of the numbers and texts that a flame has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fractalkit.codes.formula_values import values_of
+from fractalkit.codes.java_formula import expression
+from fractalkit.codes.l_systems import lines_of
+from fractalkit.codes.simulations import (
+    MOST_PARTICLES,
+    MOST_STEPS,
+    cluster,
+    crystal,
+    depths,
+    polygons,
+    terrain,
+    tube,
+    turned_lattice,
+)
+from fractalkit.errors import DataError
+
+Numbers = Mapping[str, float]
+Texts = Mapping[str, str]
+Table = tuple[list[float], tuple[str, ...]]  # its numbers, and what is to be said
+MOST_MANDALA = 362  # points of a side, whose square is as many numbers as a table may have
+WRAPS = (0.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0)
+SKEWS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16, 23, 24, 25, 31, 32, 36, 47, 48, 63, 64)
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """How a table is made.
+
+    Attributes:
+        table: its name in the formula.
+        make: from the numbers and texts, the table.
+        numbers: parameters that it depends on, with their defaults; texts: attributes that are texts.
+    """
+
+    table: str
+    make: Callable[[Numbers, Texts], Table]
+    numbers: dict[str, float]
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+def _rows(head: float, rows: np.ndarray) -> list[float]:
+    return [float(head), *np.asarray(rows, np.float64).ravel().tolist()]
+
+
+def _cut(name: str, wanted: float, most: int) -> tuple[str, ...]:
+    return (f"{name} {wanted:,.0f} is more than is simulated; {most:,} are",) if wanted > most else ()
+
+
+def _dla(n: Numbers, texts: Texts) -> Table:
+    size = max(int(n["buffer_size"]), 8)
+    points, _ = cluster(int(n["max_iter"]) + 1, int(n["seed"]), space=False, half=size // 2)
+    return _rows(len(points), points / size), _cut("dla_wf_max_iter", n["max_iter"], MOST_PARTICLES)
+
+
+def _dla3d(n: Numbers, texts: Texts) -> Table:
+    points, parents = cluster(
+        int(n["max_iter"]), int(n["seed"]), space=True, glue=min(max(n["glue_radius"], 0.1), 10.0),
+        force=[n[f"force_{axis}"] for axis in "xyz"],
+    )  # fmt: skip
+    rows = np.column_stack([points, depths(parents), parents])
+    return _rows(len(rows), rows), _cut("dla3d_wf_max_iter", n["max_iter"], MOST_PARTICLES)
+
+
+def _snowflake(n: Numbers, texts: Texts) -> Table:
+    rows = crystal(
+        int(n["buffer_size"]), int(n["max_iter"]), n["bg_freeze_level"], n["fg_freeze_speed"], n["diffusion_speed"],
+        n["diffusion_asymmetry"], n["rnd_bg_noise"], n["threshold"], int(n["seed"]),
+    )  # fmt: skip
+    if not len(rows) or not np.isfinite(rows).all():
+        raise DataError("no point of the crystal is above the threshold")
+    return _rows(len(rows), rows), _cut("snowflake_wf_max_iter", n["max_iter"], MOST_STEPS)
+
+
+def _terrain(n: Numbers, texts: Texts) -> Table:
+    heights = terrain(
+        int(n["Size (N PowersOf 2)"]), n["roughness"], int(n["seed"]), int(n["subdiv_level"]),
+        int(n["subdiv_smooth_passes"]), n["subdiv_smooth_lambda"], n["subdiv_smooth_mu"],
+    )  # fmt: skip
+    if not np.isfinite(heights).all():
+        raise DataError("the heights are not finite")
+    return _rows(len(heights) - 1, heights), ()
+
+
+def _mandala(n: Numbers, texts: Texts) -> Table:
+    width = int(min(max(n["width"], 8), MOST_MANDALA))
+    parts, turns = int(min(max(n["denom"], 3), 17)), int(min(max(n["num"], 1), 16))
+    orbit = turned_lattice(
+        width, turns, parts, n["minsky"] == 1, 10 ** (-6 + 0.5 * n["wobble"]) if 0 < n["wobble"] < 9 else 0.0,
+        WRAPS[int(n["wrap_range"]) % len(WRAPS)], SKEWS[int(n["hskew"]) % len(SKEWS)],
+    )  # fmt: skip
+    return _rows(width, np.log(orbit) % 1), _cut("mandala_width", n["width"], MOST_MANDALA)
+
+
+def _gpattern(n: Numbers, texts: Texts) -> Table:
+    given = [int(s) if s.strip().isdecimal() and len(s.strip()) < 5 else 0 for s in texts["string"].split(",")]
+    rows = polygons(
+        [s if 3 <= s <= 20 else 3 for s in given], int(n["seed"]), min(max(n["width"], 0), 10),
+        min(max(n["height"], 0), 10), min(max(n["lineheight"], 0.01), 1.5), n["randPos"], n["randSize"],
+        fill=n["fill"] == 1, outline=n["ouline"] == 1, color=n["fill color"], speed=n["fill color speed"],
+        edge=n["outline color"],
+    )  # fmt: skip
+    if not len(rows):
+        raise DataError("neither fill nor outline is on")
+    return _rows(len(rows), rows), ()
+
+
+def _attractor(n: Numbers, texts: Texts) -> Table:
+    if not all(texts[f"{axis}formula"].strip() for axis in "xyz"):
+        raise DataError("has no formulas")
+    fixed = {name: n[name] for name in n if name.startswith("param_")}
+    names = {name: f"a_{name}" for name in (*fixed, *"xyz")}
+    values = {f"a_{name}": value for name, value in fixed.items()}
+    parts = [values_of(expression(texts[f"{a}formula"], names, f"{a}formula"), values, f"{a}formula") for a in "xyz"]
+
+    def move(x: float, y: float, z: float) -> tuple[float, float, float]:
+        point = {"a_x": x, "a_y": y, "a_z": z}
+        return parts[0](point), parts[1](point), parts[2](point)
+
+    start = [n[f"start_{axis}"] for axis in "xyz"]
+    rows = tube(move, start, n["stepTime"], int(1000 * n["steps"]), int(n["warmup"]))
+    if not len(rows) or not np.isfinite(rows).all():
+        raise DataError("the way of its point leaves all bounds")
+    return _rows(len(rows), rows), _cut("the places of sattractor3D,", 1000 * n["steps"], len(rows))
+
+
+def _lsystem(n: Numbers, texts: Texts) -> Table:
+    if not texts["grammar"].strip():
+        raise DataError("has no grammar")
+    rows = np.array(lines_of(texts["grammar"], int(n["iters"]), n["step"], n["angle"]))
+    return _rows(len(rows), rows), ()
+
+
+_MESH = {"colormap_filename": "", "displ_map_filename": ""}
+SIMULATED: dict[str, Simulated] = {
+    "dla_wf": Simulated("dla_table", _dla, {"buffer_size": 800, "max_iter": 6000, "seed": 666}),
+    "dla3d_wf": Simulated(
+        "dla3d_table", _dla3d,
+        {"max_iter": 320, "seed": 0, "glue_radius": 1, "force_x": 0, "force_y": 0, "force_z": 0, "single_thread": 0},
+        {f"{part}_{kind}_filename": "" for part in ("node", "junct") for kind in ("obj", "colormap")},
+    ),
+    "snowflake_wf": Simulated(
+        "snow_table", _snowflake,
+        {"buffer_size": 128, "max_iter": 500, "bg_freeze_level": 0.5, "fg_freeze_speed": 0.0005,
+         "diffusion_speed": 0.01, "diffusion_asymmetry": 1, "rnd_bg_noise": 0.25, "threshold": 0.65, "seed": 12345},
+    ),
+    "terrain3D": Simulated(
+        "terrain_table", _terrain,
+        {"roughness": 0.5, "Size (N PowersOf 2)": 5, "seed": 0, "subdiv_level": 0, "subdiv_smooth_passes": 12,
+         "subdiv_smooth_lambda": 0.42, "subdiv_smooth_mu": -0.45}, dict(_MESH),
+    ),
+    "mandala": Simulated(
+        "mandala_table", _mandala,
+        {"width": 300, "num": 1, "denom": 3, "minsky": 0, "wobble": 0, "wrap_range": 0, "hskew": 0},
+    ),
+    "gpattern": Simulated(
+        "gpattern_table", _gpattern,
+        {"seed": 10000, "width": 4, "height": 2, "lineheight": 0.15, "randPos": 0, "randSize": 0, "fill": 1,
+         "ouline": 0, "fill color": 0, "fill color speed": 1, "outline color": 0}, {"string": "3,4,5,6,5,4,3"},
+    ),
+    "sattractor3D": Simulated(
+        "attractor3D_table", _attractor,
+        {"presetId": -1, "steps": 1, "stepTime": 0.05, "start_x": 0.1, "start_y": 1, "start_z": 1, "warmup": 1000,
+         **{f"param_{c}": 1.0 for c in "abcdefgh"}},
+        {**{f"{axis}formula": "" for axis in "xyz"}, "presetId_reference": "", **_MESH},
+    ),
+    "lsystem_js": Simulated(
+        "lsystem_table", _lsystem, {"iters": 1, "step": 0.1, "angle": 0, "presetId": -1},
+        {"grammar": "", "presetId_reference": ""},
+    ),
+}  # fmt: skip
