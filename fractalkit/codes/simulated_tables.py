@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from fractalkit.codes.simulations import (
     tube,
     turned_lattice,
 )
+from fractalkit.codes.solids import finer, smooth, solid
 from fractalkit.errors import DataError
 
 Numbers = Mapping[str, float]
@@ -28,6 +30,12 @@ Texts = Mapping[str, str]
 Table = tuple[list[float], tuple[str, ...]]  # its numbers, and what is to be said
 MOST_MANDALA = 362  # points of a side, whose square is as many numbers as a table may have
 WRAPS = (0.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0)
+MOST_TRIANGLES = 14_000
+MOST_PIXELS, MOST_SIDE = 50_000_000, 256
+PRIMITIVES = (
+    "ball", "capsule", "cone", "diamond", "torus", "box", "", "icosahedron", "tetrahedron", "octahedron",
+    "dodecahedron", "", "icosidodecahedron", "cubeoctahedron",
+)  # fmt: skip
 SKEWS = (0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 12, 15, 16, 23, 24, 25, 31, 32, 36, 47, 48, 63, 64)
 
 
@@ -39,12 +47,14 @@ class Simulated:
         table: its name in the formula.
         make: from the numbers and texts, the table.
         numbers: parameters that it depends on, with their defaults; texts: attributes that are texts.
+        plain: texts that are taken as the hexadecimal digits that they are.
     """
 
     table: str
     make: Callable[[Numbers, Texts], Table]
     numbers: dict[str, float]
     texts: dict[str, str] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
 
 
 def _rows(head: float, rows: np.ndarray) -> list[float]:
@@ -139,6 +149,45 @@ def _lsystem(n: Numbers, texts: Texts) -> Table:
     return _rows(len(rows), rows), ()
 
 
+def _mesh(n: Numbers, texts: Texts) -> Table:
+    known = dict(enumerate(PRIMITIVES))
+    if int(n["primitive"]) not in known or not known[int(n["primitive"])]:
+        raise DataError(f"its primitive {n['primitive']:.0f} is not known")
+    points, faces = solid(known[int(n["primitive"])])
+    for _ in range(int(min(max(n["subdiv_level"], 0), 6))):
+        if 4 * len(faces) > MOST_TRIANGLES:
+            break
+        points, faces = finer(points, faces)
+        passes = int(min(max(n["subdiv_smooth_passes"], 0), 24))
+        points = smooth(points, faces, passes, n["subdiv_smooth_lambda"], n["subdiv_smooth_mu"])
+    if not np.isfinite(points).all():
+        raise DataError("its mesh is smoothed out of all bounds")
+    return _rows(len(faces), points[faces]), ()
+
+
+def _image(n: Numbers, texts: Texts) -> Table:
+    """The brightness of an image, at most 256 pixels a side."""
+    from PIL import Image
+
+    if not texts["inlined_image"].strip():
+        raise DataError("has no image of its own")
+    try:
+        with Image.open(
+            io.BytesIO(bytes.fromhex(texts["inlined_image"])), formats=("JPEG", "PNG", "BMP", "GIF")
+        ) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise DataError(f"its image of {image.width} x {image.height} pixels is too large")
+            image.draft("RGB", (MOST_SIDE, MOST_SIDE))
+            small = image.convert("RGB")
+            small.thumbnail((MOST_SIDE, MOST_SIDE))
+    except DataError:
+        raise
+    except Exception as error:  # whatever a decoder raises
+        raise DataError(f"its image cannot be read ({type(error).__name__})") from None
+    light = np.asarray(small, np.float64) @ [0.299, 0.588, 0.113] / 255
+    return _rows(light.shape[1], np.concatenate([[light.shape[0]], light.ravel()])), ()
+
+
 _MESH = {"colormap_filename": "", "displ_map_filename": ""}
 SIMULATED: dict[str, Simulated] = {
     "dla_wf": Simulated("dla_table", _dla, {"buffer_size": 800, "max_iter": 6000, "seed": 666}),
@@ -175,5 +224,13 @@ SIMULATED: dict[str, Simulated] = {
     "lsystem_js": Simulated(
         "lsystem_table", _lsystem, {"iters": 1, "step": 0.1, "angle": 0, "presetId": -1},
         {"grammar": "", "presetId_reference": ""},
+    ),
+    "obj_mesh_primitive_wf": Simulated(
+        "mesh_table", _mesh,
+        {"primitive": 0, "subdiv_level": 0, "subdiv_smooth_passes": 12, "subdiv_smooth_lambda": 0.42,
+         "subdiv_smooth_mu": -0.45}, {**_MESH, "primitive_reference": ""},
+    ),
+    "post_bumpmap_wf": Simulated(
+        "image_table", _image, {}, {"image_filename": "", "inlined_image": ""}, plain=("inlined_image",)
     ),
 }  # fmt: skip

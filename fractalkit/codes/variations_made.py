@@ -46,12 +46,14 @@ class Maker:
     Attributes:
         texts: the attributes that are texts, behind the variation's name, with what they are if a file has them not.
         numbers: the like of parameters on which it depends; a made variation has them no more.
+        plain: texts that stay as they are written.
         make: from texts, a mark for names, and ``pre_``, ``post_`` or nothing, what is made.
     """
 
     texts: dict[str, str]
     make: Callable[[dict[str, str], str, str], Made]
     numbers: dict[str, float] = field(default_factory=dict)
+    plain: tuple[str, ...] = ()
 
 
 def read_text(digits: str) -> str | None:
@@ -136,7 +138,7 @@ def _simulated(base: str, how: Simulated) -> Maker:
         table, notes = how.make(numbers, {name: texts[name] for name in how.texts})
         return Made({how.table: _table(f"{how.table}_{mark}", table)}, notes)
 
-    return Maker(how.texts, make, how.numbers)
+    return Maker(how.texts, make, how.numbers, how.plain)
 
 
 _shared: dict[str, Declared] = {}  # functions that all formulas may call
@@ -191,7 +193,7 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
         head = match["place"] + match["base"] + match["again"]
         maker = MAKERS[match["base"].lower()]
         texts = heads.setdefault(head.lower(), maker.texts | {k: f"{v:g}" for k, v in maker.numbers.items()})
-        if match["rest"] in maker.numbers:
+        if match["rest"] in maker.numbers or match["rest"] in maker.plain:
             texts[match["rest"]] = text.strip()
         elif match["rest"] in texts:
             texts[match["rest"]] = text if not text.strip() else read_text(text) or ""
@@ -239,7 +241,8 @@ def _made(base: str, place: str, texts: dict[str, str], to: Catalogue, notes: li
     _said[name] = made.notes
     one = made.whole or pattern
     plain = one.functions
-    hexed = {k: v if k in MAKERS[base].numbers else v.encode().hex().upper() for k, v in texts.items()}
+    asis = (*MAKERS[base].numbers, *MAKERS[base].plain)
+    hexed = {k: v if k in asis else v.encode().hex().upper() for k, v in texts.items()}
     to.put(replace(
         one, name=name, also=(), functions=lambda n: made.functions.get(n) or plain(n), written=(pattern.name, hexed)
     ))  # fmt: skip

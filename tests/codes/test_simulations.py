@@ -1,16 +1,19 @@
-"""Simulations of variations of flames: clusters, crystals, terrains, orbits, ways through space, L-systems."""
+"""Simulations of variations of flames: clusters, crystals, terrains, orbits, ways through space, L-systems, solids."""
 
+import io
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from fractalkit.codes.flame import read_flames
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.formula_values import values_of
 from fractalkit.codes.l_systems import expanded, lines_of, read_grammar
-from fractalkit.codes.simulated_tables import SIMULATED
+from fractalkit.codes.simulated_tables import PRIMITIVES, SIMULATED
 from fractalkit.codes.simulations import (
     JavaRandom,
     cluster,
@@ -21,8 +24,10 @@ from fractalkit.codes.simulations import (
     tube,
     turned_lattice,
 )
+from fractalkit.codes.solids import finer, smooth, solid
 from fractalkit.errors import DataError
 from fractalkit.maps import apply_variation
+from fractalkit.orbit.flame_plain import PlainFlame
 
 PAGE = '<flame size="64 64" scale="16"><xform weight="1" color="0.3" {} coefs="1 0 0 1 0 0"/></flame>'
 
@@ -150,12 +155,13 @@ ATTRIBUTES = {
     "snowflake_wf": 'snowflake_wf_buffer_size="16" snowflake_wf_max_iter="50"', "gpattern": 'gpattern_fill color="0.5"',
     "terrain3D": 'terrain3D_Size (N PowersOf 2)="2" terrain3D_seed="8"', "mandala": 'mandala_width="20"',
     "sattractor3D": 'sattractor3D_radius="0.1"' + FIELD,
+    "obj_mesh_primitive_wf": 'obj_mesh_primitive_wf_primitive="4" obj_mesh_primitive_wf_subdiv_level="1"',
     "lsystem_js": f'lsystem_js_iters="2" lsystem_js_grammar="{b"Axiom F+F".hex()}"',
 }  # fmt: skip
 
 
 @pytest.mark.filterwarnings("ignore::fractalkit.errors.FileWarning")
-@pytest.mark.parametrize("base", SIMULATED)
+@pytest.mark.parametrize("base", ATTRIBUTES)
 def test_a_flame_brings_numbers_and_gets_its_simulation(base):
     text = f'{base}="0.5" {base}_fx_priority="0" {ATTRIBUTES[base]}'
     f = flame(text)
@@ -167,10 +173,46 @@ def test_a_flame_brings_numbers_and_gets_its_simulation(base):
     assert made.isfinite().all() and usual.isfinite().all() and made.std(1)[:2].min() > 0.01 and (made != usual).any()
 
 
+def test_an_image_that_a_flame_brings_raises_z():
+    shades = np.array([[0, 255], [0, 128]], np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(shades).save(file, "PNG")
+    told = f'post_bumpmap_wf_scale_z="2" post_bumpmap_wf_inlined_image="{file.getvalue().hex().upper()}"'
+    f = flame(f'linear3D="1" post_bumpmap_wf="1" {told}')
+    assert (
+        f.whole and read_flames(to_xml([f]).encode())[0].same(f) and set(SIMULATED) == {*ATTRIBUTES, "post_bumpmap_wf"}
+    )
+    plain = PlainFlame(replace(f, cam_pitch=0.5), torch.Generator(), device=torch.device("cpu"))
+    x = torch.tensor([0.9, -0.9, 0.9, 3.0], dtype=torch.float64)
+    y = torch.tensor([-0.9, -0.9, 0.9, 0.0], dtype=torch.float64)
+    z = plain.xform(f.xforms[0], x, y, torch.ones_like(x), x)[2]
+    assert torch.allclose(z, torch.tensor([3.0, 1.0, 2.0, 1.0], dtype=z.dtype), atol=0.01)
+
+
+def test_solids_are_closed_and_stay_so():
+    for name in filter(None, PRIMITIVES):
+        points, faces = solid(name)
+        edges = np.sort(np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]), 1)
+        count = np.unique(edges, axis=0, return_counts=True)[1]
+        assert (count == 2).all() and len(points) - len(count) + len(faces) == (0 if name == "torus" else 2), name
+        sizes = np.linalg.norm(np.cross(*(points[faces[:, k]] - points[faces[:, 0]] for k in (1, 2))), axis=1)
+        assert sizes.min() > 1e-4, name
+    points, faces = solid("box")
+    more, finest = finer(points, faces)
+    assert len(finest) == 48 and len(more) == 8 + 18 and np.ptp(more, 0).tolist() == [1, 1, 1]
+    round_ = smooth(more, finest, 12, 0.42, -0.45)
+    far = [np.linalg.norm(p, axis=1) for p in (more, round_)]
+    assert far[1].max() / far[1].min() < 0.8 * far[0].max() / far[0].min()
+    with pytest.raises(DataError, match="no solid ham"):
+        solid("ham")
+
+
 @pytest.mark.filterwarnings("ignore::fractalkit.errors.FileWarning")
 def test_what_cannot_be_simulated_is_a_variation_that_is_not_known():
     for text in ('lsystem_js="1" lsystem_js_presetId="3"', 'dla_wf="1" dla_wf_seed="x"', 'sattractor3D="1"',
                  f'dla3d_wf="1" dla3d_wf_node_obj_filename="{b"a.obj".hex()}"', 'gpattern="1" gpattern_fill="0"',
-                 'snowflake_wf="1" snowflake_wf_threshold="9"'):  # fmt: skip
+                 'snowflake_wf="1" snowflake_wf_threshold="9"',
+                 'post_bumpmap_wf="1" post_bumpmap_wf_inlined_image="FFD8"',
+                 'obj_mesh_primitive_wf="1" obj_mesh_primitive_wf_primitive="24"'):  # fmt: skip
         assert len(flame(text).unknown) == 1, text
     assert flame('terrain3D="1" terrain3D_roughness="1e9" terrain3D_Size (N PowersOf 2)="99"').whole
