@@ -9,22 +9,30 @@ import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add ``--device`` and ``--exhaustive``."""
+    """Add ``--device``, ``--slow`` and ``--exhaustive``."""
+    parser.addoption("--slow", action="store_true", help="also run tests that take more than some ten seconds")
     parser.addoption("--exhaustive", action="store_true", help="also run tests that go through hundreds of cases")
     parser.addoption("--device", default="cpu", help="cpu, cuda or mps: where tests that take a device run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Skip what needs an accelerator unless one was named, and exhaustive tests unless asked for."""
-    if not config.getoption("--exhaustive"):
-        skip = pytest.mark.skip(reason="goes through hundreds of cases; run it with --exhaustive")
+    """Skip slow and exhaustive tests, and those that need an accelerator, unless they were asked for."""
+    option = config.getoption
+    named = any("::" in arg for arg in config.args)  # whoever names one test means it
+    left_out = {
+        "slow": not (option("--slow") or named or "slow" in option("-m")),
+        "exhaustive": not option("--exhaustive"),
+        "gpu": option("--device") == "cpu",
+    }
+    reasons = {
+        "slow": "takes more than some ten seconds; run it with --slow",
+        "exhaustive": "goes through hundreds of cases; run it with --exhaustive",
+        "gpu": "needs an accelerator; name it with --device",
+    }
+    for mark in [mark for mark, out in left_out.items() if out]:
+        skip = pytest.mark.skip(reason=reasons[mark])
         for item in items:
-            if item.get_closest_marker("exhaustive"):
-                item.add_marker(skip)
-    if config.getoption("--device") == "cpu":
-        skip = pytest.mark.skip(reason="needs an accelerator; name it with --device")
-        for item in items:
-            if item.get_closest_marker("gpu"):
+            if item.get_closest_marker(mark):
                 item.add_marker(skip)
 
 
