@@ -18,7 +18,7 @@ from tests.pictures import scene
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = [b for b in re.findall(r"^```sh\n(.*?)^```$", README, re.M | re.S) if "fractalkit " in b]
-NOT_HERE = ("pip install", "fractalkit demo", "fractalkit train", "python -m")
+NOT_HERE = ("pip install", "fractalkit demo", "fractalkit studio", "fractalkit train", "python -m")
 SMALLER = {
     "--points 1e8": "--points 2e4", "--points 20000": "--points 600", "-o found.ply": "-o found.ply --effort 0",
     "--res 1920x1080 --quality 200": "--res 96x54 --quality 20", "--random 12": "--random 2",

@@ -58,7 +58,7 @@ def compare(names: list[str]) -> None:
 
 
 def test_three_variations():
-    compare(ORDER[:3])
+    compare(["disc", "julian", "bubble"])
 
 
 @pytest.mark.exhaustive
