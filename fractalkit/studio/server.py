@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Callable
@@ -54,5 +55,7 @@ def serve(studio: Studio, at: socket.socket, token: str, ready: Callable[[], Any
         while thread.is_alive():
             thread.join(0.5)
     finally:
+        # requests that the end cuts short are no errors; uvicorn would print a traceback for each
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
         thread.join(5)

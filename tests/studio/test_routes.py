@@ -1,7 +1,12 @@
 """The studio over HTTP and WebSocket: who may talk to it, what it refuses, and what it gives."""
 
+import contextlib
 import json
 import struct
+import threading
+import time
+import urllib.request
+from _thread import interrupt_main
 
 import numpy as np
 import pytest
@@ -300,3 +305,28 @@ def test_the_card_gets_its_engine_and_the_structure_of_a_flame(client):
         "structure?width=1e9&height=9",
     ):
         assert "expected a whole number" in client.post(asked, content=json.dumps(plain())).json()["error"]
+
+
+def test_ctrl_c_ends_quietly_while_requests_are_answered(studio, monkeypatch, capfd):
+    pytest.importorskip("uvicorn")
+    from fractalkit.studio.server import bound, serve
+
+    asked = threading.Event()
+    monkeypatch.setattr(offers, "variation_picture", lambda name: (asked.set(), time.sleep(2.5), b"late")[2])
+    at = bound(None)
+
+    def get():
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"http://127.0.0.1:{at.getsockname()[1]}/{TOKEN}/variation/swirl.png").read()
+
+    def press():
+        asked.wait(20)
+        interrupt_main()
+
+    def ready():
+        for act in (get, press):
+            threading.Thread(target=act, daemon=True).start()
+
+    with at, pytest.raises(KeyboardInterrupt):
+        serve(studio, at, TOKEN, ready)
+    assert asked.is_set() and capfd.readouterr().err == ""
