@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from fractalkit.errors import DataError
@@ -48,7 +50,7 @@ def serve(studio: Studio, at: socket.socket, token: str, ready: Callable[[], Any
     )  # fmt: skip
     server = uvicorn.Server(config)
     # this thread hears Ctrl-C; the server's loop runs in another, where it installs no handlers of its own
-    thread = threading.Thread(target=lambda: server.run(sockets=[at]), name="server", daemon=True)
+    thread = threading.Thread(target=_until_told, args=(server, at), name="server", daemon=True)
     thread.start()
     ready()
     try:
@@ -59,3 +61,9 @@ def serve(studio: Studio, at: socket.socket, token: str, ready: Callable[[], Any
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
         thread.join(5)
+
+
+def _until_told(server: Any, at: socket.socket) -> None:
+    """Run the server; where the end cuts requests short, that cancels its own task too."""
+    with suppress(asyncio.CancelledError):
+        server.run(sockets=[at])
