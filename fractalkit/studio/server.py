@@ -52,8 +52,8 @@ def serve(studio: Studio, at: socket.socket, token: str, ready: Callable[[], Any
     # this thread hears Ctrl-C; the server's loop runs in another, where it installs no handlers of its own
     thread = threading.Thread(target=_until_told, args=(server, at), name="server", daemon=True)
     thread.start()
-    ready()
     try:
+        ready()
         while thread.is_alive():
             thread.join(0.5)
     finally:
