@@ -50,20 +50,23 @@ def serve(studio: Studio, at: socket.socket, token: str, ready: Callable[[], Any
     )  # fmt: skip
     server = uvicorn.Server(config)
     # this thread hears Ctrl-C; the server's loop runs in another, where it installs no handlers of its own
-    thread = threading.Thread(target=_until_told, args=(server, at), name="server", daemon=True)
-    thread.start()
+    over = threading.Event()  # an interrupted Thread.join takes the thread for ended
+    threading.Thread(target=_until_told, args=(server, at, over), name="server", daemon=True).start()
     try:
         ready()
-        while thread.is_alive():
-            thread.join(0.5)
+        while not over.wait(0.5):
+            pass
     finally:
         # requests that the end cuts short are no errors; uvicorn would print a traceback for each
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         server.should_exit = True
-        thread.join(5)
+        over.wait(5)
 
 
-def _until_told(server: Any, at: socket.socket) -> None:
+def _until_told(server: Any, at: socket.socket, over: threading.Event) -> None:
     """Run the server; where the end cuts requests short, that cancels its own task too."""
-    with suppress(asyncio.CancelledError):
-        server.run(sockets=[at])
+    try:
+        with suppress(asyncio.CancelledError):
+            server.run(sockets=[at])
+    finally:
+        over.set()
