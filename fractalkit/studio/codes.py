@@ -1,4 +1,4 @@
-"""Codes to and from the studio's flames: affine codes of the plane are flames whose maps are linear."""
+"""Codes to and from the studio's flames: affine codes of the plane and of space are flames whose maps are linear."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fractalkit.codes.flame import Flame, read_flames
-from fractalkit.codes.flame_parts import IDENTITY, Xform
 from fractalkit.errors import DataError, FileWarning
+from fractalkit.studio.solid import FLIP, affine_of, blocks_of
 
 if TYPE_CHECKING:
     from fractalkit.codes.affine import AffineIFS
@@ -23,7 +23,7 @@ _FLAME_TEXT = (b"<", b"\xef\xbb\xbf<")
 
 
 def opened(path: Path) -> list[Flame]:
-    """The flames of a file, or of a code of the plane or of a preset as a flame.
+    """The flames of a file, or an affine code or a preset as a flame.
 
     Raises:
         DataError: a file that holds neither; the message names it and says what does.
@@ -43,11 +43,11 @@ def opened(path: Path) -> list[Flame]:
     for code in found:
         if isinstance(code, Flame):
             flames.append(code)
-        elif isinstance(code, AffineIFS) and code.dim == 2:
+        elif isinstance(code, AffineIFS) and code.dim in (2, 3):
             flames.append(flame_of_code(code))
         else:
-            what = "a code in space" if isinstance(code, AffineIFS) else "another kind of code"
-            raise DataError(f"{path}: holds {what}; the studio edits flames and codes of the plane")
+            what = "a collage" if hasattr(code, "ranges") else "another kind of code"
+            raise DataError(f"{path}: holds {what}; the studio edits flames and affine codes")
     return flames
 
 
@@ -60,7 +60,7 @@ def read_bytes(data: bytes, name: str) -> list[Flame]:
     suffix = Path(name).suffix.lower()
     if data.lstrip()[:1] == b"{":
         suffix = ".json"
-    if suffix not in (".json", ".png", ".flame", ".flam3", ".xml", ".safetensors", ".fk"):
+    if suffix not in (".json", ".png", ".flame", ".flam3", ".xml", ".safetensors", ".ifs", ".fk"):
         raise DataError(f"{name}: holds no flame or code; those are .flame, .ifs.json and PNG files with their code")
     with tempfile.TemporaryDirectory(prefix="fractalkit-studio-") as folder:
         path = Path(folder) / f"file{suffix}"
@@ -72,16 +72,31 @@ def read_bytes(data: bytes, name: str) -> list[Flame]:
 
 
 def flame_of_code(code: AffineIFS, size: tuple[int, int] = SIZE) -> Flame:
-    """An affine code of the plane as a flame that shows all of its attractor."""
+    """An affine code as a flame that shows all of its attractor; one in space from above and a little from the side."""
     from fractalkit.codes.bounds import bounding_ball
     from fractalkit.codes.flame_random import flame_of
     from fractalkit.render.flame_sheet import frame
 
     centre, radius = bounding_ball(code)
-    half = centre.new_tensor([float(radius) * size[0] / size[1], float(radius)])
-    flame = flame_of(code, size=size, low=centre - half, high=centre + half)
+    radius = float(radius) or 1.0  # one map: a point
+    half = centre.new_tensor([radius * size[0] / size[1], radius])
+    flat = code if code.dim == 2 else replace(code, matrices=code.matrices[:, :2, :2], offsets=code.offsets[:, :2])
+    flame = flame_of(flat, size=size, low=centre[:2] - half, high=centre[:2] + half)
+    if code.dim == 3:
+        flame = _raised(flame, code, float(centre[2]))
     found = frame(flame)
     return flame if found is None else replace(found, name=code.name)
+
+
+def _raised(flame: Flame, code: AffineIFS, middle: float) -> Flame:
+    """The flame of a code's shadow with the code's own maps, and a camera in space."""
+    a, t = code.matrices.detach().double().numpy(), code.offsets.detach().double().numpy()
+    drawn = np.flatnonzero(code.probabilities.double().numpy() > 0)
+    maps = tuple(
+        replace(x, **blocks_of(FLIP @ a[k] @ FLIP, FLIP @ t[k]), variations={"linear3D": 1.0})
+        for x, k in zip(flame.xforms, drawn, strict=True)
+    )
+    return replace(flame, xforms=maps, cam_pitch=1.25, cam_yaw=0.45, cam_zpos=middle)
 
 
 def code_of_flame(flame: Flame) -> AffineIFS:
@@ -97,37 +112,42 @@ def code_of_flame(flame: Flame) -> AffineIFS:
     from fractalkit.codes.affine import AffineIFS
 
     if flame.finals or flame.layers:
-        raise DataError("a code of the plane has no final map and no layers; save a .flame, or take them off")
-    flip = np.diag([1.0, -1.0])
-    matrices, offsets, weights, colours = [], [], [], []
+        raise DataError("a code has no final map and no layers; save a .flame, or take them off")
     for k, x in enumerate(flame.expanded().xforms):
-        a, t = _affine(x, k)
-        matrices.append(flip @ a @ flip)
-        offsets.append(flip @ t)
-        weights.append(x.weight)
-        colours.append(np.clip(flame.palette[int(np.clip(x.color, 0, 1) * 255), :3], 0, 1))
-    for k, a in enumerate(matrices):
+        if any(c != 1 for c in x.chaos):
+            raise DataError(f"map {k + 1} has xaos, which a code cannot hold")
+    linear, moved, often = affine_tables(flame.expanded())
+    for k, a in enumerate(linear):
         norm = np.linalg.norm(a, ord=2)
         if not norm < 1:
             raise DataError(f"map {k + 1} does not contract (its norm is {norm:.3g}); a code needs one below 1")
+    places = [int(np.clip(x.color, 0, 1) * 255) for x in flame.expanded().xforms]
+    colours = np.clip(flame.palette[places, :3], 0, 1)
     speed = float(np.clip(np.mean([x.color_speed for x in flame.xforms]), 0.01, 1))
-    tables = (matrices, offsets, weights, colours)
-    linear, moved, often, rgb = (torch.tensor(np.array(v)) for v in tables)
-    return AffineIFS(linear, moved, often, rgb, speed, name=flame.name, provenance={"made": "fractalkit studio"})
+    made = {"made": "fractalkit studio"}
+    a, t, w, rgb = (torch.from_numpy(np.ascontiguousarray(v)) for v in (linear, moved, often, colours))
+    return AffineIFS(a, t, w, rgb, speed, name=flame.name, provenance=made)
 
 
-def _affine(x: Xform, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The affine map of a linear map, in the flame's coordinates (y down)."""
-    strange = [n for n in x.variations if n not in _LINEAR]
-    if strange:
-        raise DataError(f"map {k + 1} has the variation {strange[0]}; a code of the plane has affine maps only")
-    if x.is_solid or any(c != 1 for c in x.chaos):
-        raise DataError(f"map {k + 1} has xaos or turns in space, which a code of the plane cannot hold")
-    gain = sum(x.variations.values())
-    a, d, b, e, c, f = x.coefs
-    m, t = gain * np.array([[a, b], [d, e]]), gain * np.array([c, f])
-    if x.post != IDENTITY:
-        a, d, b, e, c, f = x.post
-        p = np.array([[a, b], [d, e]])
-        m, t = p @ m, p @ t + np.array([c, f])
-    return m, t
+def affine_tables(flame: Flame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Matrices ``[K, D, D]``, offsets ``[K, D]`` (y upwards) and weights ``[K]`` of a flame's maps.
+
+    Raises:
+        DataError: a map with a variation that is not affine.
+    """
+    deep = in_space(flame)
+    d, flip = (3, FLIP) if deep else (2, FLIP[:2, :2])
+    matrices, offsets = [], []
+    for k, x in enumerate(flame.xforms):
+        strange = [n for n in x.variations if n not in _LINEAR]
+        if strange:
+            raise DataError(f"map {k + 1} has the variation {strange[0]}; a code has affine maps only")
+        a, t = affine_of(x)
+        matrices.append(flip @ a[:d, :d] @ flip)
+        offsets.append(flip @ t[:d])
+    return np.array(matrices), np.array(offsets), np.array([x.weight for x in flame.xforms])
+
+
+def in_space(flame: Flame) -> bool:
+    """Whether a flame's maps move points in all three dimensions."""
+    return any(x.is_solid or x.variations.get("linear3D") for x in flame.xforms)

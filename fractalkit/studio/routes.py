@@ -25,7 +25,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from fractalkit.errors import DataError, FractalKitError, first_line
 from fractalkit.studio import offers
 from fractalkit.studio.drawing import Frame
-from fractalkit.studio.fields import whole
+from fractalkit.studio.fields import real, whole
 from fractalkit.studio.plain import from_plain, palette_text, to_plain
 from fractalkit.studio.studio import Studio
 
@@ -97,6 +97,8 @@ def application(studio: Studio, token: str, port: int) -> Any:
                     Route("/history/{number:int}.jpg", _history), Route("/import", _import, methods=["POST"]),
                     Route("/palette", _palette, methods=["POST"]), Route("/frame", _frame, methods=["POST"]),
                     Route("/export/{kind}", _export, methods=["POST"]),
+                    Route("/subject", _subject, methods=["POST"]), Route("/photo", _photo, methods=["POST"]),
+                    Route("/photo/{number:int}.jpg", _view),
                     Route("/task/{number:int}/{name}", _file), Route("/engine.js", _engine),
                     Route("/structure", _structure, methods=["POST"]),
                     Mount("/starts", StaticFiles(directory=offers.STARTS)),
@@ -217,6 +219,66 @@ async def _palette(request: Request) -> Response:
                 raise DataError(str(error).replace(file.name, name)) from None
 
     return await _json(read)()
+
+
+async def _subject(request: Request) -> Response:
+    """Take up what is to be fitted: a cloud, a mesh, or a picture of a subject on a plain ground."""
+    data, name = await _body(request)
+    studio: Studio = request.app.state.studio
+
+    def read() -> Any:
+        from fractalkit.studio.fitting import read_subject
+
+        subject = read_subject(data, name)
+        return {"id": studio.shelf.put_subject(subject), **subject.facts()}
+
+    return await _json(read)()
+
+
+async def _photo(request: Request) -> Response:
+    """Take up a photograph for a collage, or a ``.fk`` file."""
+    data, name = await _body(request)
+    studio: Studio = request.app.state.studio
+
+    def read() -> Any:
+        from fractalkit.studio.collages import read_photo
+
+        photo = read_photo(data, name)
+        return {"id": studio.shelf.put_photo(photo), **photo.facts()}
+
+    return await _json(read)()
+
+
+async def _view(request: Request) -> Response:
+    """A part of a collage, or of a ``.fk`` file's picture, by the numbers in the query."""
+    shelf = request.app.state.studio.shelf
+    photo = shelf.photo(request.path_params["number"])
+    asked = {name: _number(text) for name, text in request.query_params.items()}
+
+    def made() -> bytes:
+        from fractalkit.studio.collages import MAX_SHOWN, MAX_ZOOM, Look, Wish, shown
+        from fractalkit.studio.works import wish_of
+
+        look = Look(
+            (real(asked, "x", 0, 1), real(asked, "y", 0, 1)), real(asked, "zoom", 1, MAX_ZOOM),
+            (whole(asked, "width", 16, 4096), whole(asked, "height", 16, 4096)),
+        )  # fmt: skip
+        if look.size[0] * look.size[1] > MAX_SHOWN:
+            raise DataError(f"width, height: expected at most {MAX_SHOWN:,} pixels")
+        detail = real(asked, "detail", -1, 2)
+        return shown(photo, look, Wish() if photo.code else wish_of(asked, shelf), None if detail < 0 else detail)
+
+    data = await run_in_threadpool(made)
+    return Response(data, media_type="image/jpeg", headers={"cache-control": "no-store"})
+
+
+def _number(text: str) -> int | float | None:
+    """A number of a query, None where the text is none."""
+    try:
+        value = float(text[:30])
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and "." not in text else value
 
 
 async def _export(request: Request) -> Response:

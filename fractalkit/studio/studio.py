@@ -17,6 +17,7 @@ from fractalkit.studio.fields import whole
 from fractalkit.studio.journal import Journal, State
 from fractalkit.studio.offers import first_start
 from fractalkit.studio.plain import from_plain, to_plain
+from fractalkit.studio.shelf import Shelf
 from fractalkit.studio.tasks import Tasks
 from fractalkit.studio.works import begin
 
@@ -36,6 +37,7 @@ class Studio:
         self.journal = journal
         self.painter = Painter()
         self.tasks = Tasks(self.tell)
+        self.shelf = Shelf()
         self._pages: dict[int, Send] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -159,7 +161,15 @@ class Studio:
 
     def task(self, page: int, message: dict[str, Any]) -> None:
         """Begin a task in the background."""
-        begin(self.tasks, message, self.tell, self.page_sender(page))
+        begin(self.tasks, message, self.tell, self.page_sender(page), self.shelf)
+
+    def pull(self, page: int, message: dict[str, Any]) -> None:
+        """A hand in a fit that goes on: the flame as it was pulled, and the maps that are held."""
+        hand = self.shelf.find_hand(whole(message, "id", 0, 1 << 52))
+        if hand is not None:
+            held = message.get("held")
+            given = held if isinstance(held, list) else []
+            hand.give(from_plain(message.get("flame")), tuple(k for k in given if isinstance(k, int) and k >= 0))
 
     def page_sender(self, page: int) -> Send:
         """Sends to one page, as long as it is there."""
@@ -195,7 +205,7 @@ class Studio:
 _ACTS: dict[str, Callable[[Studio, int, dict[str, Any]], None]] = {
     "draw": Studio.draw, "rest": Studio.rest, "commit": Studio.commit, "undo": Studio.undo, "redo": Studio.redo,
     "go": Studio.go,
-    "stop": Studio.stop, "task": Studio.task,
+    "stop": Studio.stop, "task": Studio.task, "pull": Studio.pull,
 }  # fmt: skip
 
 

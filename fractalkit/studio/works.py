@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fractalkit.codes.flame import Flame
 from fractalkit.errors import DataError
 from fractalkit.studio.fields import real, whole
 from fractalkit.studio.plain import from_plain, to_plain
+from fractalkit.studio.shelf import Shelf
 from fractalkit.studio.tasks import Task, Tasks
+
+if TYPE_CHECKING:
+    from fractalkit.studio.collages import Wish
 
 MAX_SIDE, MAX_PIXELS = 16_384, 1 << 27
 MAX_FRAMES = 3_000
@@ -19,8 +23,8 @@ MOST_RELATIVES = 24
 Tell = Callable[[dict[str, Any]], None]
 
 
-def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell) -> None:
-    """Begin the task that a page asks for; relatives are told to that page alone, all else to everybody.
+def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, shelf: Shelf) -> None:
+    """Begin the task that a page asks for; relatives and fits are told to that page alone, all else to everybody.
 
     Raises:
         DataError: an unknown task, or options out of range.
@@ -29,7 +33,7 @@ def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell) ->
     prepare = _WORKS.get(work) if isinstance(work, str) else None
     if prepare is None:
         raise DataError(f"the page asked for the task {str(work)[:40]!r}, which the studio does not know")
-    title, run, private = prepare(message)
+    title, run, private = prepare(message, shelf)
     key = message.get("key")
 
     def tell(facts: dict[str, Any]) -> None:
@@ -41,7 +45,7 @@ def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell) ->
 Prepared = tuple[str, Callable[[Task], Any], bool]
 
 
-def _relatives(message: dict[str, Any]) -> Prepared:
+def _relatives(message: dict[str, Any], shelf: Shelf) -> Prepared:
     """Mutants of a flame, children of two, or random flames: each is told as soon as it is drawn."""
     kind = message.get("kind")
     if kind not in ("mutants", "cross", "random"):
@@ -90,7 +94,7 @@ def _size(message: dict[str, Any]) -> tuple[int, int]:
     return w, h
 
 
-def _render(message: dict[str, Any]) -> Prepared:
+def _render(message: dict[str, Any], shelf: Shelf) -> Prepared:
     """A picture as PNG that holds its flame, at any size and quality."""
     size, quality = _size(message), real(message, "quality", 1, 5000)
     oversample = whole(message, "oversample", 1, 3)
@@ -116,7 +120,7 @@ def _render(message: dict[str, Any]) -> Prepared:
     return f"picture {size[0]} x {size[1]}", run, False
 
 
-def _film(message: dict[str, Any]) -> Prepared:
+def _film(message: dict[str, Any], shelf: Shelf) -> Prepared:
     """A film through keyframes, or of one flame that turns."""
     size, quality = _size(message), real(message, "quality", 1, 2000)
     frames, fps = whole(message, "frames", 2, MAX_FRAMES), whole(message, "fps", 1, 120)
@@ -142,7 +146,7 @@ def _film(message: dict[str, Any]) -> Prepared:
     return f"film of {frames} frames", run, False
 
 
-def _zoom(message: dict[str, Any]) -> Prepared:
+def _zoom(message: dict[str, Any], shelf: Shelf) -> Prepared:
     """A deep-zoom page about the point where there is most to see."""
     depth, quality = real(message, "depth", 2, 1e6), real(message, "quality", 1, 200)
     flame = from_plain(message.get("flame"))
@@ -169,6 +173,72 @@ def _zoom(message: dict[str, Any]) -> Prepared:
     return f"deep-zoom page, x {depth:g}", run, False
 
 
-_WORKS: dict[str, Callable[[dict[str, Any]], Prepared]] = {
-    "relatives": _relatives, "render": _render, "film": _film, "zoom": _zoom,
+def _fit(message: dict[str, Any], shelf: Shelf) -> Prepared:
+    """Fit maps to a subject, or refine a flame's own towards it; told step by step."""
+    from fractalkit.studio.fitting import MAX_MAPS
+
+    subject = shelf.subject(whole(message, "subject", 1, 1 << 52))
+    count, seed = whole(message, "maps", 0, MAX_MAPS), whole(message, "seed", 0, 1 << 40)
+    given = None if message.get("flame") is None else from_plain(message["flame"])
+
+    def run(task: Task) -> Any:
+        from fractalkit.studio.codes import flame_of_code
+        from fractalkit.studio.fitting import refine, search
+
+        flame, begun = given, 0.0
+        if flame is None:
+            begun = 0.5
+            found = search(subject, count or "auto", seed, lambda word, share: task.say(word, begun * share))
+            flame = flame_of_code(found)
+
+        def tell(now: Flame, agreement: float, share: float) -> None:
+            task.result = {"flame": to_plain(now), "agreement": round(agreement, 4), "subject": message["subject"]}
+            task.say(f"refines, {agreement:.1%}", begun + (1 - begun) * share)
+
+        with shelf.hand(task.id) as hand:
+            best, agreement = refine(subject, flame, hand, tell)
+        return {"flame": to_plain(best), "agreement": round(agreement, 4), "subject": message["subject"]}
+
+    return f"{'fit' if given is None else 'refine'} {subject.name}"[:80], run, True
+
+
+def wish_of(message: dict[str, Any], shelf: Shelf) -> Wish:
+    """A collage's options in a message.
+
+    Raises:
+        DataError: one is missing or out of range.
+    """
+    from fractalkit.studio.collages import Wish
+
+    style = whole(message, "style", 0, 1 << 52)
+    other = shelf.photo(style) if style else None
+    if other is not None and other.pixels is None:
+        raise DataError(f"{other.name}: is a .fk file; a style is a photograph")
+    return Wish(
+        whole(message, "tiles", 2, 128), real(message, "texture", 0, 0.9), real(message, "blend", 0, 1),
+        whole(message, "depth", 0, 4), other, real(message, "own", 0, 4), whole(message, "turn", 0, 3),
+        whole(message, "flip", 0, 1) == 1,
+    )  # fmt: skip
+
+
+def _collage(message: dict[str, Any], shelf: Shelf) -> Prepared:
+    """A collage as a large PNG."""
+    from fractalkit.studio.collages import write_collage
+
+    photo, wish, size = shelf.photo(whole(message, "photo", 1, 1 << 52)), wish_of(message, shelf), _size(message)
+    if photo.pixels is None:
+        raise DataError(f"{photo.name}: `fractalkit decompress` writes its picture at any size")
+    if wish.depth and size[0] * size[1] > 1 << 24:
+        raise DataError(f"a depth above 0 is drawn up to {1 << 24:,} pixels; ask for fewer, or take depth 0")
+
+    def run(task: Task) -> Any:
+        name = re.sub(r"[^\w-]+", "-", photo.name.rpartition(".")[0]).strip("-")[:60] or "photo"
+        write_collage(photo, wish, size, task.folder / f"{name}-collage.png", task.say)
+
+    return f"collage {size[0]} x {size[1]}", run, False
+
+
+_WORKS: dict[str, Callable[[dict[str, Any], Shelf], Prepared]] = {
+    "relatives": _relatives, "render": _render, "film": _film, "zoom": _zoom, "fit": _fit,
+    "collage": _collage,
 }  # fmt: skip
