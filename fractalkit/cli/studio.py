@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import sys
+import threading
+import time
 import webbrowser
 from contextlib import ExitStack
 from importlib.util import find_spec
@@ -24,7 +28,7 @@ if TYPE_CHECKING:
 Examples:
   fractalkit studio                        the last work, or a choice of starting points
   fractalkit studio nebula.flame           a flame; a PNG that holds its flame will do
-  fractalkit studio barnsley-fern          a preset, or a code of the plane (.ifs.json)
+  fractalkit studio nautilus               a preset, or a code of the plane or of space (.ifs.json)
   fractalkit studio --new --no-open        an empty history; prints the address
 
 Every change is written to a journal at once; if the browser or the server dies, the work is there again. Everything
@@ -41,8 +45,7 @@ pip install "fractalkit[demo]"."""
 def studio(file: str | None, port: int | None, work: Path | None, new: bool, open_: bool, as_json: bool) -> None:
     """Edit flames and codes in the browser: drag their maps and see.
 
-    FILE is a .flame, a code of the plane (.ifs.json), a PNG that holds one of these, or a preset. Without one, the last
-    work opens.
+    FILE is a .flame, a code (.ifs.json), a PNG that holds one of these, or a preset. Without one, the last work opens.
     """
     for name in ("starlette", "uvicorn", "websockets"):
         if find_spec(name) is None:
@@ -70,6 +73,21 @@ def studio(file: str | None, port: int | None, work: Path | None, new: bool, ope
             serve(made, socket, token, ready)
         except KeyboardInterrupt:
             click.echo("stopped", err=True)
+    _leave_threads()
+
+
+def _leave_threads() -> None:
+    """Exit at once where a picture is still being computed: compiled code that goes on while the interpreter ends would
+    abort the process, and everything is on the disk.
+    """
+    end = time.monotonic() + 2
+    for thread in threading.enumerate():
+        if thread.daemon:
+            thread.join(max(0.0, end - time.monotonic()))
+    if any(t.daemon for t in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def _first(file: str) -> Flame:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_SIDE, MAX_PIXELS = 16_384, 1 << 27
 MAX_FRAMES = 3_000
 MOST_RELATIVES = 24
+MAX_POINTS, MESH_POINTS = 100_000_000, 200_000
 Tell = Callable[[dict[str, Any]], None]
 
 
@@ -202,6 +203,62 @@ def _fit(message: dict[str, Any], shelf: Shelf) -> Prepared:
     return f"{'fit' if given is None else 'refine'} {subject.name}"[:80], run, True
 
 
+def _points(message: dict[str, Any], shelf: Shelf) -> Prepared:
+    """Points of a code, written as they are drawn."""
+    from fractalkit.studio.codes import code_of_flame
+
+    count, form = whole(message, "count", 1, MAX_POINTS), message.get("format")
+    if form not in ("ply", "xyz", "csv", "npy"):
+        raise DataError("format: expected ply, xyz, csv or npy")
+    flame = from_plain(message.get("flame"))
+    code = code_of_flame(flame)
+
+    def run(task: Task) -> Any:
+        from fractalkit.data.writers import CloudWriter
+        from fractalkit.orbit import stream
+
+        with CloudWriter(task.folder / f"{file_name(flame)}.{form}", dim=code.dim, colours=True) as out:
+            done = 0
+            for piece in stream(code, count, seed=0, colours=True):
+                out.write(piece.points, piece.colours)
+                done += len(piece.points)
+                task.say("draws", done / count)
+        return {"points": count}
+
+    return f"{count:,} points", run, False
+
+
+def _mesh(message: dict[str, Any], shelf: Shelf) -> Prepared:
+    """The closed surface of a code in space."""
+    from importlib.util import find_spec
+
+    from fractalkit.studio.codes import code_of_flame
+
+    form = message.get("format")
+    if form not in ("stl", "glb", "obj", "ply"):
+        raise DataError("format: expected stl, glb, obj or ply")
+    flame = from_plain(message.get("flame"))
+    code = code_of_flame(flame)
+    if code.dim != 3:
+        raise DataError("a mesh is the surface of a code in space, and this one lies in the plane")
+    if find_spec("open3d") is None:
+        raise DataError('a mesh needs Open3D, which is not installed: pip install "fractalkit[mesh]"')
+
+    def run(task: Task) -> Any:
+        from fractalkit.data.mesh_files import save_mesh
+        from fractalkit.orbit.coverage import even
+        from fractalkit.render.meshing import surface
+
+        task.say("draws points", 0.1)
+        orbit = even(code, MESH_POINTS, colours=True)
+        task.say("wraps them", 0.4)
+        made = surface(orbit.points, orbit.colours)
+        save_mesh(task.folder / f"{file_name(flame)}.{form}", made)
+        return {"triangles": len(made.triangles)}
+
+    return "mesh", run, False
+
+
 def wish_of(message: dict[str, Any], shelf: Shelf) -> Wish:
     """A collage's options in a message.
 
@@ -240,5 +297,5 @@ def _collage(message: dict[str, Any], shelf: Shelf) -> Prepared:
 
 _WORKS: dict[str, Callable[[dict[str, Any], Shelf], Prepared]] = {
     "relatives": _relatives, "render": _render, "film": _film, "zoom": _zoom, "fit": _fit,
-    "collage": _collage,
+    "collage": _collage, "points": _points, "mesh": _mesh,
 }  # fmt: skip

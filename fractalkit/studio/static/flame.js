@@ -57,31 +57,53 @@ export function polar([a, d, b, e]) {
 /** Whether a map's variations leave it affine. */
 export const isAffine = (map) => map.variations.every(([n, w]) => w === 0 || n === "linear" || n === "linear3D");
 
-/** Why a map does not contract, or "". */
-export function stretch(map) {
-  const gain = isAffine(map) ? Math.abs(map.variations.reduce((s, [, w]) => s + w, 0)) : 1;
-  const n = norm(map.coefs) * norm(map.post) * gain;
-  if (n < 1) return "";
-  const part = isAffine(map) ? "This map" : "The affine part of this map";
-  return `${part} stretches: its norm is ${n.toFixed(3)}, and contraction needs less than 1. A flame may do that; a code (.ifs.json) may not.`;
-}
-
 // ---- the camera
 
-/** Camera of a flame for a picture `width` wide: world to pixels and back, from the picture's corner. */
+/** Camera of a flame for a picture `width` wide: points of the plane or of space to pixels, from the picture's corner. */
 export function camera(flame, width) {
   const s = flame.settings;
   const unit = (s.scale * 2 ** s.zoom * s.cam_zoom * width) / s.size[0];
   const t = (s.rotate * Math.PI) / 180, c = Math.cos(t), n = Math.sin(t);
   const [cx, cy] = s.center, height = (width * s.size[1]) / s.size[0];
+  const flat = ([x, y]) => [unit * (c * (x - cx) - n * (y - cy)) + width / 2, unit * (n * (x - cx) + c * (y - cy)) + height / 2];
+  const turn = turning(s);
   return {
-    unit, width, height,
-    to: ([x, y]) => [unit * (c * (x - cx) - n * (y - cy)) + width / 2, unit * (n * (x - cx) + c * (y - cy)) + height / 2],
+    unit, width, height, flat,
+    to: (point) => flat(turn.seen(point)),
     from: ([u, v]) => {
       const p = (u - width / 2) / unit, q = (v - height / 2) / unit;
       return [c * p + n * q + cx, -n * p + c * q + cy];
     },
     vector: ([du, dv]) => [(c * du + n * dv) / unit, (-n * du + c * dv) / unit],
+    move: turn.move,
+  };
+}
+
+/** The camera in space: what is seen of a point, and the move in space (or in the plane z = 0) behind one that is seen. */
+function turning(s) {
+  const [cw, sw, cp, sp, cr, sr] = [s.cam_yaw, s.cam_pitch, s.cam_roll].flatMap((v) => [Math.cos(v), Math.sin(v)]);
+  // rows of the rotation: x, y and depth of what is seen
+  const row = (f) => [f([1, 0, 0]), f([0, 1, 0]), f([0, 0, 1])];
+  const spun = ([x, y, z]) => {
+    const p = cw * x + sw * y, h = cw * y - sw * x;
+    const q = cr * p + sr * z, d = cr * z - sr * p;
+    return [q, cp * h - sp * d, sp * h + cp * d];
+  };
+  const [a, b, d] = [0, 1, 2].map((i) => row((p) => spun(p)[i]));
+  const near = (z) => Math.max(1e-3, 1 - s.cam_persp * z);
+  const along = (r, [x, y, z = 0]) => r[0] * x + r[1] * y + r[2] * (z - s.cam_zpos);
+  return {
+    seen: (point) => {
+      const k = near(along(d, point));
+      return [along(a, point) / k, along(b, point) / k];
+    },
+    move: ([dx, dy], at, flat = false) => {
+      const k = near(along(d, at)), x = dx * k, y = dy * k;
+      if (!flat) return [0, 1, 2].map((i) => a[i] * x + b[i] * y);
+      const det = a[0] * b[1] - a[1] * b[0]; // seen from the side, a plane cannot be pulled at
+      if (Math.abs(det) < 0.08) return [0, 0, 0];
+      return [(b[1] * x - a[1] * y) / det, (a[0] * y - b[0] * x) / det, 0];
+    },
   };
 }
 

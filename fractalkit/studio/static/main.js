@@ -2,6 +2,8 @@
 
 import * as net from "./net.js";
 import { breedPanel } from "./breed.js";
+import { collage, collageFile, collagePanel, showCollage } from "./collage.js";
+import { fit, fitFile, fitPanel } from "./fit.js";
 import { card, takeCard } from "./gpu.js";
 import { colourPanel, paletteFrom } from "./colour.js";
 import { toggleHistory } from "./history.js";
@@ -11,7 +13,7 @@ import { copyText, openData, outPanel, saveFlame } from "./out.js";
 import { frameAll, last, layout, redraw } from "./stage.js";
 import { showHelp, showStarts } from "./starts.js";
 import { nudge, paint, show } from "./triangles.js";
-import { el, toast } from "./widgets.js";
+import { dialog, el, toast } from "./widgets.js";
 import { apply, chosen, select, watch, work } from "./work.js";
 import { mapKeys } from "./flame.js";
 
@@ -19,7 +21,9 @@ const $ = (selector) => document.querySelector(selector);
 
 // ---- panels
 
-const panels = { Maps: mapsPanel(), Colour: colourPanel(), Look: lookPanel(), Breed: breedPanel(), Out: outPanel() };
+const panels = {
+  Maps: mapsPanel(), Colour: colourPanel(), Look: lookPanel(), Breed: breedPanel(), Fit: fitPanel(() => chooseFor("fit")), Collage: collagePanel(() => chooseFor("collage")), Out: outPanel(),
+};
 const tabs = new Map();
 for (const [name, panel] of Object.entries(panels)) {
   const tab = el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": panel.id, onclick: () => open(name) }, name);
@@ -47,6 +51,7 @@ function open(name) {
     panels[other].hidden = !on;
   }
   $("#sheets").scrollTop = 0;
+  showCollage(name === "Collage");
   panels[name].shown?.();
 }
 open("Maps");
@@ -65,7 +70,10 @@ $("#save").addEventListener("click", () => saveFlame());
 $("#file").addEventListener("change", async (event) => {
   const file = event.target.files[0];
   event.target.value = "";
-  if (file) await openFile(file);
+  const use = wanted;
+  wanted = "";
+  if (file && use) USES[use](file);
+  else if (file) await openFile(file);
 });
 $("#theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "light" ? "dark" : "light"));
 
@@ -118,7 +126,7 @@ document.addEventListener("keydown", (event) => {
   if (control && key === "o") { event.preventDefault(); $("#file").click(); return; }
   if (control && key === "c" && !typing(event.target) && !String(getSelection())) { event.preventDefault(); copyText(); return; }
   if (control || event.altKey || typing(event.target)) return;
-  if (arrows[event.key] && !event.target.closest("[role=tab], input, .pin, .mark, summary") && chosen()) {
+  if (arrows[event.key] && !event.target.closest("[role=tab], input, .pin, .mark, summary, #collage") && chosen()) {
     event.preventDefault();
     nudge("move", arrows[event.key], event.shiftKey ? 0.1 : 0.02);
     return;
@@ -141,10 +149,37 @@ document.addEventListener("paste", (event) => {
 
 // ---- dropped files
 
+const CLOUDS = new Set("ply pcd xyz xyzn xyzrgb pts txt csv npy npz las laz e57 splat bin obj off stl glb gltf 3mf".split(" "));
+const PICTURES = new Set("png jpg jpeg webp avif tif tiff bmp gif jp2 ppm pgm".split(" "));
+const USES = { fit: (file) => fitFile(file, () => open("Fit")), collage: (file) => collageFile(file, () => open("Collage")), colours: (file) => paletteFrom(file) };
+let wanted = ""; // what the next chosen file is for
+
+function chooseFor(use) {
+  wanted = use;
+  $("#file").click();
+}
+
 async function openFile(file) {
   if (file.size > 64 * 2 ** 20) return toast(`${file.name}: larger than 64 MiB; open it with the command line.`, "bad");
-  if (/^image\//.test(file.type) && !(await holdsFlame(file))) return paletteFrom(file);
+  const kind = file.name.split(".").pop().toLowerCase();
+  if (kind === "fk") return USES.collage(file);
+  if (CLOUDS.has(kind)) return USES.fit(file);
+  if ((PICTURES.has(kind) || /^image\//.test(file.type)) && !(await holdsFlame(file))) return ask(file);
   return openData(file, file.name);
+}
+
+/** What shall become of a picture. */
+function ask(file) {
+  const choices = [
+    ["collage", "A collage", "The photograph made of small copies of itself."],
+    ["fit", "A fractal of its shape", "For a subject on a plain ground: a leaf, a letter. Maps that make it of itself."],
+    ["colours", "Its colours", "A palette for the flame that is open."],
+  ];
+  const address = URL.createObjectURL(file);
+  const box = dialog(file.name, el("div", { class: "asking" },
+    el("img", { src: address, alt: "", onerror: (event) => event.target.remove() }),
+    el("div", { class: "choices" }, choices.map(([use, title, words]) =>
+      el("button", { type: "button", class: "choice", "data-use": use, onclick: () => { box.close(); USES[use](file); } }, el("b", {}, title), el("span", {}, words))))), { onclose: () => URL.revokeObjectURL(address) });
 }
 
 /** Whether a picture is a PNG that FractalKit made, with its code. */
@@ -194,6 +229,6 @@ net.on("state", (message) => {
     if (message.fresh) showStarts({ first: true });
   }
 });
-window.studio = { work, last, card, times: net.times }; // for tests, and for the curious
+window.studio = { work, last, card, fit, collage, times: net.times }; // for tests, and for the curious
 net.connect();
 takeCard().then((has) => { if (has) redraw(); });

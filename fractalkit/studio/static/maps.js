@@ -1,11 +1,12 @@
 // The panel of maps: their list, and of the selected one triangle, variations, colour, post map and xaos.
 
-import { IDENTITY, chosenMap, copy, fromCorners, mapColour, mapKeys, nameOf, plainMap, polar, stretch, turned } from "./flame.js";
+import { IDENTITY, chosenMap, copy, fromCorners, mapColour, mapKeys, nameOf, plainMap, polar, turned } from "./flame.js";
+import { bodyOf, isBody, isSolid, putBody, stretch } from "./solid.js";
 import { el, button, icon, iconButton, section, slider } from "./widgets.js";
 import { chooseVariation, variationRows } from "./variations.js";
 import { apply, chosen, commit, edit, select, watch, work } from "./work.js";
 
-const opened = { Triangle: false, Variations: true, Colour: true, "After the variations": false, "Next map (xaos)": false };
+const opened = { Triangle: false, "In space": false, Variations: true, Colour: true, "After the variations": false, "Next map (xaos)": false };
 let syncs = [];
 let sheet = null;
 
@@ -36,8 +37,8 @@ function build() {
   sheet.replaceChildren(list());
   if (map) {
     sheet.append(
-      head(map), remember("Variations", variations(map)), remember("Colour", colour()), remember("Triangle", triangle("coefs")),
-      remember("After the variations", post()), typeof work.selected === "number" && work.flame.xforms.length > 1 ? remember("Next map (xaos)", xaos()) : "",
+      head(map), remember("Variations", variations(map)), remember("Colour", colour()), isBody(map) ? remember("In space", body()) : remember("Triangle", triangle("coefs")),
+      isBody(map) ? "" : remember("After the variations", post()), typeof work.selected === "number" && work.flame.xforms.length > 1 ? remember("Next map (xaos)", xaos()) : "",
     );
   }
   if (sheet.parentElement) sheet.parentElement.scrollTop = top;
@@ -78,7 +79,9 @@ export function addMap() {
   work.selected = n;
   apply("add a map", (flame) => {
     const k = 0.618 * n;
-    flame.xforms.push(plainMap({ weight: mean, color: n ? (k % 1) : 0, coefs: [0.5, 0, 0, 0.5, 0.4 * Math.cos(2.4 * n), 0.4 * Math.sin(2.4 * n)] }));
+    const made = plainMap({ weight: mean, color: n ? (k % 1) : 0, coefs: [0.5, 0, 0, 0.5, 0.4 * Math.cos(2.4 * n), 0.4 * Math.sin(2.4 * n)] });
+    if (isSolid(flame)) putBody(made, { o: [0.4 * Math.cos(2.4 * n), 0.4 * Math.sin(2.4 * n), 0.3], columns: [[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]] });
+    flame.xforms.push(made);
   });
 }
 
@@ -209,6 +212,45 @@ function triangle(key) {
     act("Turn 15°", (c) => turned(c, -15)), act("Turn 90°", (c) => turned(c, -90)), act("Larger", (c) => turned(c, 0, 1.1)), act("Smaller", (c) => turned(c, 0, 1 / 1.1)),
     act("Flip", ([a, d, b, e, c, f]) => [-a, -d, b, e, c, f]), act("Reset", () => [...IDENTITY])));
   return rows;
+}
+
+/** A map of space as numbers: where the origin and the three axes go, y upwards. */
+function body() {
+  const flip = (i) => (i === 1 ? -1 : 1);
+  const table = el("div", { class: "matrix", role: "group", "aria-label": "The map as numbers" }, el("span", {}), ...["X", "Y", "Z", "O"].map((n) => el("b", {}, n)));
+  for (let i = 0; i < 3; i++) {
+    const axis = ["right", "far", "up"][i];
+    table.append(el("b", {}, axis));
+    for (let j = 0; j < 4; j++) {
+      const cell = el("input", { type: "number", step: "0.01", "aria-label": `${["X", "Y", "Z", "Origin"][j]}, ${axis}` });
+      const sign = flip(i) * (j < 3 ? flip(j) : 1);
+      const show = () => {
+        const map = chosen();
+        if (!map || document.activeElement === cell) return;
+        const now = bodyOf(map);
+        cell.value = String(Number((sign * (j < 3 ? now.columns[j][i] : now.o[i])).toFixed(4)) + 0);
+      };
+      cell.addEventListener("change", () => {
+        const v = Number(cell.value);
+        if (!Number.isFinite(v) || cell.value.trim() === "") return show();
+        apply("move a map", () => {
+          const now = bodyOf(chosen());
+          if (j < 3) now.columns[j][i] = sign * v;
+          else now.o[i] = sign * v;
+          putBody(chosen(), now);
+        });
+      });
+      syncs.push(show);
+      show();
+      table.append(cell);
+    }
+  }
+  const scaled = (k) => () => apply(k > 1 ? "larger" : "smaller", () => {
+    const now = bodyOf(chosen());
+    putBody(chosen(), { ...now, columns: now.columns.map((v) => v.map((x) => x * k)) });
+  });
+  return [el("p", { class: "hint" }, "Columns are where the axes and the origin go. Drag the ground to walk around, with Shift to move it."), table,
+    el("div", { class: "buttons" }, button("Larger", scaled(1.1), { class: "small" }), button("Smaller", scaled(1 / 1.1), { class: "small" }))];
 }
 
 function post() {

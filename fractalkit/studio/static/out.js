@@ -80,12 +80,12 @@ function sizes(first) {
 }
 
 export function outPanel() {
-  return el("div", { class: "sheet", id: "out" }, files(), picture(), film(), zoom(), tasks());
+  return el("div", { class: "sheet", id: "out" }, files(), picture(), film(), zoom(), points(), tasks());
 }
 
 function files() {
   return section("Files", [
-    el("div", { class: "buttons" }, button(".flame", () => saveFlame(), { class: "small", title: "For flam3, Apophysis, JWildfire, Fractorium" }), button(".ifs.json", () => saveFlame("ifs.json"), { class: "small", title: "A code of the plane: maps must be affine and contract" }),
+    el("div", { class: "buttons" }, button(".flame", () => saveFlame(), { class: "small", title: "For flam3, Apophysis, JWildfire, Fractorium" }), button(".ifs.json", () => saveFlame("ifs.json"), { class: "small", title: "A code: maps must be affine and contract" }),
       button("Copy as text", copyText, { class: "small" }), button("Paste text", pasteText, { class: "small" })),
     el("p", { class: "hint" }, "A rendered PNG holds its flame too: drop one on the page and it opens."),
   ]);
@@ -150,11 +150,23 @@ function zoom() {
   ], { open: false });
 }
 
+function points() {
+  const count = choice("Points", [["100000", "100,000"], ["1000000", "a million"], ["10000000", "10 million"]]);
+  count.input.value = "1000000";
+  const form = choice("File", [["ply", "PLY"], ["xyz", "XYZ"], ["csv", "CSV"], ["npy", "NumPy"]]);
+  const mesh = choice("Mesh", [["stl", "STL"], ["glb", "GLB"], ["obj", "OBJ"]]);
+  return section("Points and mesh", [
+    el("p", { class: "hint" }, "Of a code, whose maps are affine and contract. A mesh is a closed surface, to print or to open in Blender; it needs a code in space."),
+    el("div", { class: "fields" }, count.row, form.row), button("Points", () => begin({ work: "points", count: Number(count.get()), format: form.get() }), { class: "strong wide", id: "points" }),
+    el("div", { class: "fields" }, mesh.row), button("Mesh", () => begin({ work: "mesh", format: mesh.get() }), { class: "strong wide", id: "mesh" }),
+  ], { open: false });
+}
+
 function tasks() {
   const list = el("div", { class: "tasks", role: "log", "aria-label": "Tasks" });
   const rows = new Map();
   net.on("task", (task) => {
-    if (task.work === "relatives") return;
+    if (task.work === "relatives" || task.work === "fit") return;
     if (!rows.has(task.id)) {
       const row = el("div", { class: "task" }, el("div", { class: "name" }), iconButton("close", "Stop", () => (task.over ? row.remove() : net.send({ type: "stop", id: task.id }))), el("div", { class: "bar" }, el("i")), el("div", { class: "word" }));
       rows.set(task.id, row);

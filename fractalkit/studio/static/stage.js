@@ -1,6 +1,7 @@
 // The stage: the picture, the camera by wheel, drag and fingers, and what is shown until the next picture comes.
 
 import { camera, copy } from "./flame.js";
+import { isSolid } from "./solid.js";
 import { card, drawOnCard } from "./gpu.js";
 import * as net from "./net.js";
 import { toast } from "./widgets.js";
@@ -35,7 +36,7 @@ export function layout() {
 
 export const view = () => camera(work.flame, place.width);
 
-/** A point of the page in the plane. */
+/** A point of the page in the plane that the camera sees. */
 export function planePoint(event) {
   const box = stage.getBoundingClientRect();
   return view().from([event.clientX - box.left - place.left, event.clientY - box.top - place.top]);
@@ -54,7 +55,7 @@ export function redraw() {
   const k = Math.min(dense, Math.sqrt(1.6e6 / (place.width * place.height)));
   const wish = {
     flame: copy(work.flame), width: Math.max(16, Math.round(place.width * k)), height: Math.max(16, Math.round(place.height * k)),
-    live: work.dragging, tag: snapshot(work.flame),
+    live: work.dragging || work.refining, tag: snapshot(work.flame),
   };
   if (card.engine && work.flame.layers.length === 0) drawOnCard(wish, show);
   else {
@@ -65,16 +66,13 @@ export function redraw() {
 
 document.addEventListener("cardlost", () => redraw());
 
-const snapshot = (flame) => {
-  const { center, scale, zoom, cam_zoom, rotate, size } = flame.settings;
-  return { settings: { center: [...center], scale, zoom, cam_zoom, rotate, size: [...size] } };
-};
+const snapshot = ({ settings }) => ({ settings: copy(settings) });
 
 /** Move the picture that is there to where the camera is now. */
 function follow() {
   if (!shown || !work.flame) return;
   const now = view(), then = camera(shown, place.width);
-  const at = (p) => now.to(then.from(p));
+  const at = (p) => now.flat(then.from(p));
   const [o, x, y] = [at([0, 0]), at([1, 0]), at([0, 1])];
   const m = [x[0] - o[0], x[1] - o[1], y[0] - o[0], y[1] - o[1], ...o];
   const same = Math.abs(m[0] - 1) < 1e-6 && Math.abs(m[1]) < 1e-6 && Math.hypot(m[4], m[5]) < 0.01;
@@ -145,7 +143,7 @@ function zoomAt(point, factor) {
 
 let wheelDone = 0;
 stage.addEventListener("wheel", (event) => {
-  if (!work.flame) return;
+  if (!work.flame || event.target.closest("#collage")) return;
   event.preventDefault();
   if (event.shiftKey) edit((f) => { f.settings.rotate = (f.settings.rotate + (event.deltaY || event.deltaX) * 0.05) % 360; });
   else zoomAt(planePoint(event), Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.0016)));
@@ -153,10 +151,18 @@ stage.addEventListener("wheel", (event) => {
   wheelDone = setTimeout(() => commit(event.shiftKey ? "turn the camera" : "zoom"), 260);
 }, { passive: false });
 
+/** Turn the camera about what is in space. */
+export function orbit(yaw, pitch) {
+  edit(({ settings }) => {
+    settings.cam_yaw = Math.atan2(Math.sin(settings.cam_yaw + yaw), Math.cos(settings.cam_yaw + yaw));
+    settings.cam_pitch = Math.max(-Math.PI, Math.min(Math.PI, settings.cam_pitch - pitch));
+  });
+}
+
 const fingers = new Map();
 let drag = null;
 stage.addEventListener("pointerdown", (event) => {
-  if (event.target.closest("#triangles .hit, #hud button") || event.button > 1 || !work.flame) return;
+  if (event.target.closest("#triangles .hit, #hud button, #collage") || event.button > 1 || !work.flame) return;
   fingers.set(event.pointerId, [event.clientX, event.clientY]);
   stage.setPointerCapture(event.pointerId);
   drag = { moved: false, from: grip() };
@@ -178,8 +184,13 @@ stage.addEventListener("pointermove", (event) => {
   if (!drag.moved && Math.hypot(...move) < 3 && fingers.size < 2) return;
   drag.moved = true;
   stage.classList.add("panning");
-  const [dx, dy] = view().vector(move);
-  edit((flame) => { flame.settings.center = [flame.settings.center[0] - dx, flame.settings.center[1] - dy]; });
+  if (fingers.size < 2 && !event.shiftKey && isSolid(work.flame)) {
+    drag.label = "orbit";
+    orbit(move[0] * 0.008, move[1] * 0.008);
+  } else {
+    const [dx, dy] = view().vector(move);
+    edit((flame) => { flame.settings.center = [flame.settings.center[0] - dx, flame.settings.center[1] - dy]; });
+  }
   if (fingers.size > 1 && from.spread > 10 && now.spread > 10) {
     zoomAt(planePoint({ clientX: now.middle[0], clientY: now.middle[1] }), now.spread / from.spread);
     edit((flame) => { flame.settings.rotate += ((now.turn - from.turn) * 180) / Math.PI; });
@@ -194,7 +205,7 @@ function release(event) {
     return;
   }
   stage.classList.remove("panning");
-  if (drag?.moved) commit("move the camera");
+  if (drag?.moved) commit(drag.label ?? "move the camera");
   drag = null;
 }
 stage.addEventListener("pointerup", release);

@@ -3,11 +3,13 @@
 import { chosenMap, copy } from "./flame.js";
 import * as net from "./net.js";
 
-export const work = { flame: null, selected: 0, post: false, snap: false, at: 0, undo: false, redo: false, states: [], dragging: false };
+export const work = { flame: null, selected: 0, post: false, snap: false, at: 0, undo: false, redo: false, states: [], dragging: false, refining: false, moved: false };
 
+export const MOVES = new Set(["move a corner", "move an edge", "move a map", "turn a map", "scale a map"]);
 const watchers = new Set();
 
-/** Be called after every change: `what` is "live" (numbers moved), "state" (all may be new), or "select". */
+/** Be called after every change: `what` is "live" (numbers moved), "state" (all may be new), "select", "edit"
+ * (something is dragged) or "committed". */
 export function watch(act) {
   watchers.add(act);
 }
@@ -21,13 +23,16 @@ export function edit(change) {
   change(work.flame);
   work.dragging = true;
   changed("live");
+  changed("edit");
 }
 
 /** The change is done: into the history. */
 export function commit(label) {
   work.dragging = false;
+  work.moved = MOVES.has(label);
   net.send({ type: "commit", flame: work.flame, label });
   changed("live");
+  changed("committed");
 }
 
 /** One whole change. */
