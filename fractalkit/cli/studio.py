@@ -39,10 +39,13 @@ pip install "fractalkit[demo]"."""
 @click.option("--port", type=Whole(1, 65535), help="Port of the page.  [default: the first free one from 7960]")
 @click.option("--work", type=PATH, help="Folder of the journal.  [default: ~/.local/share/fractalkit/studio]")
 @click.option("--new", is_flag=True, help="Begin with an empty history; the old journal is kept beside the new one.")
+@click.option("--cluster", metavar="ADDRESS", help="Offer to draw large pictures on a Dask cluster.")
 @click.option("--open/--no-open", "open_", default=True, help="Open the page in the browser.")
 @variations_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the address.")
-def studio(file: str | None, port: int | None, work: Path | None, new: bool, open_: bool, as_json: bool) -> None:
+def studio(
+    file: str | None, port: int | None, work: Path | None, new: bool, cluster: str | None, open_: bool, as_json: bool
+) -> None:  # fmt: skip
     """Edit flames and codes in the browser: drag their maps and see.
 
     FILE is a .flame, a code (.ifs.json), a PNG that holds one of these, or a preset. Without one, the last work opens.
@@ -58,7 +61,7 @@ def studio(file: str | None, port: int | None, work: Path | None, new: bool, ope
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(work or default_folder(), new=new))
         socket = stack.enter_context(bound(port))
-        made = Studio(journal, start, label=f"open {Path(file).name}" if file else "open")
+        made = Studio(journal, start, label=f"open {Path(file).name}" if file else "open", cluster=cluster)
         stack.callback(made.close)
         token = secrets.token_urlsafe(18)
         url = f"http://127.0.0.1:{socket.getsockname()[1]}/{token}/"

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,7 +129,7 @@ class Look:
 
     def window(self, width: int, height: int) -> tuple[int, int, int, int]:
         """The part as (left, top, right, bottom) of a picture of so many pixels."""
-        w, h = (min(width, max(1, self.size[0])), min(height, max(1, self.size[1])))
+        w, h = max(1, min(width, round(width / self.zoom))), max(1, min(height, round(height / self.zoom)))
         left = min(max(round(self.centre[0] * width - w / 2), 0), width - w)
         top = min(max(round(self.centre[1] * height - h / 2), 0), height - h)
         return left, top, left + w, top + h
@@ -137,15 +137,16 @@ class Look:
 
 def shown(photo: Photo, look: Look, wish: Wish, detail: float | None) -> bytes:
     """The part of a collage, or of a ``.fk`` file's picture, as JPEG."""
-    zoom = min(look.zoom, DEEP_ZOOM) if wish.depth and photo.code is None else look.zoom
-    w, h = (max(16, round(s * zoom)) for s in look.size)
+    if wish.depth and photo.code is None:
+        look = replace(look, zoom=min(look.zoom, DEEP_ZOOM))
+    w, h = (max(16, round(s * look.zoom)) for s in look.size)
     if photo.code is not None:
         from fractalkit import fk
 
         made = fk.decode(photo.code, h, w, window=look.window(w, h), detail=detail)
         return jpeg(_rgb8(np.asarray(made)), 92)
     from fractalkit.fit.tiling import draw
-    from fractalkit.maps.collage import decode, valid_size
+    from fractalkit.maps.collage import decode, good_size
 
     code = photo.collage(wish)
     if wish.depth:
@@ -153,7 +154,7 @@ def shown(photo: Photo, look: Look, wish: Wish, detail: float | None) -> bytes:
         left, top, right, bottom = look.window(w, h)
         part = whole[:, top:bottom, left:right]
     else:
-        h, w = valid_size(code, h, w)
+        h, w = good_size(code, h, w)  # a little larger, and so is the part
         part = decode(code, h, w, window=look.window(w, h))[0].clamp(0, 1)
     return jpeg(_bytes(part), 92)
 

@@ -20,9 +20,14 @@ T = TypeVar("T")
 
 
 class Shelf:
-    """Numbered things, in memory only; what is older than the last :data:`KEPT` of its kind is gone."""
+    """Numbered things, in memory only; what is older than the last :data:`KEPT` of its kind is gone.
 
-    def __init__(self) -> None:
+    Args:
+        cluster: address of the Dask scheduler whose workers may draw large pictures.
+    """
+
+    def __init__(self, cluster: str | None = None) -> None:
+        self.cluster = cluster
         self._numbers = itertools.count(1)
         self._subjects: OrderedDict[int, Subject] = OrderedDict()
         self._photos: OrderedDict[int, Photo] = OrderedDict()

@@ -31,13 +31,16 @@ class Studio:
         journal: the document's states.
         start: the flame to begin with, whatever the journal holds; None: the journal's last state, or a starting point.
         label: of the state that ``start`` becomes.
+        cluster: address of a Dask scheduler for large pictures.
     """
 
-    def __init__(self, journal: Journal, start: Flame | None = None, *, label: str = "open") -> None:
+    def __init__(
+        self, journal: Journal, start: Flame | None = None, *, label: str = "open", cluster: str | None = None
+    ) -> None:
         self.journal = journal
         self.painter = Painter()
         self.tasks = Tasks(self.tell)
-        self.shelf = Shelf()
+        self.shelf = Shelf(cluster)
         self._pages: dict[int, Send] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -67,7 +70,8 @@ class Studio:
             self._pages[page] = send
         self.painter.join(page, painted)
         states = [_brief(s) for s in self.journal.states.values()]
-        send({"type": "state", **self.facts(), "states": states, "page": page, "fresh": self.fresh and len(states) < 2})
+        send({"type": "state", **self.facts(), "states": states, "page": page, "fresh": self.fresh and len(states) < 2,
+              "cluster": self.shelf.cluster is not None})  # fmt: skip
         for task in list(self.tasks.all.values()):
             send(task.facts())
         return page

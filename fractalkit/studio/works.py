@@ -101,24 +101,37 @@ def _render(message: dict[str, Any], shelf: Shelf) -> Prepared:
     oversample = whole(message, "oversample", 1, 3)
     transparent, deep = message.get("transparent") is True, message.get("deep") is True
     flame = from_plain(message.get("flame"))
+    cluster = shelf.cluster if message.get("cluster") is True else None
 
     def run(task: Task) -> Any:
-        from fractalkit.codes.flame_xml import to_xml
-        from fractalkit.raster.png import FLAME_KEY
-        from fractalkit.render.flame import render_flame, resized, save_flame_picture
+        from fractalkit.render.flame import render_flame, resized
+        from fractalkit.studio.spread import render_over
 
         drawn = replace(resized(flame, size), oversample=oversample, quality=quality)
+        if cluster is not None:
+            picture = render_over(drawn, quality, cluster, task.say, transparent=transparent)
+            return _written(task, flame, drawn, picture, deep)
         batches = max(16, min(1000, round(size[0] * size[1] * quality / 2e7)))
         picture = render_flame(
             drawn, transparent=transparent, batches=batches,
             callback=lambda _, share: task.say("draws", 0.98 * share),
         )  # fmt: skip
-        path = task.folder / f"{file_name(flame)}-{size[0]}x{size[1]}.png"
-        text = {FLAME_KEY: to_xml([drawn]), "software": "FractalKit"}
-        save_flame_picture(path, picture, bits=16 if deep else 8, text=text)
-        return {"width": size[0], "height": size[1]}
+        return _written(task, flame, drawn, picture, deep)
 
     return f"picture {size[0]} x {size[1]}", run, False
+
+
+def _written(task: Task, flame: Flame, drawn: Flame, picture: Any, deep: bool) -> dict[str, int]:
+    """Write a picture with its flame inside."""
+    from fractalkit.codes.flame_xml import to_xml
+    from fractalkit.raster.png import FLAME_KEY
+    from fractalkit.render.flame import save_flame_picture
+
+    width, height = drawn.size
+    path = task.folder / f"{file_name(flame)}-{width}x{height}.png"
+    text = {FLAME_KEY: to_xml([drawn]), "software": "FractalKit"}
+    save_flame_picture(path, picture, bits=16 if deep else 8, text=text)
+    return {"width": width, "height": height}
 
 
 def _film(message: dict[str, Any], shelf: Shelf) -> Prepared:

@@ -290,7 +290,6 @@ class TestInTheBrowser:
         (["no-such.flame"], 1, "no such file"),
         (["no-such-preset"], 1, "no-such-preset"),
         (["--port", "0"], 2, "--port"),
-        (["fern-3d"], 1, "in space"),
     ],
 )
 def test_bad_input_is_one_sentence(tmp_path, monkeypatch, arguments, code, words):

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import io
 import json
 import struct
 import threading
@@ -11,19 +12,24 @@ from _thread import interrupt_main
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx")
 testclient = pytest.importorskip("starlette.testclient")
 
+from fractalkit import fk  # noqa: E402
 from fractalkit.codes.affine import AffineIFS  # noqa: E402
 from fractalkit.codes.flame import read_flames  # noqa: E402
+from fractalkit.codes.flame_parts import Xform  # noqa: E402
+from fractalkit.codes.presets import preset  # noqa: E402
 from fractalkit.errors import DataError  # noqa: E402
 from fractalkit.raster.png import save_png  # noqa: E402
 from fractalkit.studio import offers, routes  # noqa: E402
 from fractalkit.studio.codes import code_of_flame, flame_of_code, opened, read_bytes  # noqa: E402
 from fractalkit.studio.journal import Journal  # noqa: E402
 from fractalkit.studio.plain import from_plain, to_plain  # noqa: E402
+from fractalkit.studio.solid import affine_of, blocks_of  # noqa: E402
 from fractalkit.studio.studio import Studio  # noqa: E402
 
 PORT, TOKEN = 7999, "secret"
@@ -279,10 +285,86 @@ def test_what_a_code_cannot_hold_is_named(change, words):
         code_of_flame(from_plain(flame))
 
 
-def test_codes_in_space_are_refused(tmp_path):
-    AffineIFS(np.eye(3)[None] / 2, np.zeros((1, 3))).save(tmp_path / "a.ifs.json")
-    with pytest.raises(DataError, match="in space"):
-        opened(tmp_path / "a.ifs.json")
+@pytest.mark.parametrize("name", ["nautilus", "fern-3d"])
+def test_codes_in_space_are_flames_and_come_back(name):
+    code = preset(name)
+    flame = flame_of_code(code)
+    again = code_of_flame(from_plain(to_plain(flame)))
+    assert np.allclose(again.matrices, code.matrices) and np.allclose(again.offsets, code.offsets)
+    assert len(code_of_flame(flame_of_code(AffineIFS(np.eye(3)[None] / 2, np.zeros((1, 3)))))) == 1
+
+
+def test_any_matrix_of_space_is_a_map_of_a_flame():
+    rng = np.random.default_rng(0)
+    flat, zero = np.diag([0.5, 0.0, 0.2]), np.zeros((3, 3))
+    edge = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])[:, [1, 2, 0]]  # a rotation at the end of an angle's range
+    for a in (*rng.normal(size=(20, 3, 3)), flat, zero, edge, -np.eye(3)):
+        t = rng.normal(size=3)
+        found = affine_of(Xform(1.0, variations={"linear3D": 1.0}, **blocks_of(a, t)))
+        assert np.allclose(found[0], a, atol=1e-12) and np.allclose(found[1], t)
+
+
+def test_photographs_become_collages(client, tmp_path):
+    rng = np.random.default_rng(0)
+    photo = (255 * rng.random((32, 48, 3))).astype(np.uint8)
+    save_png(tmp_path / "a.png", photo)
+    data = (tmp_path / "a.png").read_bytes()
+    one, two = (client.post("photo?name=a.png", content=data).json() for _ in range(2))
+    assert (one["width"], one["height"], one["kind"]) == (48, 32, "photo") and one["id"] != two["id"]
+    plain_wish = {"tiles": 4, "texture": 0.5, "blend": 0.5, "depth": 0, "own": 1, "turn": 0, "flip": 0, "detail": -1}
+    at = {"x": 0.5, "y": 0.5, "zoom": 1, "width": 96, "height": 64, "style": 0}
+
+    def view(**other):
+        answer = client.get(f"photo/{one['id']}.jpg", params=plain_wish | at | other)
+        return answer if answer.status_code != 200 else np.asarray(Image.open(io.BytesIO(answer.content)))
+
+    seen = view()
+    assert seen.shape == (64, 96, 3)
+    small = seen.reshape(32, 2, 48, 2, 3).mean((1, 3)).reshape(4, 8, 4, 12, 3).mean((1, 3))
+    assert np.abs(small - photo.reshape(4, 8, 4, 12, 3).mean((1, 3))).mean() < 6  # tiles have the photograph's means
+    assert np.abs(view(zoom=16).astype(int) - seen).mean() > 3 and view(zoom=5000.5).ndim == 3
+    assert np.abs(view(style=two["id"], turn=1).astype(int) - seen).mean() > 1
+    assert view(depth=2).shape == (64, 96, 3)
+    for wrong in ({"tiles": 1}, {"texture": "nan"}, {"zoom": 0}, {"width": 99999}, {"style": 999}, {"depth": "x"}):
+        answer = view(**wrong)
+        assert answer.status_code == 400 and "\n" not in answer.json()["error"]
+    assert client.get("photo/999.jpg").status_code == 400
+
+
+@pytest.mark.slow
+def test_a_compressed_picture_is_looked_into(client):
+    ramp = np.tile(np.arange(0, 240, 5, dtype=np.uint8), (32, 1))
+    data = fk.encode(ramp, method="quadtree", effort=0).to_bytes()
+    found = client.post("photo?name=a.fk", content=data).json()
+    assert (found["width"], found["kind"]) == (48, "fk")
+    at = {"x": 0.9, "y": 0.5, "zoom": 8, "width": 48, "height": 32}
+    for detail in (-1, 1):
+        answer = client.get(f"photo/{found['id']}.jpg", params=at | {"detail": detail})
+        seen = np.asarray(Image.open(io.BytesIO(answer.content)))
+        assert seen.shape == (32, 48, 3) and 190 < seen.mean() < 245  # the right end of the ramp
+
+
+@pytest.mark.parametrize("path", ["subject", "photo"])
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [("a.ply", b"ply"), ("a.png", b"\x89PNG\r\n\x1a\nxx"), ("a.xyz", b"1 2 3"), ("a.fk", b"\x8fFK\n"), ("../../a", b""),
+     ("a.npy", b"\x93NUMPY" + bytes(60)), ("a.xyz", b"nan nan nan\n" * 40), ("a.xyz", b"1 1 1\n" * 40)],
+)  # fmt: skip
+def test_hostile_drops_are_refused_by_one_sentence(client, path, name, data):
+    answer = client.post(path, params={"name": name}, content=data)
+    sentence = answer.json()["error"]
+    assert answer.status_code == 400 and sentence.startswith(name) and "\n" not in sentence and "/tmp" not in sentence
+
+
+def test_points_and_meshes_of_codes(client):
+    with client.websocket_connect(LIVE, headers=OURS) as socket:
+        given = {"type": "task", "work": "points", "count": 1000, "format": "ply", "flame": plain()}
+        socket.send_text(json.dumps(given))
+        done = last(socket, "task", state="done")
+        assert client.get(f"task/{done['id']}/{done['files'][0]}").content.startswith(b"ply")
+        for wrong, words in (({"flame": plain("lace")}, "variation"), ({"work": "mesh", "format": "stl"}, "in space")):
+            socket.send_text(json.dumps(given | wrong))
+            assert words in last(socket, "error")["message"]
 
 
 def test_the_first_page_has_a_choice_and_later_ones_the_work():

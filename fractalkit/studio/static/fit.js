@@ -10,8 +10,14 @@ const MOST = 24; // maps
 const canvas = document.querySelector("#target");
 const pen = canvas.getContext("2d");
 export const fit = { subject: null, shown: 0.5, task: 0, key: 0, running: false, agreement: 0, follow: true };
+let count = 0; // of maps; 0 lets the fit choose
+let begun = false; // whether the maps of this search are on the page
 const watchers = [];
-const tell = () => watchers.forEach((act) => act());
+const tell = () => {
+  watchers.forEach((act) => act());
+  document.body.classList.toggle("searching", searching());
+};
+const searching = () => fit.running && !begun; // its points are all there is to see
 
 // ---- what is fitted, as dots
 
@@ -29,9 +35,11 @@ function paint() {
     pen.setTransform(dense, 0, 0, dense, 0, 0);
     pen.clearRect(0, 0, box.width, box.height);
     pen.fillStyle = `rgb(140 214 255 / ${fit.shown})`;
-    const r = place.width > 1400 ? 1.8 : 1.2;
+    const r = place.width > 1400 ? 2 : 1.4, k = Math.min(place.width, place.height) / 2.3;
+    const whole = ([x, y, z]) => [place.left + place.width / 2 + k * x, place.top + place.height / 2 + k * (z === undefined ? y : -z)];
+    const at = searching() ? whole : screen;
     for (const point of fit.subject.points) {
-      const [u, v] = screen(point);
+      const [u, v] = at(point);
       pen.fillRect(u - r / 2, v - r / 2, r, r);
     }
   });
@@ -55,20 +63,19 @@ export async function fitFile(file, open) {
   find();
 }
 
-let count = 0; // of maps; 0 lets the fit choose
-let begun = false; // whether the maps of this search are on the page
 
 function find() {
-  begin({ maps: count, seed: Math.floor(Math.random() * 2 ** 31), flame: null });
   begun = false;
+  begin({ maps: count, seed: Math.floor(Math.random() * 2 ** 31), flame: null });
+  paint();
 }
 
 function refine() {
   if (!fit.subject || fit.running) return;
   const bent = work.flame.xforms.findIndex((x) => !isAffine(x));
   if (bent >= 0) return toast(`Map ${bent + 1} has a variation that is not linear; a fit refines affine maps.`, "bad");
-  begin({ maps: 0, seed: 0, flame: work.flame });
   begun = true;
+  begin({ maps: 0, seed: 0, flame: work.flame });
 }
 
 function begin(options) {

@@ -100,13 +100,15 @@ function picture() {
   const quality = choice("Quality", [["100", "draft, 100"], ["400", "good, 400"], ["1500", "fine, 1500"], ["4000", "finest, 4000"]]);
   quality.input.value = "400";
   const oversample = choice("Cells a pixel", [["1", "1"], ["2", "2 x 2"], ["3", "3 x 3"]]);
-  const clear = check("Transparent"), deep = check("16 bits");
+  const clear = check("Transparent"), deep = check("16 bits"), cluster = check("On the cluster");
+  cluster.row.hidden = true;
+  net.on("state", (message) => { if (message.cluster !== undefined) cluster.row.hidden = !message.cluster; });
   const presets = el("div", { class: "buttons" }, [["HD", 1920], ["4K", 3840], ["8K", 7680]].map(([name, w]) => button(name, () => size.set(w), { class: "small" })));
   return section("Picture", [
-    el("div", { class: "fields" }, size.row, quality.row, oversample.row), presets, el("div", { class: "row" }, clear.row, deep.row),
+    el("div", { class: "fields" }, size.row, quality.row, oversample.row), presets, el("div", { class: "row" }, clear.row, deep.row, cluster.row),
     button("Render", () => {
       const [width, height] = size.size();
-      begin({ work: "render", width, height, quality: Number(quality.get()), oversample: Number(oversample.get()), transparent: clear.get(), deep: deep.get() });
+      begin({ work: "render", width, height, quality: Number(quality.get()), oversample: Number(oversample.get()), transparent: clear.get(), deep: deep.get(), cluster: cluster.get() });
     }, { class: "strong wide", id: "render" }),
   ]);
 }
