@@ -39,7 +39,7 @@ ALLOWED = {
     "api": BASE | {"codec", "codes", "maps", "orbit", "fit", "data", "models", "fk", "raster", "render"},
     "web": BASE | {"codes", "orbit", "render"},
     "demo": BASE | {"core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "models", "fk", "raster"},
-    "studio": BASE | {"codes", "maps", "orbit", "fit", "data", "render", "raster", "web"},
+    "studio": BASE | {"codes", "maps", "orbit", "fit", "fk", "data", "render", "raster", "web", "jobs"},
     "cli": BASE
     | {"interrupts", "core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs"}
     | {"fk", "demo", "studio", "raster"},
