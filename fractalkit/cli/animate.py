@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import answer, command_line
+from fractalkit.cli.common import answer, command_line, on, pick_engine
 from fractalkit.cli.options import (
     PATH,
     QUALITY,
     SEED,
     Real,
     Whole,
+    device_option,
     json_option,
     res_option,
     source_argument,
@@ -54,6 +55,7 @@ cluster, all machines must share that folder."""
 @click.option("--shutter", type=float, default=0.5, help="Share of a frame's time that motion blur covers.")
 @click.option("--seed", type=SEED, default=0)
 @click.option("--strict", is_flag=True, help="Refuse flames with parts that are mended or cannot be drawn.")
+@device_option("cpu", "gpu", "cuda", "mps")
 @click.option("--jobs", type=Whole(1), help="Processes.  [default: as many as cores]")
 @click.option("--cluster", metavar="ADDRESS", help="Spread the frames over a Dask cluster.")
 @variations_option
@@ -62,7 +64,7 @@ cluster, all machines must share that folder."""
 def animate(
     ctx: click.Context, source: tuple[str, ...], out: Path, frames: int, fps: float, res: Size | None,
     quality: float | None, loop: bool, times: bool, motion_blur: int, shutter: float, seed: int, strict: bool,
-    jobs: int | None, cluster: str | None, as_json: bool,
+    device: str, jobs: int | None, cluster: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Film a sequence of flames, or a loop.
 
@@ -81,7 +83,10 @@ def animate(
     when = tuple(f.time for f in flames) if times else None
     motion: dict[str, Any] = {"frames": frames, "times": when, "loop": loop, "blur": motion_blur, "shutter": shutter}
     Motion(flames, **motion).at(0.5)  # report errors before any work
+    where, engine = pick_engine(device)
     draw = {"size": None if res is None else res.pixels(flames[0].size), "quality": quality, "seed": seed, "threads": 1}
+    if where != "cpu":  # so that films begun before this option go on
+        draw["device"] = where
     folder = out if kind == "frames" else out.with_name(out.name + ".frames")
     with locked_folder(folder, "another process draws this film; wait for it, or name another --out"):
         drawn = _draw_frames(flames, folder, motion, draw, jobs, cluster)
@@ -91,10 +96,10 @@ def animate(
             shutil.rmtree(folder)
     result = {
         "sources": list(source), "flames": len(flames), "output": str(out), "frames": frames, "drawn": drawn,
-        "notes": notes_of(flames),
+        "notes": notes_of(flames), "engine": engine,
         "seed": seed, "command": command_line(ctx), "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
-    answer(result, as_json, f"{out}: {frames} frames, {drawn} drawn now, {result['seconds']:.1f} s")
+    answer(result, as_json, f"{out}: {frames} frames, {drawn} drawn now, {result['seconds']:.1f} s{on(engine)}")
 
 
 def _draw_frames(

@@ -111,6 +111,11 @@ def pick_engine(name: str) -> tuple[str, str]:
     return name, torch.cuda.get_device_name(where) if where.type == "cuda" else "Metal by torch"
 
 
+def on(engine: str) -> str:
+    """The end of a report's line: what drew, unless it was the CPU."""
+    return "" if engine == "CPU" else f" on {engine}"
+
+
 class Progress:
     """A tqdm bar of shares from 0 to 1 on standard error; silent where that is not a terminal."""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import Progress, answer, command_line, warn
+from fractalkit.cli.common import Progress, answer, command_line, on, warn
 from fractalkit.cli.completion import presets
 from fractalkit.cli.options import (
     PATH,
@@ -102,8 +102,11 @@ def render(ctx: click.Context, sources: tuple[str, ...], palettes: bool, as_json
     result["seconds"] = round(time.perf_counter() - started, 3)
     r = result
     quality = "" if r["quality"] is None else f"quality {r['quality']:g}, "
-    by = f" on {r['engine']}" if r.get("engine", "CPU") != "CPU" else ""
-    answer(result, as_json, f"{r['output']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s{by}")
+    answer(
+        result,
+        as_json,
+        f"{r['output']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s{on(r.get('engine', 'CPU'))}",
+    )
 
 
 @dataclass

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from fractalkit.cli.common import Progress, answer, command_line
+from fractalkit.cli.common import Progress, answer, command_line, on, pick_engine
 from fractalkit.cli.completion import presets
 from fractalkit.cli.options import (
     PATH,
@@ -19,6 +19,7 @@ from fractalkit.cli.options import (
     SEED,
     Real,
     Whole,
+    device_option,
     json_option,
     res_option,
     source_argument,
@@ -55,6 +56,7 @@ Examples:
 @click.option("--levels", type=Whole(1, 6), default=4, help="Complete levels of an html page.")
 @click.option("--seed", type=SEED, default=0, help="Random seed of the sample or of the points.")
 @click.option("--strict", is_flag=True, help="Refuse flames with parts that are mended or cannot be drawn.")
+@device_option("cpu", "gpu")
 @threads_option
 @variations_option
 @json_option
@@ -63,13 +65,14 @@ def zoom(
     ctx: click.Context, source: str, out: Path | None, at: str | None, depth: float, frames: int | None,
     fps: float | None,
     res: Size | None, quality: float | None, palette: str | None, levels: int, seed: int, strict: bool,
-    threads: int | None, as_json: bool,
+    device: str, threads: int | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Film a zoom into a fixed point; every frame is drawn at full detail, at any depth.
 
     SOURCE is a preset or a code (.ifs.json), a flame, a compressed picture (.fk), a photograph, which is fractalized
     first, or a model with a collage, such as vdvae_mnist, whose sample --seed selects. Where a flame cannot be drawn
-    deeper, because its maps do not contract there or nothing is there, the film ends and a note says so.
+    deeper, because its maps do not contract there or nothing is there, the film ends and a note says so. A GPU draws
+    codes at any depth; of flames the whole, as deep windows need more digits than it has.
     """
     from fractalkit.files import check_writable
     from fractalkit.render.film import ANIMATED, check_film, missing, save_film, save_frame, with_progress
@@ -90,7 +93,14 @@ def zoom(
         from fractalkit.render.colours_from import colour_table
 
         table = colour_table(palette)
-    thing = open_source(source, palette=table, quality=quality, seed=seed, threads=threads)
+    where, engine = pick_engine(device)
+    thing = open_source(source, palette=table, quality=quality, seed=seed, threads=threads, device=where)
+    if where != "cpu" and not hasattr(thing, "device"):
+        if device != "auto":
+            raise UsageError(f"--device {device}: draws codes and flames; {source} is drawn by the CPU")
+        engine = "CPU"
+    elif where != "cpu" and hasattr(thing, "near"):
+        engine += " (deep windows on the CPU)"
     notes = _notes(thing, source, strict)
     _say_how_deep(thing, source, depth, size[0])
     centre = _point(at) if at is not None else interesting(thing, min(depth, 1e12))
@@ -101,6 +111,7 @@ def zoom(
     result: dict[str, Any] = {
         "source": source, "output": str(out), "at": list(centre), "depth": depth, "asked_depth": wish,
         "limit": why or None, "seed": seed, "notes": notes, "command": command_line(ctx),
+        "engine": engine,
     }  # fmt: skip
     try:
         if page:
@@ -139,7 +150,7 @@ def zoom(
         progress.clear()
     result["seconds"] = round(time.perf_counter() - started, 3)
     what = f"{result['tiles']} tiles" if page else f"{frames} frames of {size[0]} x {size[1]}"
-    text = f"{out}: {what}, to x {depth:g} at {centre[0]:.6g},{centre[1]:.6g}, {result['seconds']:.1f} s"
+    text = f"{out}: {what}, to x {depth:g} at {centre[0]:.6g},{centre[1]:.6g}, {result['seconds']:.1f} s{on(engine)}"
     answer(result, as_json, text)
 
 

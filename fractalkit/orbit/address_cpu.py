@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 import torch
 
-from fractalkit.orbit.address import BELOW_ONE, COARSE, MAX_WORD, QUANTUM, Addresses
+from fractalkit.orbit.address import MAX_WORD, Addresses, end_of, spread
 from fractalkit.orbit.records import Orbit
 from fractalkit.orbit.streams import MIX1, MIX2, STRIDE, chain_keys
 
@@ -15,7 +15,7 @@ from fractalkit.orbit.streams import MIX1, MIX2, STRIDE, chain_keys
 _BLOCK = 4096
 _M1, _M2, _STRIDE = np.uint32(MIX1), np.uint32(MIX2), np.uint32(STRIDE)
 _S15, _S16 = np.uint32(15), np.uint32(16)
-_FILL = 2.0**-32
+_LOW = (1 << 31) - 1
 
 
 def draw(
@@ -28,9 +28,9 @@ def draw(
     digits = np.empty((n, depth), np.uint16)
     rgb = np.empty((n if colours else 0, 3), np.float32)
     _draw(
-        chain_keys(seed, first, n), float(first), float(of), tolerance,
-        np.zeros(0, np.int64) if starts is None else starts, code.maps, code.norms, code.radii, code.domains,
-        code.running, code.guide, code.anchors, code.after, code.tints, code.shades, points, digits, rgb,
+        chain_keys(seed, first, n), first, np.array(spread(of) if of else (0, 0, 0)), end_of(tolerance),
+        np.zeros(0, np.int64) if starts is None else starts, code.maps, code.domains, code.edges, code.guide,
+        code.steps, code.anchors, code.after, code.tints, code.shades, points, digits, rgb,
     )  # fmt: skip
     return Orbit(
         torch.from_numpy(points),
@@ -49,67 +49,88 @@ def _hash(step, key1, key2):
 
 
 @nb.njit(inline="always")
-def _word(u, key1, key2, start, tolerance, norms, radii, domains, running, guide, word):
-    """Write the ranges of the address that u names, and return how many there are."""
-    cells = len(guide)
-    quantum, shrink = QUANTUM, 1.0
-    low, high = np.int64(0), np.int64(len(norms))
-    length = 0
+def _scaled(place, more, rest, m, e):
+    """(place + more / 2^31) m 2^(e - 31) rounded down; ``rest``: 31 bits after those of ``more``."""
+    low = (place & _LOW) * m + ((more * m) >> 31)
+    high = (place >> 31) * m + (low >> 31)
+    low &= _LOW
+    if e < 0:
+        return high >> -e
+    if e < 31:
+        return (high << e) | (low >> (31 - e))
+    return (high << e) | (low << (e - 31)) | (rest >> (62 - e))
+
+
+@nb.njit(inline="always")
+def _bits(step, key1, key2):
+    return np.int64(_hash(step, key1, key2)) >> 1
+
+
+@nb.njit(inline="always")
+def _range_at(place, low, high, edges, guide, shift):
+    """The range of a domain in whose share a place lies."""
+    s = max(guide[place >> shift], low)
+    near = min(s + 8, high - 1)
+    while s < near and edges[s + 1] <= place:
+        s += 1
+    end = high - 1 if s == near else s
+    while s < end:  # many small shares
+        middle = (s + end + 1) // 2
+        if edges[middle] <= place:
+            s = middle
+        else:
+            end = middle - 1
+    return s
+
+
+@nb.njit(inline="always")
+def _word(place, key1, key2, start, end, edges, guide, shift, domains, steps, word):
+    """Write the ranges of the address that a place names, and return how many there are."""
+    length, size = 0, np.int64(0)
+    low, high = np.int64(0), np.int64(len(domains))
     if start >= 0:
-        word[0], length = start, 1
-        shrink, low, high = norms[start], domains[start, 0], domains[start, 1]
-    step = 2
-    for _ in range(MAX_WORD):
-        if quantum > COARSE:
-            u = min(u + np.float64(_hash(step, key1, key2)) * _FILL * quantum, BELOW_ONE)
-            quantum = QUANTUM
-            step += 1
-        base = running[low]
-        span = running[high] - base
-        at = base + u * span
-        s = max(low, min(guide[min(np.int64(at * cells), cells - 1)], high - 1))
-        near = min(s + 8, high - 1)
-        while running[s + 1] <= at and s < near:
-            s += 1
-        if s == near and near < high - 1 and running[s + 1] <= at:  # many small shares: bisect
-            end = high - 1
-            while s < end:
-                middle = (s + end + 1) // 2
-                if running[middle] <= at:
-                    s = middle
-                else:
-                    end = middle - 1
-        share = running[s + 1] - running[s]
-        u = max(0.0, min((at - running[s]) / share, BELOW_ONE))
-        quantum = (quantum * span + QUANTUM) / share
+        word[0], length, size = start, 1, steps[start, 4]
+        low, high = domains[start, 0], domains[start, 1]
+        place = edges[low] + _scaled(place, np.int64(0), np.int64(0), steps[start, 2], steps[start, 3])
+    for step in range(2, 2 + MAX_WORD):
+        s = _range_at(place, low, high, edges, guide, shift)
         word[length] = s
         length += 1
-        if shrink * radii[s] <= tolerance:
+        if size + steps[s, 5] <= end:
             break
-        shrink *= norms[s]
+        size += steps[s, 4]
         low, high = domains[s, 0], domains[s, 1]
+        e = steps[s, 1]
+        rest = _bits(step + MAX_WORD, key1, key2) if e > 31 else np.int64(0)
+        place = edges[low] + _scaled(place - edges[s], _bits(step, key1, key2), rest, steps[s, 0], e)
     return length
 
 
 @nb.njit(cache=True, parallel=True, nogil=True)
 def _draw(
-    keys, first, of, tolerance, starts, maps, norms, radii, domains, running, guide, anchors, after, tints, shades,
-    points, digits, rgb,
+    keys, first, even, end, starts, maps, domains, edges, guide, steps, anchors, after, tints, shades, points, digits,
+    rgb,
 ):  # fmt: skip
+    """``even``: as :func:`.address.spread` says, or zeros for independent draws."""
     n, d = points.shape
     depth = digits.shape[1]
+    shift = np.int64(62)
+    while len(guide) >> (62 - shift) > 1:
+        shift -= 1
     for block in nb.prange((n + _BLOCK - 1) // _BLOCK):
         word = np.empty(MAX_WORD + 1, np.int64)
         x, y = np.empty(3), np.empty(3)
         for i in range(block * _BLOCK, min((block + 1) * _BLOCK, n)):
             key1 = np.uint32(keys[i] & np.uint64(0xFFFFFFFF))
             key2 = np.uint32(keys[i] >> np.uint64(32))
-            whole = np.int64(_hash(0, key1, key2)) * 2097152 + np.int64(_hash(1, key1, key2) >> np.uint32(11))
-            u = whole * QUANTUM
-            if of > 0:
-                u = (first + i + u) / of
+            place = (_bits(0, key1, key2) << 31) | _bits(1, key1, key2)
+            q = even[0]
+            if q > 0:
+                more = _bits(0, key1, key2)
+                place = (q >> 31) * more + (((q & _LOW) * more) >> 31)
+                place += (first + i) * q + (((first + i) * even[1]) >> even[2])
             start = starts[i] if len(starts) else np.int64(-1)
-            length = _word(u, key1, key2, start, tolerance, norms, radii, domains, running, guide, word)
+            length = _word(place, key1, key2, start, end, edges, guide, shift, domains, steps, word)
             s = word[length - 1]
             for j in range(min(depth, length)):
                 digits[i, j] = word[j]

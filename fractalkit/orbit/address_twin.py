@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fractalkit.orbit.address import BELOW_ONE, COARSE, MAX_WORD, QUANTUM, Addresses
+from fractalkit.orbit.address import MAX_WORD, Addresses, end_of, spread
 from fractalkit.orbit.records import Orbit
 from fractalkit.orbit.streams import MIX1, MIX2, STRIDE, chain_keys
 
-_MASK = 0xFFFFFFFF
+_MASK, _LOW = 0xFFFFFFFF, 0x7FFFFFFF
 
 
 def draw(
@@ -26,37 +26,33 @@ def draw(
     key1, key2 = put((keys & _MASK).astype(np.int64)), put((keys >> np.uint64(32)).astype(np.int64))
 
     def bits(step: int) -> Tensor:
-        return _hash(step, key1, key2)
+        return _hash(step, key1, key2) >> 1
 
-    u = ((bits(0) << 21) + (bits(1) >> 11)).double() * QUANTUM
+    place = bits(0) << 31 | bits(1)
     if of:
-        u = (torch.arange(first, first + n, dtype=torch.float64, device=device) + u) / of
-    running, domains, norms, radii = put(code.running), put(code.domains), put(code.norms), put(code.radii)
-    quantum, shrink = torch.full_like(u, QUANTUM), torch.ones_like(u)
-    low, high = torch.zeros(n, dtype=torch.int64, device=device), torch.full((n,), len(norms), device=device)
+        (q, f, b), i = spread(of), torch.arange(first, first + n, device=device)
+        place = i * q + (i * f >> b) + (q >> 31) * bits(0) + ((q & _LOW) * bits(0) >> 31)
+    edges, domains, steps = put(code.edges), put(code.domains), put(code.steps)
+    size, end = torch.zeros_like(place), end_of(tolerance)
+    low, high = torch.zeros_like(place), torch.full_like(place, len(code.norms))
+    none = torch.zeros_like(place)
     if starts is not None:
-        low, high = domains[put(starts)].unbind(1)
-        shrink = norms[put(starts)]
+        begun = put(starts)
+        low, high = domains[begun].unbind(1)
+        size = steps[begun, 4]
+        place = edges[low] + _scaled(place, none, none, steps[begun, 2], steps[begun, 3])
     words: list[Tensor] = []
     live = torch.ones(n, dtype=torch.bool, device=device)
-    drawn = torch.full((n,), 2, device=device)
-    s = torch.zeros_like(low)
-    for _ in range(MAX_WORD):
-        fill = quantum > COARSE
-        u = torch.where(fill, (u + _hash(drawn, key1, key2).double() * 2.0**-32 * quantum).clamp_max(BELOW_ONE), u)
-        quantum, drawn = torch.where(fill, QUANTUM, quantum), drawn + fill
-        base, span = running[low], running[high] - running[low]
-        at = base + u * span
-        s = torch.where(live, torch.clamp(torch.searchsorted(running, at, right=True) - 1, low, high - 1), -1)
-        share = running[s + 1] - running[s]
-        u = ((at - running[s]) / share).clamp(0, BELOW_ONE)
-        quantum = (quantum * span + QUANTUM) / share
-        words.append(s)
-        live = live & (shrink * radii[s] > tolerance)
+    for step in range(2, 2 + MAX_WORD):
+        s = torch.clamp(torch.searchsorted(edges, place, right=True) - 1, low, high - 1)
+        words.append(torch.where(live, s, -1))
+        live = live & (size + steps[s, 5] > end)
         if not bool(live.any()):
             break
-        shrink = shrink * norms[s]
+        size = size + steps[s, 4]
         low, high = domains[s].unbind(1)
+        more, rest = bits(step), bits(step + MAX_WORD)
+        place = edges[low] + _scaled(place - edges[s], more, rest, steps[s, 0], steps[s, 1])
     return _evaluated(code, torch.stack(words, dim=1), starts, depth, colours, device)
 
 
@@ -85,6 +81,15 @@ def _evaluated(
         long[:, :depth].to(torch.int32).to(torch.uint16) if depth else None,
         walk(code.tints, code.shades).clamp(0, 1).float() if colours else None,
     )
+
+
+def _scaled(place: Tensor, more: Tensor, rest: Tensor, m: Tensor, e: Tensor) -> Tensor:
+    """(place + more / 2^31) m 2^(e - 31) rounded down; ``rest``: 31 bits after those of ``more``."""
+    low = (place & _LOW) * m + (more * m >> 31)
+    high, low = (place >> 31) * m + (low >> 31), low & _LOW
+    up, few = high << e.clamp(0, 61), low >> (31 - e).clamp(0, 62)
+    many = low << (e - 31).clamp(0, 31) | rest >> (62 - e).clamp(0, 62)
+    return torch.where(e < 0, high >> (-e).clamp(0, 62), up | torch.where(e < 31, few, many))
 
 
 def _hash(step: int | Tensor, key1: Tensor, key2: Tensor) -> Tensor:

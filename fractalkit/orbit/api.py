@@ -51,14 +51,16 @@ def pick_engine(engine: str, device: torch.device | str | None) -> tuple[str, to
     return engine, where
 
 
-def _checked_type(dtype: torch.dtype) -> torch.dtype:
+def _checked_type(dtype: torch.dtype, engine: str) -> torch.dtype:
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype: expected float32 or float64, got {dtype}")
+    if engine == "wgsl" and dtype != torch.float32:
+        raise UsageError("dtype: the engine wgsl computes in float32; use engine numba or torch for float64")
     return dtype
 
 
 def _walker(p: Plan, engine: str, dtype: torch.dtype, device: torch.device) -> Any:
-    _checked_type(dtype)
+    _checked_type(dtype, engine)
     if engine == "numba":
         from fractalkit.orbit.numba_cpu import NumbaWalker
 
@@ -66,8 +68,6 @@ def _walker(p: Plan, engine: str, dtype: torch.dtype, device: torch.device) -> A
     if engine == "wgsl":
         from fractalkit.orbit.wgsl.cloud import WgslWalker
 
-        if dtype != torch.float32:
-            raise UsageError("dtype: the engine wgsl computes in float32; use engine numba or torch for float64")
         return WgslWalker(p)
     if engine == "triton":
         from fractalkit.orbit.triton_cuda import TritonWalker
@@ -109,8 +109,8 @@ def stream(
     if stratified or isinstance(ifs, CloudCollage):
         code = ifs if isinstance(ifs, CloudCollage) else CloudCollage.of(ifs)
         yield from by_address.stream(
-            code, n, chunk=chunk, seed=seed, engine=engine, dtype=_checked_type(dtype), device=where, depth=depth,
-            colours=colours, stratified=stratified,
+            code, n, chunk=chunk, seed=seed, engine=engine, dtype=_checked_type(dtype, engine), device=where,
+            depth=depth, colours=colours, stratified=stratified,
         )  # fmt: skip
         return
     p = plan(ifs, seed, burn_in)
@@ -283,7 +283,7 @@ def histogram(
     rgb = torch.zeros(cells + 1, 3, dtype=torch.int64) if colours else None
     if isinstance(ifs, CloudCollage):
         by_address.count(ifs, n, grid, total, rgb, progress=progress, seed=seed, engine=engine,
-                      dtype=_checked_type(dtype), device=where)  # fmt: skip
+                      dtype=_checked_type(dtype, engine), device=where)  # fmt: skip
     elif colours and ifs.colour_field is not None:
         pieces = stream(ifs, n, seed=seed, engine=engine, dtype=dtype, device=where, burn_in=burn_in, colours=True)
         by_address.add(pieces, grid, total, rgb, progress)

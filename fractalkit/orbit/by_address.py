@@ -22,7 +22,7 @@ def draw(
     code: Addresses, first: int, n: int, *, seed: int, of: int = 0, tolerance: float, starts: np.ndarray | None = None,
     depth: int = 0, colours: bool = False, engine: str = "numba", device: torch.device | str = "cpu",
 ) -> Orbit:  # fmt: skip
-    """Points first … first + n - 1 of a sample, float64.
+    """Points first … first + n - 1 of a sample, float64; by the engine wgsl with the digits of float32.
 
     Args:
         of: the size of a sample that covers the measure evenly; 0: independent draws.
@@ -30,7 +30,11 @@ def draw(
         starts: ``[n]`` int64, the first range of each address where it is given; u chooses the others.
         depth: ranges of each address to return.
     """
-    if engine in ("numba", "wgsl"):  # there is no shader for it
+    if engine == "wgsl":
+        from fractalkit.orbit.wgsl.address import on_gpu
+
+        return on_gpu(code).draw(first, n, seed, of, tolerance, starts, depth, colours)
+    if engine == "numba":
         from fractalkit.orbit.address_cpu import draw as compiled
 
         return compiled(code, first, n, seed, of, tolerance, starts, depth, colours)
@@ -66,6 +70,13 @@ def count(
 
     ``grid`` is (scale, shift, sides) per coordinate, x first; colours are sums in units of 2^-16.
     """
+    if options.get("engine") == "wgsl":
+        from fractalkit.orbit.wgsl.address import on_gpu
+
+        table, dtype = Addresses.of(code), options["dtype"]
+        tolerance = torch.finfo(dtype).eps * table.size
+        on_gpu(table).count(n, seed_of(options["seed"]), tolerance, grid, total, rgb, progress)
+        return
     add(stream(code, n, colours=rgb is not None, **options), grid, total, rgb, progress)
 
 

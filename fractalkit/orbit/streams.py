@@ -91,9 +91,13 @@ def seed_of(seed: int | torch.Generator) -> int:
 
 def chain_keys(seed: int, first: int, n: int) -> np.ndarray:
     """Keys of 64 bits, k1 the lower half and k2 the upper, of chains first … first + n - 1: ``[n]`` uint64."""
-    start = (seed * 0xD1342543DE82EF95 + first) % 2**64
     with np.errstate(over="ignore"):
-        return _splitmix(np.uint64(start) + np.arange(n, dtype=np.uint64))
+        return _splitmix(np.uint64(counter(seed, first)) + np.arange(n, dtype=np.uint64))
+
+
+def counter(seed: int, first: int) -> int:
+    """The number of 64 bits that the key of chain ``first`` is made of; the next chain has the next one."""
+    return (seed * 0xD1342543DE82EF95 + first) % 2**64
 
 
 def _splitmix(x: np.ndarray) -> np.ndarray:

@@ -64,9 +64,9 @@ class Motion:
 
 def draw_frame(
     motion: Motion, frame: int, *, size: tuple[int, int] | None = None, quality: float | None = None, seed: int = 0,
-    threads: int | None = None,
+    threads: int | None = None, device: str | None = None,
 ) -> npt.NDArray[np.uint8]:  # fmt: skip
-    """Draw a frame, ``[H, W, 3]``. Its samples depend on the seed and the frame only.
+    """Draw a frame, ``[H, W, 3]``. Its samples depend on the seed, the frame and the device only.
 
     With motion blur, all points in time are added to one histogram, which is tone-mapped once, as in flam3.
     """
@@ -80,7 +80,7 @@ def draw_frame(
     for f in flames:
         same = {n: getattr(middle, n) for n in ("oversample", "filter", "filter_shape", "estimator_radius")}
         exposure.flame = replace(f.expanded(), **same)
-        exposure.expose(wish / len(flames) * 4 ** (middle.zoom - f.zoom), batches=1, threads=threads)
+        exposure.expose(wish / len(flames) * 4 ** (middle.zoom - f.zoom), batches=1, threads=threads, device=device)
     exposure.flame = middle.expanded()
     exposure.quality = wish
     return to_8_bit(exposure.develop(threads=threads))

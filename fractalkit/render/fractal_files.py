@@ -282,12 +282,12 @@ def _double(ifs: AffineIFS | CloudCollage) -> bool:
 def draws_points(ifs: AffineIFS | CloudCollage, double: bool, even: bool, device: torch.device | str) -> bool:
     """Whether a device draws points of a code, in float32 or float64; what it cannot do is done by the CPU.
 
-    Neither "gpu" nor Metal has float64, "gpu" draws no collages, and points that cover evenly are found on the CPU.
+    Neither "gpu" nor Metal has float64, in which torch draws collages. Points that cover evenly are found on the CPU.
     """
     kind = "gpu" if device == "gpu" else torch.device(device).type
     if even or kind == "cpu":
         return kind == "cpu"
-    return kind == "cuda" or not (double or isinstance(ifs, CloudCollage))
+    return kind == "cuda" or not (double or (kind != "gpu" and isinstance(ifs, CloudCollage)))
 
 
 def check_mesh(source: Cloud | AffineIFS | CloudCollage, name: str, points: int | None) -> int:

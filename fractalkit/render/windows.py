@@ -112,7 +112,7 @@ def open_source(source: str | Path, **options: Any) -> Zoomable:
 
     Args:
         source: a file, or the name of a preset or of a model.
-        options: palette ``[256, 3]``, quality, seed and threads, for the kinds that know them.
+        options: palette ``[256, 3]``, quality, seed, threads and device, for the kinds that know them.
 
     Raises:
         DataError: a file that is missing, damaged, or neither a code nor a picture.
@@ -133,7 +133,7 @@ def windows_of(code: Any, **options: Any) -> Zoomable:
     """The windows of a code or a model; a new kind registers itself with ``windows_of.register``.
 
     Args:
-        options: palette ``[256, 3]``, quality, seed and threads, for the kinds that know them.
+        options: palette ``[256, 3]``, quality, seed, threads and device, for the kinds that know them.
 
     Raises:
         UsageError: a kind that has none.
@@ -144,12 +144,14 @@ def windows_of(code: Any, **options: Any) -> Zoomable:
 
 
 @windows_of.register
-def _(code: AffineIFS, *, palette: Any = None, quality: float | None = None, seed: int = 0, **_: Any) -> Zoomable:
+def _(
+    code: AffineIFS, *, palette: Any = None, quality: float | None = None, seed: int = 0, device: str = "cpu", **_: Any
+) -> Zoomable:
     if code.dim == 3:
-        return windows_of(CloudCollage.of(code), quality=quality, seed=seed)
+        return windows_of(CloudCollage.of(code), quality=quality, seed=seed, device=device)
     from fractalkit.render.zoom_ifs import IFSWindows
 
-    return IFSWindows(code, palette=palette, quality=quality or 20.0, seed=seed)
+    return IFSWindows(code, palette=palette, quality=quality or 20.0, seed=seed, device=device)
 
 
 @windows_of.register
@@ -158,17 +160,20 @@ def _(code: CloudCode, **options: Any) -> Zoomable:
 
 
 @windows_of.register
-def _(code: CloudCollage, *, quality: float | None = None, seed: int = 0, **_: Any) -> Zoomable:
+def _(code: CloudCollage, *, quality: float | None = None, seed: int = 0, device: str = "cpu", **_: Any) -> Zoomable:
     from fractalkit.render.zoom_cloud import CloudWindows
 
-    return CloudWindows(code, quality=quality, seed=seed)
+    return CloudWindows(code, quality=quality, seed=seed, device=device)
 
 
 @windows_of.register
-def _(code: Flame, *, quality: float | None = None, seed: int = 0, threads: int | None = None, **_: Any) -> Zoomable:
+def _(
+    code: Flame, *, quality: float | None = None, seed: int = 0, threads: int | None = None,
+    device: str | None = None, **_: Any,
+) -> Zoomable:  # fmt: skip
     from fractalkit.render.zoom_flame import FlameWindows
 
-    return FlameWindows(code, quality or 12.0, seed, threads)
+    return FlameWindows(code, quality or 12.0, seed, threads, device)
 
 
 @windows_of.register

@@ -56,6 +56,7 @@ class CloudWindows:
         code: a contractive collage.
         quality: points for each pixel.
         seed: fixes the points.
+        device: "gpu" draws the points of the pieces on the GPU.
 
     Raises:
         DataError: the code does not contract.
@@ -63,9 +64,11 @@ class CloudWindows:
 
     aspect = 1.0  # height over width of the whole
 
-    def __init__(self, code: CloudCollage, *, quality: float | None = None, seed: int = 0) -> None:
+    def __init__(self, code: CloudCollage, *, quality: float | None = None, seed: int = 0, device: str = "cpu") -> None:
         self.code, self.table = code, Addresses.of(code)
         self.quality, self.seed = quality or (3.0 if code.dim == 3 else 20.0), seed
+        self.device = device
+        self.engine = "wgsl" if device == "gpu" else "numba"
         centres, self.radii = (v.cpu().numpy() for v in code.bounds())
         self.centres = centres
         whole = draw(self.table, 0, _WHOLE, seed=seed, of=_WHOLE, tolerance=1e-6 * self.table.size, colours=False)
@@ -163,7 +166,7 @@ class CloudWindows:
         largest = float(np.linalg.norm(words.a, 2, axis=(1, 2)).max())
         orbit = draw(
             self.table, 0, len(of), seed=self.seed, tolerance=max(fine / max(largest, 1e-300), 1e-15 * self.table.size),
-            starts=words.last[of], colours=self.code.coloured,
+            starts=words.last[of], colours=self.code.coloured, engine=self.engine,
         )  # fmt: skip
         x = np.einsum("nij,nj->ni", words.a[of], orbit.points.numpy()) + words.t[of]
         if orbit.colours is None:

@@ -34,10 +34,13 @@ class FlameWindows:
     Args:
         quality: samples a pixel.
         seed: fixes the samples.
+        device: that plays the chaos game of the whole; deep windows need float64 and are drawn by the CPU.
     """
 
-    def __init__(self, flame: Flame, quality: float = 12.0, seed: int = 0, threads: int | None = None) -> None:
-        self.flame, self.quality, self.seed, self.threads = flame, quality, seed, threads
+    def __init__(
+        self, flame: Flame, quality: float = 12.0, seed: int = 0, threads: int | None = None, device: str | None = None
+    ) -> None:
+        self.flame, self.quality, self.seed, self.threads, self.device = flame, quality, seed, threads, device
         self.at: tuple[float, float] | None = None
         self._density: dict[int, float] = {}
 
@@ -110,7 +113,9 @@ class FlameWindows:
             raise UsageError(f"window: {x0:g},{y0:g},{x1:g},{y1:g} is empty, or deeper than float64 can tell")
         near, gain = self._camera(x0, y0, x1, y1, width, height), self.gain(x1 - x0)
         if self.flame.layers or x1 - x0 > 1 / _PLAIN:
-            picture = render_flame(near, quality=self.quality, seed=self.seed, threads=self.threads, batches=1)
+            picture = render_flame(
+                near, quality=self.quality, seed=self.seed, threads=self.threads, batches=1, device=self.device
+            )
             return to_8_bit(picture)
         look = look_of(near, 1.0)
         cells = look.cells

@@ -35,6 +35,7 @@ class IFSWindows:
         palette: ``[256, 3]`` sRGB along the order of maps; None takes the code's colours, or a green.
         quality: samples a pixel.
         seed: fixes the points.
+        device: "gpu" copies the points to the pieces on the GPU.
 
     Raises:
         UsageError: a code in space.
@@ -45,7 +46,7 @@ class IFSWindows:
 
     def __init__(
         self, ifs: AffineIFS, *, palette: npt.NDArray[np.float64] | None = None, quality: float = 20.0, seed: int = 0,
-        oversample: int = 1,
+        oversample: int = 1, device: str = "cpu",
     ) -> None:  # fmt: skip
         if ifs.dim != 2:
             raise UsageError("zoom: expected a code of the plane; one in space has no window")
@@ -72,6 +73,13 @@ class IFSWindows:
         self.blend = AffineIFS(
             ifs.matrices, ifs.offsets, ifs.probabilities, torch.from_numpy(self.tints.clip(0, 1)), self.speed
         ).colour_of(orbit.addresses).numpy()  # fmt: skip
+
+        self.device = device
+        self.copies = None
+        if device == "gpu":
+            from fractalkit.orbit.wgsl.copies import Copies
+
+            self.copies = Copies(self.points, self.blend)
 
     def focus(self) -> tuple[float, float]:
         """A point around which the attractor is self-similar: the fixed point of two maps in turn.
@@ -169,7 +177,13 @@ class IFSWindows:
             counts = np.diff(np.floor(np.concatenate([[0.0], share]) + 0.5)).astype(np.int64)
             rows, columns = hist.shape[0] - 2 * gutter, hist.shape[1] - 2 * gutter
             scale = columns / (right - left)
-            _scatter(maps, counts, tint, rest, self.points, self.blend, scale, rows, columns, gutter, hist)
+            if self.copies is not None:
+                down = np.array([[1.0], [-1.0]]) * scale
+                shift = np.array([columns / 2 + gutter, rows / 2 + gutter])
+                cells = np.concatenate([maps[..., :2] * down, (maps[..., 2:] * down) + shift[:, None]], axis=2)
+                self.copies.add(cells, counts, np.c_[tint, rest], hist)
+            else:
+                _scatter(maps, counts, tint, rest, self.points, self.blend, scale, rows, columns, gutter, hist)
 
 
 @nb.njit(cache=True, nogil=True)

@@ -53,6 +53,27 @@ def test_points_of_a_code_on_the_gpu(folder, capsys):  # noqa: F811
     assert json.loads(capsys.readouterr().out)["engine"] == "CPU"  # even points are found on the CPU
 
 
+def test_films_on_the_gpu(folder, capsys):  # noqa: F811
+    name = str(device())
+    small = ("--frames", "2", "--quality", "60", "--device")
+    made = {}
+    for where in ("gpu", "cpu"):
+        for command, source, more in (
+            ("zoom", "barnsley-fern", ("--res", "48x32", "--depth", "1e5")),
+            ("animate", "a.flame", ("--loop", "--jobs", "1")),
+        ):  # fmt: skip
+            assert run(command, source, "-o", f"{command}-{where}", "--json", *more, *small, where) == 0
+            assert json.loads(capsys.readouterr().out)["engine"] == (name if where == "gpu" else "CPU")
+            frames = [np.asarray(Image.open(f)) for f in sorted(folder.glob(f"{command}-{where}/frame-*.png"))]
+            made[command, where] = np.array(frames, np.float64)
+    for command in ("zoom", "animate"):
+        one, other = made[command, "gpu"], made[command, "cpu"]
+        assert np.abs(one - other).mean() < 3 and (other.std((1, 2, 3)) > 20).all()
+    Image.new("RGB", (8, 8)).save("a.png")
+    assert run("zoom", "a.png", *small, "gpu") == 2
+    assert "a.png is drawn by the CPU" in capsys.readouterr().err
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize(
     "words", [("a.flame",), ("--random", "2", "--res", "16"), ("a.flame", "a.flame", "--jobs", "1", "-o", "{name}.png")]

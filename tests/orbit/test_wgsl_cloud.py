@@ -7,8 +7,11 @@ from fractalkit.codes import preset
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
 from fractalkit.orbit import extent, histogram, sample, stream
+from fractalkit.orbit.address import Addresses
+from fractalkit.orbit.by_address import draw
 from fractalkit.orbit.streams import CHAINS
 from tests.orbit.gpu import device
+from tests.orbit.test_address import CODES
 
 
 def fern() -> AffineIFS:
@@ -56,7 +59,40 @@ def test_colours_are_summed_beyond_32_bits():
     assert float(ours.rgb.sum()) > 2**16 and torch.allclose(ours.rgb, theirs.rgb, rtol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["plane", "hidden ranges"])
+def test_addresses_of_collages_are_equal(name):
+    code = CODES[name]()
+    for stratified in (False, True):
+        ours, theirs = (
+            sample(code, 3000, seed=7, depth=20, engine=e, colours=code.coloured, stratified=stratified)
+            for e in ("wgsl", "numba")
+        )
+        assert torch.equal(ours.addresses.view(torch.int16), theirs.addresses.view(torch.int16))
+        assert (ours.points - theirs.points).abs().max() < 2e-6 * theirs.points.abs().max()
+        assert not code.coloured or torch.allclose(ours.colours, theirs.colours, atol=1e-5)
+
+
+def test_pieces_and_counts_of_collages():
+    code = CODES["plane"]()
+    table = Addresses.of(code)
+    starts = torch.arange(12).repeat(300).numpy()  # points of each range, as for windows
+    ours, theirs = (
+        draw(table, 5, 3600, seed=3, tolerance=1e-6 * table.size, starts=starts, depth=3, engine=e)
+        for e in ("wgsl", "numba")
+    )
+    assert torch.equal(ours.addresses.view(torch.int16), theirs.addresses.view(torch.int16))
+    assert (ours.points - theirs.points).abs().max() < 2e-6 * table.size
+    low, high = extent(code)
+    grid = {"shape": (40, 50), "bounds": (low, low + 0.8 * (high - low)), "colours": True, "seed": 3}
+    ours, theirs = (histogram(code, 50_000, engine=e, **grid) for e in ("wgsl", "numba"))
+    assert int(ours.counts.sum()) + ours.outside == 50_000 and theirs.outside > 1000
+    assert (ours.counts - theirs.counts).abs().sum() + abs(ours.outside - theirs.outside) < 20
+    assert torch.allclose(ours.rgb.sum((0, 1)), theirs.rgb.sum((0, 1)), rtol=1e-3)
+
+
 def test_what_it_refuses():
+    with pytest.raises(UsageError, match="float32"):
+        sample(CODES["plane"](), 10, engine="wgsl", dtype=torch.float64)
     with pytest.raises(UsageError, match="float32"):
         sample(fern(), 10, engine="wgsl", dtype=torch.float64)
     with pytest.raises(UsageError, match="wgsl runs on gpu"):

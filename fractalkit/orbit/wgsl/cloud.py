@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fractalkit.orbit.streams import CHAINS, Plan
 from fractalkit.orbit.wgsl.device import Gpu, open_gpu
-from fractalkit.orbit.wgsl.shaders import RANDOM, pipeline_of
+from fractalkit.orbit.wgsl.shaders import RANDOM, SUM, cell_text, pipeline_of
 
 GROUP = 64
 ROWS = 256  # of one start of the shader; all cards compute that many in some milliseconds
@@ -53,18 +53,11 @@ STORED = """    let at = r * {chains}u + id.x;
 {points}
     symbols[at] = maps[s].number;"""
 COUNT = "@group(0) @binding(5) var<storage, read_write> counts: array<atomic<u32>, {cells}>;"
-COUNTED = """    let f = settings.scale * q + settings.shift;
-    let inside = {inside};
-    let cell = select(settings.cells, {cell}, inside);
-    atomicAdd(&counts[cell], 1u);"""
+COUNTED = "    atomicAdd(&counts[cell], 1u);"
 COLOUR = """
 @group(0) @binding(6) var<storage, read> tints: array<vec4f>;
 @group(0) @binding(7) var<storage, read_write> tones: array<vec4f>;
-@group(0) @binding(8) var<storage, read_write> sums: array<atomic<u32>>;  // low and high halves
-fn add(at: u32, value: f32) {
-  let v = u32(value * 65536.0f);
-  if (atomicAdd(&sums[at], v) > 0xffffffffu - v) { atomicAdd(&sums[at + 1u], 1u); }
-}"""
+@group(0) @binding(8) var<storage, read_write> sums: array<atomic<u32>>;"""
 COLOURED = """
     tone = settings.speed * tints[maps[s].number] + settings.kept * tone;
     add(6u * cell, tone.x);
@@ -81,16 +74,12 @@ def walk_text(dim: int, how: str, columns: int, cells: int = 1) -> str:
         cells: counters, the one of points outside included.
     """
     axes = "xyz"[:dim]
-    inside = " && ".join([f"f.{a} >= 0.0f && f.{a} < f32(settings.sides.{a})" for a in axes])
-    cell = "u32(i32(f.y)) * settings.sides.x + u32(i32(f.x))"
-    if dim == 3:
-        cell = f"(u32(i32(f.z)) * settings.sides.y * settings.sides.x + {cell})"
-    counted = COUNTED.format(inside=inside, cell=cell)
+    counted = f"{cell_text(dim, 'q')}\n{COUNTED}"
     stored = STORED.format(
         chains=CHAINS, points="\n".join(f"    out[{dim}u * at + {i}u] = q.{a};" for i, a in enumerate(axes))
     )
     count = COUNT.format(cells=cells)
-    buffers = {"skip": "", "points": STORE, "count": count, "colours": count + COLOUR}[how]
+    buffers = {"skip": "", "points": STORE, "count": count, "colours": count + COLOUR + SUM}[how]
     each = {"skip": "", "points": stored, "count": counted, "colours": counted + COLOURED}[how]
     step = [_row(i, dim) for i in range(dim)] + ["0.0f"] * (3 - dim)
     return WALK.format(

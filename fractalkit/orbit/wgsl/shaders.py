@@ -22,6 +22,29 @@ fn mixed(c: u32, a: u32, b: u32) -> u32 {{
 }}
 """
 
+# sums of numbers of 0 and more in units of 2^-16, as 64 bits, the lower half first
+SUM = """
+fn add(at: u32, value: f32) {
+  let v = u32(value * 65536.0f);
+  if (atomicAdd(&sums[at], v) > 0xffffffffu - v) { atomicAdd(&sums[at + 1u], 1u); }
+}
+"""
+
+
+def cell_text(dim: int, point: str) -> str:
+    """Lines that find the ``cell`` of a point, a vec4f, on a grid; the one after the last is for those outside.
+
+    ``settings`` has scale and shift, vec4f, sides, vec4u, and cells, their number.
+    """
+    inside = " && ".join([f"f.{a} >= 0.0f && f.{a} < f32(settings.sides.{a})" for a in "xyz"[:dim]])
+    cell = "u32(i32(f.y)) * settings.sides.x + u32(i32(f.x))"
+    if dim == 3:
+        cell = f"u32(i32(f.z)) * settings.sides.y * settings.sides.x + {cell}"
+    return (
+        f"    let f = settings.scale * {point} + settings.shift;\n"
+        f"    let cell = select(settings.cells, {cell}, {inside});"
+    )
+
 
 def pipeline_of(gpu: Gpu, text: str) -> Any:
     """A shader's pipeline, compiled once."""
