@@ -252,7 +252,7 @@ def _check_values(fields: Mapping[str, Tensor | None], colour_speed: float) -> N
 
 def _area_weights(matrices: Tensor, floor: float = 0.01) -> Tensor:
     """p proportional to |det A|, at least ``floor`` of the largest, so that flat maps (a stem) are drawn too."""
-    area = matrices.detach().double().det().abs()
+    area = matrices.detach().cpu().double().det().abs()
     top = float(area.max())
     weights = torch.ones_like(area) if top == 0 or not math.isfinite(top) else area.clamp_min(floor * top)
     return (weights / weights.sum()).to(matrices)

@@ -81,5 +81,5 @@ class AffineMaps(Shown):
         return torch.einsum("nij,nj->ni", self.matrices[maps], points) + self.offsets[maps]
 
     def norms(self) -> Tensor:
-        """Spectral norms of the linear parts, the maps' Lipschitz constants: ``[K]`` float64, no gradient."""
-        return torch.linalg.matrix_norm(self.matrices.detach().double(), ord=2)
+        """Spectral norms of linear parts, the maps' Lipschitz constants: ``[K]`` float64 on the CPU, no gradient."""
+        return torch.linalg.matrix_norm(self.matrices.detach().cpu().double(), ord=2)

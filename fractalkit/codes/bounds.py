@@ -22,10 +22,10 @@ def bounding_ball(ifs: AffineIFS, *, iterations: int = 200) -> tuple[Tensor, flo
         DataError: a map does not contract.
     """
     ifs.check_contractive()
-    a, t = ifs.matrices.detach().double(), ifs.offsets.detach().double()
-    slack = 1 - ifs.norms()
+    a, t = ifs.matrices.detach().cpu().double(), ifs.offsets.detach().cpu().double()
+    slack, p = 1 - ifs.norms(), ifs.probabilities.detach().cpu().double()
     eye = torch.eye(ifs.dim, dtype=a.dtype, device=a.device)
-    c = torch.linalg.solve(eye - (ifs.probabilities[:, None, None] * a).sum(0), ifs.probabilities.double() @ t)
+    c = torch.linalg.solve(eye - (p[:, None, None] * a).sum(0), p @ t)
     best, radius = c, float("inf")
     for i in range(iterations):
         gap = torch.linalg.vector_norm(a @ c + t - c, dim=1) / slack
@@ -54,9 +54,9 @@ def bounding_box(
         DataError: a map does not contract.
     """
     centre, radius = bounding_ball(ifs)
-    a, t = ifs.matrices.detach().double(), ifs.offsets.detach().double()
+    a, t = ifs.matrices.detach().cpu().double(), ifs.offsets.detach().cpu().double()
     d = ifs.dim
-    centre = centre.double()
+    centre = centre.cpu().double()
     fixed = torch.linalg.solve(torch.eye(d, dtype=a.dtype, device=a.device) - a, t)  # [K, D], on the attractor
     low, high = torch.empty(d, dtype=a.dtype), torch.empty(d, dtype=a.dtype)
     for axis in range(d):

@@ -127,7 +127,7 @@ class CloudCollage(AffineMaps):
 
     @cached_property
     def _contraction(self) -> tuple[np.ndarray, float]:
-        return graph.contraction(self.norms().cpu().numpy(), self.domains.cpu().numpy())
+        return graph.contraction(self.norms().numpy(), self.domains.cpu().numpy())
 
     def scales(self) -> Tensor:
         """v ``[R]``, positive: the lengths by which :meth:`lipschitz` measures each range."""
@@ -170,7 +170,7 @@ class CloudCollage(AffineMaps):
         a, b = self.matrices.detach().cpu().numpy(), self.offsets.detach().cpu().numpy()
         w, domains = self.weights.detach().cpu().numpy(), self.domains.cpu().numpy()
         means = graph.means(a, b, w, domains)
-        radii = graph.radii(a, means, b, self.norms().cpu().numpy(), domains, self._contraction)
+        radii = graph.radii(a, means, b, self.norms().numpy(), domains, self._contraction)
         return torch.from_numpy(means).to(self.matrices), torch.from_numpy(radii).to(self.matrices)
 
     # ---- files

@@ -35,7 +35,7 @@ def affinity_dimension(ifs: AffineIFS) -> float:
     φ^s(A) = σ_1 … σ_m σ_{m+1}^(s-m), m = floor(s), and |det A|^(s/D) from D on. The exact affinity dimension takes the
     limit over words; this first level bounds it from above, and equals it for similitudes.
     """
-    sv = torch.linalg.svdvals(ifs.check_contractive().matrices.detach().double())  # [K, D]
+    sv = torch.linalg.svdvals(ifs.check_contractive().matrices.detach().cpu().double())  # [K, D]
     d = ifs.dim
 
     def total(s: float) -> float:

@@ -72,11 +72,11 @@ class MeasureMap(IteratedMap):
             raise UsageError("window: expected low below high")
         self.cell = (self.high - self.low) / torch.tensor([w, h], dtype=ifs.matrices.dtype, device=self.low.device)
         scaled = ifs.matrices.detach() * self.cell[None, None, :] / self.cell[None, :, None]  # in units of cells
-        p = ifs.probabilities.detach().double()
+        p = ifs.probabilities.detach().cpu().double()
         self.proven = proven
-        self.rate, spread = _weighted_rate(torch.einsum("k,kij->ij", p, scaled.double().abs()))
+        self.rate, spread = _weighted_rate(torch.einsum("k,kij->ij", p, scaled.cpu().double().abs()))
         if not self.rate < 1 and not proven:
-            self.rate, spread = float(p @ ifs.norms().double()), 2.0
+            self.rate, spread = float(p @ ifs.norms()), 2.0
         if not self.rate < 1:
             raise DataError(
                 f"measure: the code does not contract on average (the spectral radius of Σ p |A| is {self.rate:.4g}); "

@@ -96,7 +96,7 @@ class Addresses:
             tints, shades = np.zeros((0, 3, 4)), np.zeros((0, 3))
         low, high = (centres - radii[:, None]).min(0), (centres + radii[:, None]).max(0)
         return cls(
-            maps, code.norms().cpu().numpy(), radii, domains, running, _fixed(maps, after, centres), after, tints,
+            maps, code.norms().numpy(), radii, domains, running, _fixed(maps, after, centres), after, tints,
             shades, max(float(np.linalg.norm(high - low)), 1e-300),
         )  # fmt: skip
 

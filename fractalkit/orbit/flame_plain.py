@@ -27,6 +27,7 @@ from fractalkit.orbit.flame_loop import (
     variations_of,
     visible,
 )
+from fractalkit.orbit.streams import finest
 
 CHAINS = {"cpu": 1 << 12, "cuda": 1 << 18}
 
@@ -146,7 +147,7 @@ def accumulate_plain(
     """A histogram as :func:`fractalkit.orbit.flame.accumulate`'s, of another random stream: float32 ``[*cells, 4]``.
 
     Args:
-        dtype: of the arithmetic; None for float64, on Metal, which has none, float32.
+        dtype: of the arithmetic; None for float64, or float32 where the device has none.
         late: points are drawn in the colour that they had before their last map, as JWildfire Swan draws them.
 
     Raises:
@@ -155,7 +156,7 @@ def accumulate_plain(
     if not flame.xforms:
         raise DataError(f"flame {flame.name!r}: has no xform")
     device = torch.device(device)
-    dtype = dtype or (torch.float32 if device.type == "mps" else torch.float64)
+    dtype = dtype or finest(device)
     generator = torch.Generator(device).manual_seed(seed % (1 << 63))
     plain = PlainFlame(flame, generator, device=device, dtype=dtype)
     cumulative = torch.from_numpy(np.cumsum(flame.matrix(), 1)[:, :-1]).to(dtype).to(device)

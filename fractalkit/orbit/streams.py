@@ -60,7 +60,7 @@ def plan(ifs: AffineIFS, seed: int | torch.Generator, burn_in: int | None = None
     t = ifs.offsets.detach().cpu().double().numpy()
     p = ifs.probabilities.detach().cpu().double().numpy()
     if burn_in is None:
-        norms = np.maximum(ifs.norms().cpu().numpy(), 1e-12)
+        norms = np.maximum(ifs.norms().numpy(), 1e-12)
         rate = math.exp(float(p @ np.log(norms)))
         burn_in = min(max(math.ceil(math.log(_MIXING) / math.log(rate)), _BURN[0]), _BURN[1])
     if burn_in < 0:
@@ -87,6 +87,11 @@ def seed_of(seed: int | torch.Generator) -> int:
     if not -(2**63) <= seed < 2**64:
         raise UsageError(f"seed: expected a 64-bit integer, got {seed}")
     return seed
+
+
+def finest(device: torch.device) -> torch.dtype:
+    """float64 on devices that are known to have it; Metal has none."""
+    return torch.float64 if device.type in ("cpu", "cuda") else torch.float32
 
 
 def chain_keys(seed: int, first: int, n: int) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from fractalkit.orbit.streams import CHAINS, MIX1, MIX2, STRIDE, Plan
+from fractalkit.orbit.streams import CHAINS, MIX1, MIX2, STRIDE, Plan, finest
 
 _MASK = 0xFFFFFFFF
 
@@ -23,9 +23,7 @@ class TorchWalker:
         self.key2 = torch.as_tensor(plan.key2.astype("int64")).to(device)
         self.x = torch.as_tensor(plan.start).to(dtype).to(device)  # [CHAINS, D]
         self.t = 0
-        # the running colour of each chain; Metal has no float64
-        fine = torch.float32 if device.type == "mps" else torch.float64
-        self.tone = torch.zeros(3, CHAINS, dtype=fine, device=device)
+        self.tone = torch.zeros(3, CHAINS, dtype=finest(device), device=device)  # the running colour of each chain
         self.symbols = torch.zeros(CHAINS, dtype=torch.int64, device=device)
 
     def _draw(self) -> Tensor:

@@ -66,7 +66,7 @@ class TinyVAE(nn.Module):
         return {"elbo": -(nll + kl), "kl": kl[:, None]}
 
     def save_pretrained(self, path: Path, metadata: dict[str, str]) -> None:
-        save_file({k: v.contiguous() for k, v in self.state_dict().items()}, path, metadata)
+        save_file({k: v.cpu().contiguous() for k, v in self.state_dict().items()}, path, metadata)
 
 
 def pictures(n: int = 37, side: int = 8, seed: int = 0) -> ImageSet:
