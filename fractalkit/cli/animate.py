@@ -84,7 +84,12 @@ def animate(
     motion: dict[str, Any] = {"frames": frames, "times": when, "loop": loop, "blur": motion_blur, "shutter": shutter}
     Motion(flames, **motion).at(0.5)  # report errors before any work
     where, engine = pick_engine(device)
-    draw = {"size": None if res is None else res.pixels(flames[0].size), "quality": quality, "seed": seed, "threads": 1}
+    draw: dict[str, Any] = {
+        "size": None if res is None else res.pixels(flames[0].size),
+        "quality": quality,
+        "seed": seed,
+        "threads": 1,
+    }
     if where != "cpu":  # so that films begun before this option go on
         draw["device"] = where
     folder = out if kind == "frames" else out.with_name(out.name + ".frames")

@@ -5,10 +5,12 @@ Where there is no card, a software driver such as Mesa's lavapipe may be found; 
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import importlib.util
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -101,6 +103,23 @@ class Gpu:
         return f"{self.name} ({self.backend}{', software' if self.software else ''})"
 
 
+@contextlib.contextmanager
+def _opening() -> Iterator[None]:
+    """While a device is opened: cffi reads its header into many small objects, which the garbage collector would go
+    through again and again, a third of the time; and drivers complain on stderr where a folder is not set."""
+    collects, unset = gc.isenabled(), "XDG_RUNTIME_DIR" not in os.environ
+    gc.disable()
+    if unset:
+        os.environ["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
+    try:
+        yield
+    finally:
+        if unset:
+            os.environ.pop("XDG_RUNTIME_DIR", None)
+        if collects:
+            gc.enable()
+
+
 @cache
 def open_gpu() -> Gpu:
     """The machine's device; a card rather than a program.
@@ -110,22 +129,17 @@ def open_gpu() -> Gpu:
     """
     if importlib.util.find_spec("wgpu") is None:
         raise UsageError(f"device gpu: the package wgpu is missing; {INSTALL}")
-    import wgpu
-    from wgpu.backends.wgpu_native import extras
+    with _opening():
+        try:
+            import wgpu
+            from wgpu.backends.wgpu_native import extras
 
-    # OpenGL has no compute shaders worth the name, and takes long to look for
-    extras.set_instance_extras(backends=["Vulkan", "Metal", "DX12"])
-    unset = "XDG_RUNTIME_DIR" not in os.environ
-    try:
-        if unset:  # drivers complain on stderr
-            os.environ["XDG_RUNTIME_DIR"] = tempfile.gettempdir()
-        return Gpu(wgpu.gpu.request_adapter_sync(power_preference="high-performance"))
-    except (RuntimeError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(
-            f"device gpu: no device of Vulkan, Metal or Direct3D 12 was found ({reason}); install the card's driver, "
-            "or on Linux mesa-vulkan-drivers"
-        ) from None
-    finally:
-        if unset:
-            os.environ.pop("XDG_RUNTIME_DIR", None)
+            # OpenGL has no compute shaders worth the name, and takes long to look for
+            extras.set_instance_extras(backends=["Vulkan", "Metal", "DX12"])
+            return Gpu(wgpu.gpu.request_adapter_sync(power_preference="high-performance"))
+        except (RuntimeError, OSError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UsageError(
+                f"device gpu: no device of Vulkan, Metal or Direct3D 12 was found ({reason}); install the card's "
+                "driver, or on Linux mesa-vulkan-drivers"
+            ) from None
