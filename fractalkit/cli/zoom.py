@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,6 +29,9 @@ from fractalkit.cli.options import (
 from fractalkit.errors import DataError, UsageError
 from fractalkit.raster.png import COMMAND_KEY, SEED_KEY
 from fractalkit.raster.view import Size
+
+if TYPE_CHECKING:
+    from fractalkit.render.zoom import Approach
 
 
 @click.command(
@@ -75,32 +78,19 @@ def zoom(
     codes at any depth; of flames the whole, as deep windows need more digits than it has.
     """
     from fractalkit.files import check_writable
-    from fractalkit.render.film import ANIMATED, check_film, missing, save_film, save_frame, with_progress
-    from fractalkit.render.windows import open_source
-    from fractalkit.render.zoom import Approach, interesting, rgb
+    from fractalkit.render.film import ANIMATED, check_film
+    from fractalkit.render.zoom import Approach, interesting
 
     started = time.perf_counter()
     out = out or Path(f"{Path(source).name.split('.')[0]}.{'mp4' if find_spec('av') else 'webp'}")
-    small = out.suffix.lower() in ANIMATED  # formats that store each frame alone
-    size = (res or Size.parse("480x270" if small else "1280x720")).pixels((16, 9))
-    frames, fps = frames or (96 if small else 240), fps or (20.0 if small else 30.0)
+    # formats that store each frame alone get a small film
+    usual = ("480x270", 96, 20.0) if out.suffix.lower() in ANIMATED else ("1280x720", 240, 30.0)
+    size, frames, fps = (res or Size.parse(usual[0])).pixels((16, 9)), frames or usual[1], fps or usual[2]
     page = out.suffix.lower() in (".html", ".htm")
     folder = not page and check_film(out) == "frames"
     if not folder:
         check_writable(out)
-    table = None
-    if palette is not None:
-        from fractalkit.render.colours_from import colour_table
-
-        table = colour_table(palette)
-    where, engine = pick_engine(device)
-    thing = open_source(source, palette=table, quality=quality, seed=seed, threads=threads, device=where)
-    if where != "cpu" and not hasattr(thing, "device"):
-        if device != "auto":
-            raise UsageError(f"--device {device}: draws codes and flames; {source} is drawn by the CPU")
-        engine = "CPU"
-    elif where != "cpu" and hasattr(thing, "near"):
-        engine += " (deep windows on the CPU)"
+    thing, engine = _opened(source, device, palette, quality=quality, seed=seed, threads=threads)
     notes = _notes(thing, source, strict)
     _say_how_deep(thing, source, depth, size[0])
     centre = _point(at) if at is not None else interesting(thing, min(depth, 1e12))
@@ -124,34 +114,65 @@ def zoom(
         else:
             width, height = size
             way = Approach(centre, depth, frames, height / width, thing.aspect)
-            spent: list[float] = []
-
-            def drawn(which: Any) -> Iterator[Any]:
-                for k in which:
-                    before = time.process_time()
-                    pixels = rgb(thing.window(*way.box(k), width, height))
-                    spent.append(time.process_time() - before)
-                    yield pixels
-
-            if folder:
-                left = missing(out, frames)
-                for k, pixels in zip(left, with_progress(drawn(left), len(left), progress), strict=True):
-                    save_frame(pixels, out, k, texts)
-            else:
-                save_film(with_progress(drawn(range(frames)), frames, progress), out, fps=fps, text=texts)
-            result |= {"frames": frames, "width": width, "height": height, "drawn": len(spent)}
-            if spent:
-                result["cpu_seconds_a_frame"] = {
-                    "first_tenth": statistics.fmean(spent[: max(1, len(spent) // 10)]),
-                    "last_tenth": statistics.fmean(spent[-max(1, len(spent) // 10) :]),
-                    "most": max(spent),
-                }
+            spent = _film(thing, way, size, out, None if folder else fps, texts, progress)
+            result |= {"frames": frames, "width": width, "height": height, "drawn": len(spent)} | _seconds(spent)
     finally:
         progress.clear()
     result["seconds"] = round(time.perf_counter() - started, 3)
     what = f"{result['tiles']} tiles" if page else f"{frames} frames of {size[0]} x {size[1]}"
     text = f"{out}: {what}, to x {depth:g} at {centre[0]:.6g},{centre[1]:.6g}, {result['seconds']:.1f} s{on(engine)}"
     answer(result, as_json, text)
+
+
+def _opened(source: str, device: str, palette: str | None, **options: Any) -> tuple[Any, str]:
+    """The windows of a source, and the name of what draws them."""
+    from fractalkit.render.colours_from import colour_table
+    from fractalkit.render.windows import open_source
+
+    table = None if palette is None else colour_table(palette)
+    where, engine = pick_engine(device)
+    thing = open_source(source, palette=table, device=where, **options)
+    if where == "cpu":
+        return thing, engine
+    if hasattr(thing, "device"):
+        return thing, engine + (" (deep windows on the CPU)" if hasattr(thing, "flame") else "")
+    if device != "auto":
+        raise UsageError(f"--device {device}: draws codes and flames; {source} is drawn by the CPU")
+    return thing, "CPU"
+
+
+def _film(
+    thing: Any, way: Approach, size: tuple[int, int], out: Path, fps: float | None, texts: dict[str, str],
+    progress: Progress,
+) -> list[float]:  # fmt: skip
+    """Draw all frames, or those that a folder lacks where ``fps`` is None; the CPU seconds of each."""
+    from fractalkit.render.film import missing, save_film, save_frame, with_progress
+    from fractalkit.render.zoom import rgb
+
+    spent: list[float] = []
+
+    def drawn(which: Sequence[int]) -> Iterator[Any]:
+        for k in which:
+            before = time.process_time()
+            pixels = rgb(thing.window(*way.box(k), *size))
+            spent.append(time.process_time() - before)
+            yield pixels
+
+    if fps is None:
+        left = missing(out, way.frames)
+        for k, pixels in zip(left, with_progress(drawn(left), len(left), progress), strict=True):
+            save_frame(pixels, out, k, texts)
+    else:
+        save_film(with_progress(drawn(range(way.frames)), way.frames, progress), out, fps=fps, text=texts)
+    return spent
+
+
+def _seconds(spent: list[float]) -> dict[str, Any]:
+    """The report's part on the CPU seconds of frames."""
+    some = max(1, len(spent) // 10)
+    means = {"first_tenth": spent[:some], "last_tenth": spent[-some:]}
+    told = {name: statistics.fmean(part) for name, part in means.items() if part}
+    return {"cpu_seconds_a_frame": told | {"most": max(spent)}} if spent else {}
 
 
 def _notes(thing: Any, source: str, strict: bool) -> list[str]:
