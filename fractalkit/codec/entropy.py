@@ -30,7 +30,7 @@ _ONE = 22  # bits of a probability in the coder
 
 # explicit argument types: otherwise each combination of types at a call would be compiled separately
 STATE = "int64[::1], uint8[::1]"
-MODELS = "int64[::1], uint8[::1], int64[:, ::1]"
+MODELS = "uint16[::1], uint8[::1], int64[:, ::1]"
 
 
 def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,13 +38,14 @@ def _tables() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     squash = [min(65535 - 24, max(24, round(65536 / (1 + math.exp(-(i - 2048) / 256))))) for i in range(_STEPS)]
     stretch = [round(256 * math.log((i + 0.5) / (_STEPS - i - 0.5))) for i in range(_STEPS)]
     rate = [round(65536 / (n + 1.6)) for n in range(256)]
-    return np.array(squash, np.int64), np.clip(np.array(stretch, np.int64), -2047, 2047), np.array(rate, np.int64)
+    # in few bytes, so that all tables stay in the cache closest to the core
+    return np.array(squash, np.uint16), np.clip(stretch, -2047, 2047).astype(np.int16), np.array(rate, np.uint16)
 
 
 _SQUASH, _STRETCH, _RATE = _tables()
 _FINE = np.array(
     [min((1 << _ONE) - 16, max(16, round((1 << _ONE) / (1 + math.exp(-i / 256))))) for i in range(-_FINEST, _FINEST)],
-    np.int64,
+    np.int32,
 )
 _LIMIT = 160  # a context's probability moves by at least 1 / (limit + 1.6) of the way
 
@@ -73,7 +74,7 @@ def coder(mode: int, data: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def models(contexts: int, sets: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Initial probabilities ``[contexts]`` (of 65536), counts of their use, and mixing weights ``[sets, K]``."""
     return (
-        np.full(contexts, 32768, np.int64),
+        np.full(contexts, 32768, np.uint16),
         np.zeros(contexts, np.uint8),
         np.full((sets, K), round(65536 * 0.3), np.int64),
     )
@@ -136,7 +137,7 @@ def _mixed(state, data, prob, count, weight, context, k, wset):
     """What the contexts say, mixed in the logistic domain, in 1/256; kept in the state for :func:`_learn`."""
     dot = np.int64(0)
     for i in range(k):
-        s = _STRETCH[prob[context[i]] >> 4]
+        s = np.int64(_STRETCH[prob[context[i]] >> 4])
         state[SCRATCH + i] = s
         dot += weight[wset, i] * s
     return dot >> 16
@@ -149,11 +150,9 @@ def _learn(state, data, prob, count, weight, context, k, wset, p, bit):
     for i in range(k):
         weight[wset, i] += (state[SCRATCH + i] * error + (1 << 17)) >> 18
         c = context[i]
-        prob[c] += (((bit << 16) - prob[c]) * _RATE[count[c]]) >> 16
-        if prob[c] < 32:
-            prob[c] = 32
-        elif prob[c] > 65503:
-            prob[c] = 65503
+        q = np.int64(prob[c])
+        q += (((bit << 16) - q) * np.int64(_RATE[count[c]])) >> 16
+        prob[c] = min(np.int64(65503), max(np.int64(32), q))
         if count[c] < _LIMIT:
             count[c] += 1
 
@@ -162,7 +161,7 @@ def _learn(state, data, prob, count, weight, context, k, wset, p, bit):
 def code(state, data, prob, count, weight, context, k, wset, bit):
     """Encode ``bit``, or decode it, and return it; the first ``k`` of ``context`` are mixed by the weights ``wset``."""
     x = min(2047, max(-2047, _mixed(state, data, prob, count, weight, context, k, wset)))
-    p = _SQUASH[x + 2048]
+    p = np.int64(_SQUASH[x + 2048])
     bit = _narrow(state, data, p << (_ONE - 16), bit)
     _learn(state, data, prob, count, weight, context, k, wset, p, bit)
     return bit
@@ -172,7 +171,7 @@ def code(state, data, prob, count, weight, context, k, wset, bit):
 def code_certain(state, data, prob, count, weight, context, k, wset, bit):
     """:func:`code` of a decision that may be all but certain: it costs down to 10^-5 bits instead of 5 10^-4."""
     x = min(_FINEST - 1, max(1 - _FINEST, _mixed(state, data, prob, count, weight, context, k, wset)))
-    p = _FINE[x + _FINEST]
+    p = np.int64(_FINE[x + _FINEST])
     bit = _narrow(state, data, p, bit)
     _learn(state, data, prob, count, weight, context, k, wset, p >> (_ONE - 16), bit)
     return bit

@@ -54,6 +54,8 @@ COSINE = {8: 1 << 16, 16: 1 << 14}
 METADATA = {"icc", "exif", "xmp", "dpi"}
 HALF_LOSS = 0.35  # share of the error that is due to halved chroma, from which on full chroma is tried
 TOGETHER = 1024  # blocks that are transformed together
+# squared errors of R, G and B, and of alpha, by those of Y, Cb, Cr and alpha: the columns' squares of the conversion
+COLOUR_ERROR = (3.0, 3.258, 2.476, 1.0)
 MAX_MAP = 16  # side of the largest leaf that may have a map
 
 
@@ -160,7 +162,6 @@ class _TileEncoder:
             else:
                 weights = {log: np.ones((padded.shape[0] >> log, padded.shape[1] >> log)) for log in cosines}
             self.planes.append(_Plane(padded, v.shape[0], v.shape[1], i in (1, 2), cosines, weights))
-        self.error = 0.0
 
     # ---- domains
 
@@ -380,22 +381,24 @@ class _TileEncoder:
         return [fixed_point(plane_map(p))[0].numpy() if p.copies else maps.solve_plane(p, 0.1) for p in planes]
 
     def squares(
-        self,
-        picture: np.ndarray,
-        planes: list[QuadtreePlane],
-        seen: list[np.ndarray],
-        deblock: int,
-        filtered: tuple[bool, bool] = (False, False),
-    ) -> tuple[float, int]:
-        """Sum of squared errors of the picture's samples, and their number."""
+        self, picture: np.ndarray, planes: list[QuadtreePlane], deblock: int, filtered: tuple[bool, bool]
+    ) -> float:
+        """Sum of squared errors of the picture's samples."""
         shown = []
-        for i, (p, x) in enumerate(zip(planes, seen, strict=True)):
+        for i, (p, x) in enumerate(zip(planes, self.decoded(planes), strict=True)):
             x = _smoothed(p, x, deblock)
             if filtered[i in (1, 2)]:
                 refine(x, p.step, i in (1, 2))
             shown.append(doubled(x, *picture.shape[:2]) if i in (1, 2) and self.half else x)
         d = to_rgb(shown, self.depth).astype(np.float64) - picture
-        return float((d * d).sum()), d.size
+        return float((d * d).sum())
+
+    def error(self, index: int, x: np.ndarray) -> float:
+        """About what a plane ``[H, W]``, shown as ``x``, adds to the sum of squared errors of the picture's samples."""
+        p = self.planes[index]
+        d = x - p.samples[: p.height, : p.width]
+        weight = 1.0 if len(self.planes) == 1 else COLOUR_ERROR[index] * (4 if p.chroma and self.half else 1)
+        return weight * float(np.vdot(d, d))
 
 
 def _smoothed(plane: QuadtreePlane, seen: np.ndarray, deblock: int) -> np.ndarray:
@@ -479,10 +482,13 @@ class _Encoder:
         n = len(self.tiles)
         return list(range(n)) if n <= 8 else [round((i + 0.5) * n / 6) for i in range(6)]
 
-    def run(self, step: int, passes: int, only: list[int] | None = None) -> tuple[QuadtreeCode | None, float, float]:
+    def run(
+        self, step: int, passes: int, only: list[int] | None = None, measured: bool = False
+    ) -> tuple[QuadtreeCode | None, float, float]:
         """Encode at a step index and return the code, its size in bytes, and the mean squared error.
 
-        With ``only`` some tiles the code is None, and the size is extrapolated from these tiles.
+        With ``only`` some tiles the code is None, and the size is extrapolated from these tiles. The error is
+        ``measured`` in the samples of all tiles, or estimated from the planes of one or two.
         """
         settings = replace(self.settings, step=step)
 
@@ -515,60 +521,57 @@ class _Encoder:
                 for (a, b), v in zip(sums, shrink, strict=True)
             )
         settings = replace(settings, shrink=shrink)
-        deblock = self._choose_deblock(done, shrink)
-        filtered = self._choose_filter(done, shrink, deblock)
+        deblock, filtered, estimate = self._choose_filters(done, shrink)
         settings = replace(settings, deblock=deblock, filtered=filtered)
 
-        def work(i: int) -> tuple[list[bytes], float, int]:
+        def work(i: int) -> tuple[list[bytes], float]:
             enc, planes = done.pop(i) if i in done else first(i)
             planes = enc.shrunk(planes, shrink)
             written = write_planes(planes, self.effort.top, self.effort.bottom)
-            seen = enc.decoded(planes)
-            error, count = enc.squares(self._tile(self.tiles[i]), planes, seen, deblock, filtered)
-            return written, error, count
+            return written, enc.squares(self._tile(self.tiles[i]), planes, deblock, filtered) if measured else 0.0
 
-        error = count = 0.0
+        error = 0.0
         with ThreadPoolExecutor(max(1, self.threads)) as pool:
-            for k, (written, e, c) in enumerate(pool.map(work, which)):
+            for k, (written, e) in enumerate(pool.map(work, which)):
                 for part, data in zip(segments, written, strict=True):
                     part.append(data)
                 error += e
-                count += c
                 self.callback((k + 1) / len(which))
         flat = tuple(segments[0] + segments[1] + segments[2])
+        count = sum(self._tile(self.tiles[i]).size for i in which)
+        error = error / count if measured else estimate
         if only is not None:
-            return None, sum(map(len, flat)) * self.picture.size / count, error / count
+            return None, sum(map(len, flat)) * self.picture.size / count, error
         height, width = self.picture.shape[:2]
         planes = CodedPlanes(height, width, self.channels, settings, flat)
         code = QuadtreeCode(height, width, self.channels, self.depth, settings, planes, self.metadata)
-        return code, float(len(code.to_bytes())), error / count
+        return code, float(len(code.to_bytes())), error
 
-    def _choose_deblock(self, done: dict[int, Any], shrink: tuple[int, ...]) -> int:
-        if self.want_deblock is False or self.settings.plain:
-            return 0
-        strengths = (0, 2, 4, 6) if self.want_deblock is None else (2, 4, 6)
-        totals = [0.0] * len(strengths)
+    def _choose_filters(self, done: dict[int, Any], shrink: tuple[int, ...]) -> tuple[int, tuple[bool, bool], float]:
+        """The strength of deblocking, whether luma and chroma are filtered, and about the mean squared error then."""
+        allowed = self.want_deblock is not False and not self.settings.plain
+        strengths = ((0, 2, 4, 6) if self.want_deblock is None else (2, 4, 6)) if allowed else (0,)
+        errors = np.zeros((len(strengths), 2, 2))  # by strength, luma or chroma, without and with the filter
+        count = 0
+        shown = []
         for i, (enc, planes) in done.items():
             planes = enc.shrunk(planes, shrink)
-            seen = enc.decoded(planes)
+            shown.append((enc, planes, enc.decoded(planes)))
+            count += self._tile(self.tiles[i]).size
+        for enc, planes, seen in shown:
             for k, strength in enumerate(strengths):
-                totals[k] += enc.squares(self._tile(self.tiles[i]), planes, seen, strength)[0]
-        return strengths[int(np.argmin(totals))]
-
-    def _choose_filter(self, done: dict[int, Any], shrink: tuple[int, ...], deblock: int) -> tuple[bool, bool]:
-        """Whether the filter lessens the error of luma, and that of chroma."""
-        if self.want_deblock is False or self.settings.plain:
-            return False, False
-        gain = [0.0, 0.0]
-        for enc, planes in done.values():
-            planes = enc.shrunk(planes, shrink)
-            for i, (p, x) in enumerate(zip(planes, enc.decoded(planes), strict=True)):
-                x = _smoothed(p, x, deblock)
-                wanted = enc.planes[i].samples[: p.height, : p.width]
-                before = float(((x - wanted) ** 2).sum())
-                refine(x, p.step, i in (1, 2))
-                gain[i in (1, 2)] += before - float(((x - wanted) ** 2).sum())
-        return gain[0] > 0, gain[1] > 0
+                for n, (p, x) in enumerate(zip(planes, seen, strict=True)):
+                    errors[k, int(n in (1, 2)), 0] += enc.error(n, _smoothed(p, x, strength))
+        k = int(errors[:, :, 0].sum(1).argmin())
+        if not allowed:
+            return 0, (False, False), float(errors[k, :, 0].sum() / count)
+        for enc, planes, seen in shown:
+            for n, (p, x) in enumerate(zip(planes, seen, strict=True)):
+                x = _smoothed(p, x, strengths[k])
+                refine(x, p.step, n in (1, 2))
+                errors[k, int(n in (1, 2)), 1] += enc.error(n, x)
+        luma, chroma = (bool(with_ < without) for without, with_ in errors[k])
+        return strengths[k], (luma, chroma), float(errors[k].min(1).sum() / count)
 
 
 def encode(
@@ -624,38 +627,38 @@ def encode(
     if psnr is not None and not 0 < psnr <= 200:
         raise UsageError(f"psnr: expected dB from 0 to 200, got {psnr:g}")
 
-    def run(half: bool, copied: bool = False) -> QuadtreeCode:
+    def run(half: bool, copied: bool = False) -> tuple[QuadtreeCode, float]:
         encoder = _Encoder(
             a, depth, half, plan, deblock, dict(metadata or {}), threads or os.cpu_count() or 1, device,
             method == "pifs", callback, copied,
         )  # fmt: skip
         if given and quality is None:
             return _aim(encoder, plan, a, depth, bits, psnr)
-        code, _, _ = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
+        code, _, error = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
         assert code is not None
-        return code
+        return code, error
 
     high = _fine(bits, psnr, quality)
     if chroma == "auto" and not high and a.ndim == 3 and method != "pifs":
         best = _tried(run, a, depth, bits, psnr)
     else:
-        best = run(chroma == "half" or (chroma == "auto" and not high))
+        best, _ = run(chroma == "half" or (chroma == "auto" and not high))
     if method == "pifs" or not plan.maps or not _alike(a):
         return best
-    return _better(best, run(best.settings.half, True), a, bits, psnr)
+    return _better(best, run(best.settings.half, True)[0], a, bits, psnr)
 
 
 def _tried(
-    run: Callable[[bool], QuadtreeCode], a: np.ndarray, depth: int, bits: float | None, psnr: float | None
+    run: Callable[[bool], tuple[QuadtreeCode, float]], a: np.ndarray, depth: int, bits: float | None, psnr: float | None
 ) -> QuadtreeCode:
     """The better of halved and full chroma; full chroma is tried where halving costs much by itself."""
     lost = _lost_by_half(a, depth)
     if psnr is not None and lost > 0.9 * a.size * (2**depth - 1) ** 2 / 10 ** (psnr / 10):
-        return run(False)
-    halved = run(True)
-    if lost < HALF_LOSS * squared_error(halved, a):
+        return run(False)[0]
+    halved, error = run(True)
+    if lost < HALF_LOSS * (error * a.size + lost):
         return halved
-    return _better(halved, run(False), a, bits, psnr)
+    return _better(halved, run(False)[0], a, bits, psnr)
 
 
 def _better(
@@ -730,16 +733,19 @@ def _fine(bits: float | None, psnr: float | None, quality: float | None) -> bool
 
 def _aim(
     encoder: _Encoder, plan: Effort, a: np.ndarray, depth: int, bits: float | None, psnr: float | None
-) -> QuadtreeCode:
-    """Meet a target in bits per pixel or decibels, by a search for the step index."""
+) -> tuple[QuadtreeCode, float]:
+    """Meet a target in bits per pixel or decibels, by a search for the step index: the code and its squared error."""
     pixels = a.shape[0] * a.shape[1]
     top = float((1 << depth) - 1)
     sample = encoder.sample()
     slope = -0.9 / 128  # octaves of size, or 6 dB, by step
 
+    errors: dict[int, float] = {}
+
     def miss(index: int, only: list[int] | None) -> tuple[QuadtreeCode | None, float]:
         """The code, and how far it is above the target: in octaves of size, or in units of 6 dB."""
-        code, size, error = encoder.run(index, plan.passes + 1, only)
+        code, size, error = encoder.run(index, plan.passes + 1, only, measured=psnr is not None)
+        errors[index] = error
         if bits is not None:
             return code, math.log2(8 * size / pixels / bits)
         assert psnr is not None
@@ -773,12 +779,12 @@ def _aim(
         x = step_index(3.0 * top / 10 ** (psnr / 20))
     if len(sample) < len(encoder.tiles):
         x, _, _ = search(x, sample, 8)
-        _, code, value = search(x, None, 2)
+        x, code, value = search(x, None, 2)
     else:
-        _, code, value = search(x, None, 12)
+        x, code, value = search(x, None, 12)
     assert code is not None
     if value > 0.03 and bits is not None:
         raise UsageError(f"this picture needs at least {len(code.to_bytes())} bytes; ask for more")
     if value < -0.03 and psnr is not None:
         raise UsageError(f"{psnr:g} dB is more than this codec reaches ({psnr + 6.02 * value:.1f} dB); ask for less")
-    return code
+    return code, errors[x]

@@ -103,6 +103,14 @@ def lift(x, explicit, leaves, contrast, waves, slopes, fine, scale, out):
 
 
 @nb.njit(cache=True, nogil=True)
+def gather(v, leaves, out):
+    """The domains of leaves of one side, averaged 2 x 2 and turned: ``out`` ``[n, side, side]``."""
+    for n in range(len(leaves)):
+        _, _, log, iso, yd, xd = leaves[n]
+        pooled(v, yd, xd, 1 << log, iso, out[n])
+
+
+@nb.njit(cache=True, nogil=True)
 def weights(v, leaves, contrast, waves, slopes, out):
     """Apply the map's matrix with absolute entries to a field v >= 0, for the proof of contraction.
 

@@ -24,23 +24,36 @@ CLASSES = (len(LEVELS) + 1) * DIRECTIONS
 
 
 @inner()
-def _bent(a, b, c):
-    """Size of the second difference of three values, cut."""
-    return min(np.int64(abs(2 * b - a - c)), np.int64(4096))
+def _add_bent(here, one, other, total):
+    """Add the sizes of second differences of three rows, cut; all in int32, for SIMD."""
+    for j in range(len(total)):
+        d = np.int32(np.int32(2) * here[j] - one[j] - other[j])
+        total[j] = np.int32(total[j] + min(max(d, np.int32(-d)), np.int32(4096)))
 
 
 @inner()
 def _gradients(q, height, width):
-    """Second differences along rows, columns and both diagonals, summed over squares of 2 x 2: ``[h, w, 4]`` int64."""
-    out = np.zeros(((height + CELL - 1) // CELL * 2, (width + CELL - 1) // CELL * 2, 4), np.int64)
-    for y in range(2 * out.shape[0]):
-        for x in range(2 * out.shape[1]):
-            i, j = min(y, height - 1) + PAD, min(x, width - 1) + PAD
-            b = q[i, j]
-            out[y >> 1, x >> 1, 0] += _bent(q[i, j - 1], b, q[i, j + 1])
-            out[y >> 1, x >> 1, 1] += _bent(q[i - 1, j], b, q[i + 1, j])
-            out[y >> 1, x >> 1, 2] += _bent(q[i - 1, j - 1], b, q[i + 1, j + 1])
-            out[y >> 1, x >> 1, 3] += _bent(q[i - 1, j + 1], b, q[i + 1, j - 1])
+    """Second differences along rows, columns and both diagonals, summed over squares of 2 x 2: ``[4, h, w]`` int32.
+
+    Beyond the borders of the plane, its last row and column count again.
+    """
+    out = np.zeros((4, (height + CELL - 1) // CELL * 2, (width + CELL - 1) // CELL * 2), np.int32)
+    sums = np.zeros((4, 2 * out.shape[2]), np.int32)
+    for y in range(2 * out.shape[1]):
+        i = min(y, height - 1) + PAD
+        above, here, below = q[i - 1], q[i], q[i + 1]
+        a, b = PAD, PAD + width
+        _add_bent(here[a:b], here[a - 1 : b - 1], here[a + 1 : b + 1], sums[0, :width])
+        _add_bent(here[a:b], above[a:b], below[a:b], sums[1, :width])
+        _add_bent(here[a:b], above[a - 1 : b - 1], below[a + 1 : b + 1], sums[2, :width])
+        _add_bent(here[a:b], above[a + 1 : b + 1], below[a - 1 : b - 1], sums[3, :width])
+        if y & 1:
+            for k in range(4):
+                for x in range(width, sums.shape[1]):
+                    sums[k, x] = sums[k, width - 1]
+                for x in range(out.shape[2]):
+                    out[k, y >> 1, x] = sums[k, 2 * x] + sums[k, 2 * x + 1]
+            sums[:] = 0
     return out
 
 
@@ -64,16 +77,22 @@ def _class(rows, columns, falling, rising):
 def classes(q, height, width):
     """The class of each cell of 4 x 4 samples, from the 8 x 8 samples around: ``[H / 4, W / 4]`` int64."""
     g = _gradients(q, height, width)
-    out = np.empty((g.shape[0] // 2, g.shape[1] // 2), np.int64)
-    total = np.empty(4, np.int64)
+    rows, columns = g.shape[1], g.shape[2]
+    out = np.empty((rows // 2, columns // 2), np.int64)
+    total = np.empty((4, columns + 2), np.int64)  # sums over four rows, with a column to either side
     for cy in range(out.shape[0]):
+        for k in range(4):
+            above, below = g[k, max(2 * cy - 1, 0)], g[k, min(2 * cy + 2, rows - 1)]
+            for x in range(columns):
+                total[k, x + 1] = np.int64(above[x]) + g[k, 2 * cy, x] + g[k, 2 * cy + 1, x] + below[x]
+            total[k, 0], total[k, columns + 1] = total[k, 1], total[k, columns]
         for cx in range(out.shape[1]):
-            for k in range(4):
-                total[k] = 0
-                for i in range(2 * cy - 1, 2 * cy + 3):
-                    for j in range(2 * cx - 1, 2 * cx + 3):
-                        total[k] += g[min(max(i, 0), g.shape[0] - 1), min(max(j, 0), g.shape[1] - 1), k]
-            out[cy, cx] = _class(total[0], total[1], total[2], total[3])
+            a, b, c, d = (total[0], total[1], total[2], total[3])
+            x = 2 * cx
+            out[cy, cx] = _class(
+                a[x] + a[x + 1] + a[x + 2] + a[x + 3], b[x] + b[x + 1] + b[x + 2] + b[x + 3],
+                c[x] + c[x + 1] + c[x + 2] + c[x + 3], d[x] + d[x + 1] + d[x + 2] + d[x + 3],
+            )  # fmt: skip
     return out
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from fractalkit.codes.quadtree import QuadtreePlane
 from fractalkit.raster.cosines import slope_cosines
+
+LARGEST = 4  # log2 of the side of the largest leaf whose matrix is stored
 
 
 def certificate(
@@ -45,5 +49,25 @@ def _weighted(plane: QuadtreePlane, leaves: np.ndarray, contrast: np.ndarray, v:
     from fractalkit.maps import quadtree_cpu as cpu
 
     out = np.zeros_like(v)
-    cpu.weights(v, leaves, contrast, slope_cosines(), float(plane.slopes), out)
+    small = leaves[:, 2] <= LARGEST
+    if not small.all():
+        cpu.weights(v, leaves[~small], contrast[~small], slope_cosines(), float(plane.slopes), out)
+    for log in np.unique(leaves[small, 2]):
+        own = leaves[:, 2] == log
+        side = 1 << int(log)
+        pooled = np.empty((int(own.sum()), side, side))
+        cpu.gather(v, leaves[own], pooled)
+        made = (pooled.reshape(len(pooled), -1) @ _absolute(int(log), bool(plane.slopes))).reshape(pooled.shape)
+        made *= np.abs(contrast[own])[:, None, None]
+        blocks = out.reshape(out.shape[0] // side, side, out.shape[1] // side, side)
+        blocks[leaves[own, 0] // side, :, leaves[own, 1] // side, :] = made
     return out
+
+
+@cache
+def _absolute(log: int, slopes: bool) -> np.ndarray:
+    """|Q|: the absolute entries of the matrix that removes mean and slopes, ``[side^2, side^2]``, symmetric."""
+    side = 1 << log
+    wave = slope_cosines()[log, :side] * slopes
+    low = 1 + side * (np.multiply.outer(wave, wave)[:, None, :, None] + np.multiply.outer(wave, wave)[None, :, None, :])
+    return np.abs(np.eye(side * side) - low.reshape(side * side, -1) / (side * side))

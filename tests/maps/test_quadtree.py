@@ -12,6 +12,7 @@ from fractalkit.errors import UsageError
 from fractalkit.fit.quadtree import encode
 from fractalkit.maps import quadtree as maps
 from fractalkit.maps import quadtree_cpu as cpu
+from fractalkit.maps import quadtree_proof as proof
 from fractalkit.maps.quadtree_picture import decode, plane_at, trace
 from fractalkit.raster.colour import doubled
 from fractalkit.raster.cosines import slope_cosines
@@ -75,6 +76,17 @@ def test_the_proof_holds(seed, slopes):
     for _ in range(5):
         x, y = (100 * torch.randn(1, 64, 64, generator=g, dtype=torch.float64) for _ in range(2))
         assert (m.distance(m.step(x), m.step(y)) <= l * m.distance(x, y) * (1 + 1e-9)).all()
+
+
+@pytest.mark.parametrize("slopes", [True, False])
+def test_the_proof_weighs_as_the_kernel_does(slopes, monkeypatch):
+    p = plane(4, slopes)
+    leaves, contrast = maps.mapped_leaves(p)
+    v = 1 + np.random.default_rng(4).random((64, 64))
+    by_matrix = proof._weighted(p, leaves, contrast, v)
+    monkeypatch.setattr(proof, "LARGEST", 1)
+    assert np.allclose(by_matrix, proof._weighted(p, leaves, contrast, v), rtol=1e-12)
+    assert by_matrix.max() > 1
 
 
 def test_every_scale_shows_the_same_picture():
