@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from fractalkit.codes.flame_motion import at_frame, moving
 from fractalkit.codes.flame_parts import CAMERA, IDENTITY, JWILDFIRE, FlameSettings, Xform
-from fractalkit.codes.flame_unread import unread_of_flame
+from fractalkit.codes.flame_unread import is_number, unread_of_flame
 from fractalkit.codes.flame_xml import read_fields, to_xml
 from fractalkit.codes.variation_list import catalogue
 from fractalkit.errors import DataError, FileWarning, UsageError, one_line
@@ -61,6 +62,12 @@ class Flame(FlameSettings):
         return self.extras.get("version", "").strip().lower().startswith("jwildfire")
 
     @property
+    def frame(self) -> float:
+        """The frame that JWildfire's motion curves are looked up at, 1 if the file names none."""
+        text = self.extras.get("frame", "1")
+        return float(text) if is_number(text) else 1.0
+
+    @property
     def pixels_per_unit(self) -> float:
         """Pixels a unit of the plane."""
         return self.scale * 2.0**self.zoom * self.cam_zoom
@@ -97,6 +104,10 @@ class Flame(FlameSettings):
         """Attributes of the flame and its maps that would show in the picture and have no effect here, sorted."""
         foreign = {f.name for f in fields(FlameSettings) if f.name in JWILDFIRE and getattr(self, f.name) != f.default}
         names = {*unread_of_flame(self.extras), *(a for x in self.all_maps for a in x.unread)}
+        if self.by_jwildfire:
+            names -= set().union(*(at_frame(x, self.frame)[1] for x in self.all_maps))
+            if not any(moving(x.extras) for x in self.all_maps):
+                names.discard("motion_blur_length")
         return sorted(names if self.by_jwildfire else names | foreign)
 
     @property

@@ -37,6 +37,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
+from fractalkit.codes.flame_motion import at_frame
 from fractalkit.codes.flame_parts import Xform
 from fractalkit.errors import UsageError
 from fractalkit.orbit.flame_loop import CHAINS, RESTART, paint_table, paints, prepare, variations_of, visible
@@ -113,14 +114,16 @@ def accumulate(
 def as_flam3(flame: Flame) -> Flame:
     """A flame of JWildfire with its maps' opacity and colours as flam3 would say them; others as they are.
 
-    There an opacity o is a share of the samples, here they weigh o^(log2 10); a colour type NONE keeps the colour; and
-    with ``preserve_z`` variations of the plane add the weighted z of the point.
+    There an opacity o is a share of the samples, here they weigh o^(log2 10); a colour type NONE keeps the colour;
+    with ``preserve_z`` variations of the plane add the weighted z of the point; and motion curves are followed to the
+    flame's frame.
     """
     if not flame.by_jwildfire:
         return flame
     deep = flame.extras.get("preserve_z", "0").strip() == "1" and flame.in_space()
 
     def told(x: Xform, usual: str) -> Xform:
+        x = at_frame(x, flame.frame)[0]
         kept = x.extras.get("color_type", usual).strip().upper() == "NONE"
         x = replace(x, opacity=max(x.opacity, 0.0) ** math.log10(2), color_speed=0.0 if kept else x.color_speed)
         uses = variations_of(x, True, False) if deep else []
