@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from fractalkit.codes.chords import MOST_CHORDS, chords
 from fractalkit.codes.formula_values import values_of
 from fractalkit.codes.java_formula import expression
 from fractalkit.codes.l_systems import lines_of
@@ -30,6 +31,11 @@ Texts = Mapping[str, str]
 Table = tuple[list[float], tuple[str, ...]]  # its numbers, and what is to be said
 MOST_MANDALA = 362  # points of a side, whose square is as many numbers as a table may have
 WRAPS = (0.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0)
+# what maurer_lines is drawn with; other modes are not known
+MAURER: dict[str, tuple[int, ...]] = {
+    "render_mode": (0, 1, 2, 3, 4, 5), "render_submode": (0, 1), "cosets_mode": (0,), "meta_mode": (0,),
+    "number_of_filters": (0,), "diff_mode": (0,), "show_curve": (0,), "tangent_submode": tuple(range(13)),
+}  # fmt: skip
 MOST_TRIANGLES = 14_000
 MOST_PIXELS, MOST_SIDE = 50_000_000, 256
 PRIMITIVES = (
@@ -188,6 +194,14 @@ def _image(n: Numbers, texts: Texts) -> Table:
     return _rows(light.shape[1], np.concatenate([[light.shape[0]], light.ravel()])), ()
 
 
+def _maurer(n: Numbers, texts: Texts) -> Table:
+    for name, known in MAURER.items():
+        if n[name] not in known:
+            raise DataError(f"its {name} {n[name]:g} is not known")
+    head, rows = chords(n)
+    return [*head, *rows.ravel().tolist()], _cut("maurer_lines_line_count", n["line_count"], MOST_CHORDS)
+
+
 _MESH = {"colormap_filename": "", "displ_map_filename": ""}
 SIMULATED: dict[str, Simulated] = {
     "dla_wf": Simulated("dla_table", _dla, {"buffer_size": 800, "max_iter": 6000, "seed": 666}),
@@ -224,6 +238,13 @@ SIMULATED: dict[str, Simulated] = {
     "lsystem_js": Simulated(
         "lsystem_table", _lsystem, {"iters": 1, "step": 0.1, "angle": 0, "presetId": -1},
         {"grammar": "", "presetId_reference": ""},
+    ),
+    "maurer_lines": Simulated(
+        "maurer_table", _maurer,
+        {"a": 2, "b": 1, "c": 0, "d": 1, "e": 1, "f": 1, "g": 1, "h": 1, "curve_mode": 3, "theta_step_size": 71,
+         "initial_theta": 0, "line_count": 360, "irrationalize": 0, "direct_color_measure": 1,
+         "direct_color_thresholding": 0, "color_low_threshold": 0.3, "color_high_threshold": 2,
+         **dict.fromkeys(MAURER, 0)},
     ),
     "obj_mesh_primitive_wf": Simulated(
         "mesh_table", _mesh,

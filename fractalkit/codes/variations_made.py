@@ -69,7 +69,8 @@ def read_text(digits: str) -> str | None:
 
 
 def _table(name: str, numbers: list[float]) -> Declared:
-    return Declared(name, {"k": 0.0}, "Numbers of a flame.", "", "a flame", 1, True, table=tuple(numbers))
+    table = tuple(map(float, numbers))  # a whole number would be taken for a row of the machine
+    return Declared(name, {"k": 0.0}, "Numbers of a flame.", "", "a flame", 1, True, table=table)
 
 
 def _text(texts: dict[str, str], mark: str, place: str) -> Made:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from fractalkit.codes.chords import CURVES, chords
 from fractalkit.codes.flame import read_flames
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.formula_values import values_of
@@ -124,6 +125,25 @@ def test_columns_of_polygons():
     assert (rows[:, 4] == np.where(rows[:, 5] > 0, 0.25, 0.5)).all()
 
 
+def test_chords_of_curves():
+    n = dict.fromkeys("abcdefgh", 1.0) | {
+        "theta_step_size": 90, "initial_theta": 45, "line_count": 4, "irrationalize": 0, "direct_color_measure": 1,
+        "direct_color_thresholding": 0, "color_low_threshold": 0.5, "color_high_threshold": 1,
+    }  # fmt: skip
+    head, rows = chords(n | {"curve_mode": 0})
+    assert np.allclose(head, [4, -2, math.sqrt(2), math.sqrt(2)])  # a square, whose sides are all as long
+    assert np.allclose(rows[2], np.array([1, 1, -1, 1]) / math.sqrt(2)) and np.allclose(rows[1:, :2], rows[:-1, 2:])
+    head, rows = chords(n | {"curve_mode": 3, "a": 2, "c": 0, "direct_color_thresholding": 1})  # a rose of four leaves
+    assert head[2:] == [0.5, 1] and np.allclose(rows, 0, atol=1e-9)  # between its leaves
+    # a circle that rolls on another as large draws a heart; inside one of twice its size it goes to and fro
+    heart = chords(n | {"curve_mode": 4, "theta_step_size": 180, "initial_theta": 0})[1]
+    assert np.allclose(np.sort(np.unique(heart[:, 0].round(9))), [-3, 1])
+    line = chords(n | {"curve_mode": 5, "a": 2, "theta_step_size": 31})[1]
+    assert np.allclose(line[:, 1], 0)
+    for mode in range(len(CURVES)):
+        assert np.isfinite(chords(n | {"curve_mode": mode, "a": 3, "line_count": 1e9, "theta_step_size": 7.1})[1]).all()
+
+
 def test_grammars_and_turtles():
     axiom, angle, rules = read_grammar("Koch { ; of H. von Koch\nAngle 6 ; sixths\nAxiom F\nF=F+F--F+F\n}")
     assert (axiom, angle, expanded(axiom, rules, 2).count("F")) == ("F", 60.0, 16)
@@ -156,6 +176,7 @@ ATTRIBUTES = {
     "terrain3D": 'terrain3D_Size (N PowersOf 2)="2" terrain3D_seed="8"', "mandala": 'mandala_width="20"',
     "sattractor3D": 'sattractor3D_radius="0.1"' + FIELD,
     "obj_mesh_primitive_wf": 'obj_mesh_primitive_wf_primitive="4" obj_mesh_primitive_wf_subdiv_level="1"',
+    "maurer_lines": 'maurer_lines_curve_mode="2" maurer_lines_b="0.5" maurer_lines_render_mode="5"',
     "lsystem_js": f'lsystem_js_iters="2" lsystem_js_grammar="{b"Axiom F+F".hex()}"',
 }  # fmt: skip
 
@@ -213,6 +234,7 @@ def test_what_cannot_be_simulated_is_a_variation_that_is_not_known():
                  f'dla3d_wf="1" dla3d_wf_node_obj_filename="{b"a.obj".hex()}"', 'gpattern="1" gpattern_fill="0"',
                  'snowflake_wf="1" snowflake_wf_threshold="9"',
                  'post_bumpmap_wf="1" post_bumpmap_wf_inlined_image="FFD8"',
+                 'maurer_lines="1" maurer_lines_render_mode="12"', 'maurer_lines="1" maurer_lines_curve_mode="40"',
                  'obj_mesh_primitive_wf="1" obj_mesh_primitive_wf_primitive="24"'):  # fmt: skip
         assert len(flame(text).unknown) == 1, text
     assert flame('terrain3D="1" terrain3D_roughness="1e9" terrain3D_Size (N PowersOf 2)="99"').whole
