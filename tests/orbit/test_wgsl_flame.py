@@ -57,7 +57,18 @@ def moved() -> Flame:
     return replace(solid(), xforms=maps, blur_curve=5.0)
 
 
-FLAMES = {"strange": strange, "solid": solid, "coloured": coloured, "painted": painted, "moved": moved}
+def tabled() -> Flame:
+    """Variations that look numbers up."""
+    maps = (
+        Xform(1.0, 0.2, 0.5, variations={"gpattern": 1.0}),
+        Xform(1.0, 0.8, 0.5, coefs=(0.6, -0.2, 0.2, 0.6, -0.4, 0.3), variations={"linear": 0.6, "maurer_lines": 0.5}),
+    )
+    return replace(strange(), xforms=maps, final=None)
+
+
+FLAMES = {
+    "strange": strange, "solid": solid, "coloured": coloured, "painted": painted, "moved": moved, "tabled": tabled,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FLAMES)
@@ -69,6 +80,11 @@ def test_the_loops_for_the_cpu_agree(name):
     assert (np.abs(gpu - one).sum((0, 1)) < 1.15 * noise + 1e-9).all()
     # later starts of the loops' few chains count steps that are not drawn
     assert np.allclose(gpu.sum((0, 1)), one.sum((0, 1)), rtol=0.012)
+
+
+def test_tables_stand_in_the_buffer_of_numbers():
+    shader = flame_shader(tabled())
+    assert "var<private> t_" not in shader.text and len(shader.numbers) > 800
 
 
 def test_the_same_bits_whatever_the_order():

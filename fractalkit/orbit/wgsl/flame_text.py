@@ -213,6 +213,12 @@ class _Writer:
             self.places[f"{self.label}.{name}"] = place
         return f"N[{place // 4}].{'xyzw'[place % 4]}"
 
+    def table(self, d: Declared) -> int:
+        """The place of a table's numbers in the buffer: each chain would get a copy of what stands in the text."""
+        place = len(self.numbers)
+        self.numbers += d.table
+        return place
+
     @property
     def vector(self) -> str:
         return "vec3f" if self.space else "vec2f"
@@ -363,7 +369,7 @@ def flame_shader(flame: Flame, group: int = GROUP, sort: bool = True) -> FlameSh
     plot, choose = w.plot(), w.choose()
     functions: dict[str, str] = {}
     for d in w.used.values():
-        function_texts(d, functions)
+        function_texts(d, functions, w.table)
     formulas = [STATE, MATHEMATICS, *functions.values(), *(variation_text(d, s) for (_, s), d in w.used.items())]
     sizes = {"group": group, "maps": k, "twice": 2 * k}
     several, quarter = sort and k > 1, -(-len(w.numbers) // 4)
