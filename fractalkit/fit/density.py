@@ -42,6 +42,8 @@ class Level:
 class Density:
     """Grids over a target and steps of refinement towards its masses; for two and three dimensions."""
 
+    filled = False  # whether each place counts once, as in :mod:`.filled`
+
     def __init__(self, target: Target, *, cap: float, isotropy: float = 0.0, orbits: int = 6000, seed: int = 0) -> None:
         self.target, self.cap, self.isotropy = target, cap, isotropy
         self.dim = target.dim
@@ -94,6 +96,34 @@ class Density:
         walk(maps, cumulative, start, self.shifts, self.jumps[: DEPTH + BURN if full else depth], address, z)
         return address, z
 
+    def pieces(self, maps: np.ndarray, points: np.ndarray, level: Level) -> np.ndarray:
+        """Masses ``[H, cells]`` of the images of points ``[N, 3]`` under maps ``[H, 3, 4]``, one in all for each."""
+        psi = np.zeros((len(maps), len(level.mass)))
+        for m, row in zip(maps, psi, strict=True):
+            image = points @ m[:, :3].T + m[:, 3]
+            spread(image, 1 / len(image), level.frame, self.dim, level.side, row)
+        return psi
+
+    def joined(self, psi: np.ndarray, weights: np.ndarray, level: Level) -> np.ndarray:
+        """Masses ``[cells]`` of pieces ``[K, cells]`` of these weights together."""
+        return np.asarray(weights @ psi)
+
+    def room(self, kept: np.ndarray, level: Level) -> np.ndarray:
+        """Share ``[cells]`` of further mass that counts where masses ``kept`` are already."""
+        return np.ones_like(level.mass)
+
+    def likely(self, psi: np.ndarray, level: Level, steps: int = 30) -> np.ndarray:
+        """Weights ``[K]`` of pieces ``[K, cells]`` that make the target's masses most likely."""
+        return likely_weights(psi, level.mass, steps)
+
+    def shares(self, psi: np.ndarray, kept: np.ndarray, level: Level) -> np.ndarray:
+        """Weights ``[H]`` of pieces, each of which is added to masses ``kept``.
+
+        They are those of least squares with the variances of counts.
+        """
+        inverse = 1 / (level.mass + kept + 1 / len(self.points))
+        return np.clip(psi @ ((level.mass - kept) * inverse) / np.maximum((psi * psi) @ inverse, 1e-12), 1e-3, 1.0)
+
     def expected(self, level: int, orbits: int) -> float:
         """Hellinger distance, at a level, that so many orbits of the true code would have."""
         return self.levels[level].floor * (1 + len(self.points) / orbits)
@@ -112,11 +142,8 @@ class Density:
     def weigh(self, maps: np.ndarray) -> np.ndarray:
         """The most likely weights ``[K]``, at least 1/1000, of maps ``[K, 3, 4]`` of the cloud into itself."""
         level = self.levels[-1]
-        psi = np.zeros((len(maps), len(level.mass)))
-        some = self.points[self.order[:4000]]
-        for m, row in zip(maps, psi, strict=True):
-            spread(some @ m[:, :3].T + m[:, 3], 1 / len(some), level.frame, self.dim, level.side, row)
-        weights = np.maximum(likely_weights(psi, level.mass), 1e-3)
+        psi = self.pieces(maps, self.points[self.order[:4000]], level)
+        weights = np.maximum(self.likely(psi, level), 1e-3)
         return weights / weights.sum()
 
     def distance(self, maps: np.ndarray, weights: np.ndarray, level: int = -1, count: int | None = None) -> float:

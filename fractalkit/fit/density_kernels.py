@@ -181,28 +181,25 @@ def _image(m, x, y):
         y[r] = m[r, 0] * x[0] + m[r, 1] * x[1] + m[r, 2] * x[2] + m[r, 3]
 
 
-@nb.njit(cache=True)
-def _gap(q, roots):
-    """Squared Hellinger distance of masses q from those whose roots are given."""
-    total = 0.0
-    for c in range(q.shape[0]):
-        e = math.sqrt(q[c]) - roots[c]
-        total += e * e
-    return total
-
-
 @nb.njit(cache=True, nogil=True)
-def gaps_with(maps, share, points, kept, roots, frame, dim, side):
-    """Hellinger distance ``[H]`` of the masses ``kept`` plus each map's image of the points, of mass share[h]."""
+def gaps_with(maps, share, points, kept, room, roots, frame, dim, side):
+    """Hellinger distance ``[H]`` of masses ``kept`` and each map's image of the points, of mass share[h].
+
+    Of the image's mass in a cell the share ``room [cells]`` counts.
+    """
     out = np.empty(maps.shape[0])
     y = np.empty((points.shape[0], 3))
     q = np.empty_like(kept)
     for h in range(maps.shape[0]):
         for n in range(points.shape[0]):
             _image(maps[h], points[n], y[n])
-        q[:] = kept
+        q[:] = 0.0
         spread(y, share[h] / points.shape[0], frame, dim, side, q)
-        out[h] = _gap(q, roots)
+        total = 0.0
+        for c in range(q.shape[0]):
+            e = math.sqrt(kept[c] + room[c] * q[c]) - roots[c]
+            total += e * e
+        out[h] = total
     return out
 
 
@@ -240,7 +237,7 @@ def _one(m, points, frame, dim, side, psi, slopes):
 
 
 @nb.njit(cache=True)
-def _equations(psi, slopes, p, kept, roots, least, row, normal, right):
+def _equations(psi, slopes, p, kept, room, roots, least, row, normal, right):
     """Normal equations of the residuals of one map of mass p and of the logarithm of p; the lower triangle."""
     normal[:] = 0.0
     right[:] = 0.0
@@ -248,9 +245,9 @@ def _equations(psi, slopes, p, kept, roots, least, row, normal, right):
     for c in range(kept.shape[0]):
         if psi[c] == 0.0:
             continue
-        q = kept[c] + p * psi[c]
+        q = kept[c] + p * room[c] * psi[c]
         e = roots[c] - math.sqrt(q)
-        half = 0.5 * p / math.sqrt(q + least)
+        half = 0.5 * p * room[c] / math.sqrt(q + least)
         for a in range(size - 1):
             row[a] = half * slopes[c, a]
         row[size - 1] = half * psi[c]
@@ -297,17 +294,19 @@ def _moved(m, move, dim, cap, mean, new):
 
 
 @nb.njit(cache=True)
-def _gap_with(kept, psi, p, roots):
+def _gap_with(kept, room, psi, p, roots):
     total = 0.0
     for c in range(kept.shape[0]):
-        e = math.sqrt(kept[c] + p * psi[c]) - roots[c]
+        e = math.sqrt(kept[c] + p * room[c] * psi[c]) - roots[c]
         total += e * e
     return total
 
 
 @nb.njit(cache=True, nogil=True)
-def settle(maps, share, points, kept, roots, frame, dim, side, steps, cap):
+def settle(maps, share, points, kept, room, roots, frame, dim, side, steps, cap):
     """Levenberg-Marquardt steps of each map and its mass, the rest of the code ``kept`` as it is; in place.
+
+    Of the map's mass in a cell the share ``room [cells]`` counts.
 
     Returns:
         the Hellinger distance ``[H]``.
@@ -328,15 +327,15 @@ def settle(maps, share, points, kept, roots, frame, dim, side, steps, cap):
     for h in range(maps.shape[0]):
         m = maps[h]
         _one(m, points, frame, dim, side, psi, slopes)
-        f = _gap_with(kept, psi, share[h], roots)
+        f = _gap_with(kept, room, psi, share[h], roots)
         damping = 0.03
         for _ in range(steps):
-            _equations(psi, slopes, share[h], kept, roots, least, row, normal, right)
+            _equations(psi, slopes, share[h], kept, room, roots, least, row, normal, right)
             _solve(normal, right, damping, low, move)
             _moved(m, move, dim, cap, mean, new)
             w = min(max(share[h] * math.exp(min(max(move[size - 1], -0.7), 0.7)), 1e-4), 1.0)
             _one(new, points, frame, dim, side, trial, other)
-            g = _gap_with(kept, trial, w, roots)
+            g = _gap_with(kept, room, trial, w, roots)
             if g < f:
                 gain = f - g
                 m[:] = new

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fractalkit.fit.density import Density, Level, likely_weights
+from fractalkit.fit.density import Density, Level
 from fractalkit.fit.density_kernels import gaps_with, settle, spread
 from fractalkit.fit.search import clip_maps
 
@@ -65,11 +65,8 @@ class Archive:
         self.size = np.concatenate([self.size[kept], np.linalg.norm(maps[:, :, :3], ord=2, axis=(1, 2))])
         self.frames = np.concatenate([self.frames[kept], frames])
         for i, level in enumerate(self.density.levels):
-            new = np.zeros((len(maps), len(level.mass)))
-            for m, row in zip(maps, new, strict=True):
-                image = self.points @ m[:, :3].T + m[:, 3]
-                spread(image, 1 / len(image), level.frame, self.density.dim, level.side, row)
-            self.masses[i] = np.concatenate([self.masses[i][kept], new.astype(np.float32)])
+            new = self.density.pieces(maps, self.points, level).astype(np.float32)
+            self.masses[i] = np.concatenate([self.masses[i][kept], new])
 
     def framed(self, maps: np.ndarray) -> np.ndarray:
         """Images of a few points ``[H, F]``, scaled so that distances of rows are root mean squares."""
@@ -78,17 +75,14 @@ class Archive:
         return images.reshape(len(maps), 3 * len(z)) / np.sqrt(len(z))
 
     def fits(self, kept: np.ndarray, index: int, allowed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Hellinger distance and weight, ``[A]`` both, of the allowed maps when added to masses ``kept``.
-
-        The weight is that of least squares with the variances of counts.
-        """
+        """Hellinger distance and weight, ``[A]`` both, of the allowed maps when added to masses ``kept``."""
         level = self.density.levels[index]
         psi = self.masses[index][allowed]
-        inverse = 1 / (level.mass + kept + 1 / len(self.density.points))
-        share = psi @ ((level.mass - kept) * inverse) / np.maximum((psi * psi) @ inverse, 1e-12)
-        share = np.clip(share, 1e-3, 1.0)
+        share = self.density.shares(psi, kept, level)
+        if self.density.filled:
+            psi = psi * self.density.room(kept, level).astype(np.float32)
         q = np.sqrt(kept.astype(np.float32) + share[:, None].astype(np.float32) * psi)
-        return 1 + kept.sum() + share - 2 * (q @ np.sqrt(level.mass)), share
+        return 1 + kept.sum() + share * psi.sum(axis=1) - 2 * (q @ np.sqrt(level.mass)), share
 
     def ranked(
         self, coarse: np.ndarray, kept: np.ndarray, index: int, allowed: np.ndarray
@@ -105,7 +99,7 @@ class Archive:
 
     def weights(self, chosen: np.ndarray, index: int) -> np.ndarray:
         """Weights ``[K]`` of the chosen maps that make the cloud's masses most likely."""
-        return likely_weights(self.masses[index][chosen].astype(np.float64), self.density.levels[index].mass)
+        return self.density.likely(self.masses[index][chosen].astype(np.float64), self.density.levels[index])
 
     def choose(self, k: int, index: int, rng: np.random.Generator) -> np.ndarray:
         """Indices ``[k]`` of maps that explain the cloud's masses together: a random greedy choice and swaps.
@@ -128,7 +122,9 @@ class Archive:
         return chosen
 
     def _ranked_with(self, chosen: np.ndarray, weights: np.ndarray, index: int, allowed: np.ndarray) -> np.ndarray:
-        coarse, kept = (weights @ self.masses[i][chosen] for i in (0, index))
+        coarse, kept = (
+            self.density.joined(self.masses[i][chosen], weights, self.density.levels[i]) for i in (0, index)
+        )
         return self.ranked(coarse, kept, index, allowed)[0]
 
 
@@ -239,16 +235,13 @@ class MeasureSearch:
         maps = self.shaped(*_moments(cell[:, : self.dim], np.ones(len(cell))))
         aim = np.zeros_like(level.mass)
         spread(cell, 1 / whole, level.frame, self.dim, level.side, aim)
-        grid = (np.zeros_like(aim), np.sqrt(aim), level.frame, self.dim, level.side)
+        grid = (np.zeros_like(aim), np.ones_like(aim), np.sqrt(aim), level.frame, self.dim, level.side)
         gaps = gaps_with(maps, np.full(len(maps), share), self.few, *grid)
         return maps[np.argsort(gaps)[0 if self.rng.random() < 0.6 else self.rng.integers(4)]], share
 
     def explained(self, maps: np.ndarray, weights: np.ndarray, level: Level) -> np.ndarray:
         """Masses of the cells that the images of the cloud under some maps account for."""
-        q = np.zeros_like(level.mass)
-        for m, w in zip(maps, weights, strict=True):
-            spread(self.some @ m[:, :3].T + m[:, 3], w / len(self.some), level.frame, self.dim, level.side, q)
-        return q
+        return self.density.joined(self.density.pieces(maps, self.some, level), weights, level)
 
     def _need(self, kept: np.ndarray, level: Level) -> np.ndarray:
         """Part of each cell's mass, 0 to 1, that masses ``kept`` lack by more than the noise of counts."""
@@ -266,6 +259,8 @@ class MeasureSearch:
         known = np.arange(len(self.archive))
         gap, mass = self.archive.fits(left, max(index - 1, 0), known)
         known = np.argsort(gap)[:_SHORT]
+        if self.density.filled:
+            mass = self.archive.masses[0].sum(axis=1)
         new, share, gaps = [self.archive.maps[known]], [mass[known]], [gap[known]]
         for mean, covariance, part in self.windows(need, _WINDOWS):
             new.append(self.shaped(mean, covariance))
@@ -278,8 +273,8 @@ class MeasureSearch:
         order = np.argsort(gap)
         return found[order], weight[order]
 
-    def _grid(self, kept: np.ndarray, level: Level) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
-        return kept, np.sqrt(level.mass), level.frame, self.dim, level.side
+    def _grid(self, kept: np.ndarray, level: Level) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int, int]:
+        return kept, self.density.room(kept, level), np.sqrt(level.mass), level.frame, self.dim, level.side
 
     def _distinct(self, maps: np.ndarray, gaps: np.ndarray) -> list[int]:
         """Indices of the best few maps that differ."""
@@ -338,18 +333,19 @@ class MeasureSearch:
             at = min(int(self.rng.exponential(1.0)), len(known) - 1)
             j = known[at]
             for masses_of, i in zip(masses, (0, index), strict=True):
-                masses_of += share[at] * self.archive.masses[i][j]
+                both = np.stack([masses_of, self.archive.masses[i][j]])
+                masses_of[:] = self.density.joined(both, np.array([1.0, share[at]]), self.density.levels[i])
             maps, weights = np.concatenate([maps, self.archive.maps[j : j + 1]]), np.append(weights, share[at])
         return maps, weights
 
     def least(self, code: Measured, index: int) -> int:
         """The map of a code without which the others, weighed anew, explain the cloud best."""
         level = self.density.levels[index]
-        psi = np.array([self.explained(m[None], np.ones(1), level) for m in code.maps])
+        psi = self.density.pieces(code.maps, self.some, level)
         gaps = []
         for i in range(self.k):
             rest = np.delete(psi, i, axis=0)
-            q = likely_weights(rest, level.mass, 8) @ rest
+            q = self.density.joined(rest, self.density.likely(rest, level, 8), level)
             gaps.append(float(((np.sqrt(q) - np.sqrt(level.mass)) ** 2).sum()))
         return int(np.argmin(gaps))
 

@@ -1,7 +1,8 @@
 """Fit a code to a picture: its subject as a cloud, then as pixels.
 
 foreground    which pixels belong to the subject                                            (foreground.py)
-search        maps of a cloud drawn from them, as for any cloud                             (cloud.py)
+search        of a set: up to 12 maps whose pieces fill it                                  (set_search.py)
+              else maps of a cloud drawn from it, as for any cloud                          (cloud.py)
 refine        Gauss-Newton until the attractor touches these pixels and no others           (raster.py)
 weigh         weights by the brightness of a measure, through the exact Markov operator     (image.py)
 """
@@ -14,13 +15,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
 from fractalkit.fit.cloud import MAX_FIT_MAPS, fit_cloud
 from fractalkit.fit.foreground import Foreground, foreground_of
 from fractalkit.fit.image import draw_points, fit_weights
-from fractalkit.fit.raster import Raster, RasterFit, as_code
+from fractalkit.fit.paint import paint
+from fractalkit.fit.raster import LETTERS, Raster, RasterFit, as_code
+from fractalkit.fit.set_search import MOST, SetSearch
 from fractalkit.orbit.coverage import covering_weights
 
 SIDE = 512  # pixels of the picture's longer side that the fit looks at, at most
@@ -45,7 +49,7 @@ def fit_picture(
         picture: as for :func:`~fractalkit.fit.foreground.foreground_of`, row 0 at the top; or its foreground.
         maps: K, or "auto", as for :func:`~fractalkit.fit.cloud.fit_cloud`.
         threshold, kind: of :func:`~fractalkit.fit.foreground.foreground_of`.
-        effort: of the search for maps, 0 to 9. Up to ``effort`` searches are made, until the pixels agree.
+        effort: of the search for maps, 0 to 9; each step doubles it. It ends when the pixels agree.
         seed: determines the result.
         callback: called with the code and the agreement before each step of refinement.
 
@@ -67,6 +71,26 @@ def fit_picture(
     mass = np.flipud(small.mass)
     points, colours = cloud_of(small, POINTS, seed)
     raster = Raster(mass > 0, seed=seed)
+    search = None
+    if subject.binary and (maps == "auto" or 2 <= int(maps) <= MOST):
+        search = SetSearch(mass > 0, effort=effort, seed=seed, progress=_part(say, 0.0, 0.8))
+    if search is None or not search.planar:
+        fitted, found = _as_cloud(points, colours, raster, maps, effort, seed, say, callback)
+        return _finished(fitted, found, small, mass, seed, effort)
+    rough, rule = search.auto() if maps == "auto" else (search.fixed(int(maps)), "given")
+    say("pixels", 0.8)
+    fitted = raster.refine(rough.maps, isotropy=rough.isotropy, callback=_told(callback))
+    code = replace(as_code(fitted.maps), provenance={"maps_rule": rule, "isotropy": rough.isotropy})
+    if colours is not None:
+        code = _painted(code, raster, fitted.maps, points, colours)
+    return _finished(fitted, code, small, mass, seed, effort)
+
+
+def _as_cloud(
+    points: np.ndarray, colours: np.ndarray | None, raster: Raster, maps: int | str, effort: int, seed: int,
+    say: Callable[[str, float], None], callback: Callable[[AffineIFS, float], None] | None,
+) -> tuple[RasterFit, AffineIFS]:  # fmt: skip
+    """The best of a few codes of a cloud, refined by pixels."""
     tries = max(1, effort - 1)
     best: tuple[RasterFit, AffineIFS] | None = None
     for attempt in range(tries):
@@ -82,7 +106,22 @@ def fit_picture(
         if best[0].iou >= DONE:
             break
     assert best is not None
-    return _finished(*best, small, mass, seed, effort)
+    return best
+
+
+def _painted(
+    code: AffineIFS, raster: Raster, maps: np.ndarray, points: np.ndarray, colours: np.ndarray
+) -> AffineIFS:  # fmt: skip
+    """A code with colours of points ``[N, 2]``, each of which has the address of the nearest pixel that is touched."""
+    touched = raster.draw(maps, 4).touched
+    cells = np.minimum((points / raster.unit).astype(np.int64), np.array(raster.lit.shape)[::-1] - 1)
+    rows = np.where(touched.index >= 0)
+    if not len(rows[0]):
+        return code
+    near = cKDTree(np.stack(rows, axis=1)).query(cells[:, ::-1])[1]
+    address = touched.addresses(LETTERS, touched.index[rows[0][near], rows[1][near]])[0]
+    made = paint(address, points, colours, len(maps))
+    return replace(code, colours=torch.from_numpy(made.colours), colour_speed=made.speed)
 
 
 def _part(say: Callable[[str, float], None], begin: float, share: float) -> Callable[[str, float], None]:

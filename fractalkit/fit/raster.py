@@ -46,6 +46,9 @@ class Stage:
 
 
 STAGES = (Stage(2.0, False, 12, 0.1, 1.3), Stage(0.3, True, 6, 0.3, 1.0), Stage(0.15, True, 12, 0.5, 0.5))
+NEAR = 0.8  # agreement from which on wide weights, which inflate maps at first, are of no use
+FINE = (Stage(0.3, True, 8, 0.3, 1.0), Stage(0.15, True, 14, 0.5, 0.5))
+QUICK = (Stage(2.0, False, 10, 0.1, 1.3), Stage(0.3, True, 4, 0.3, 1.0))  # for coarse pixels
 
 
 @dataclass(frozen=True)
@@ -58,19 +61,28 @@ class Drawn:
 
 @dataclass
 class RasterFit:
-    """Maps ``[K, 3, 4]`` in units of the picture's longer side, and the share of pixels that agree."""
+    """Maps ``[K, 3, 4]`` in units of the picture's longer side, the share of pixels that agree, and the least ratio of
+    singular values that the maps had to have."""
 
     maps: np.ndarray
     iou: float
+    isotropy: float = 0.0
 
 
 class Raster:
-    """A picture's lit pixels ``[H, W]`` (row 0 lowest), and steps of refinement towards them."""
+    """A picture's lit pixels ``[H, W]`` (row 0 lowest), and steps of refinement towards them.
 
-    def __init__(self, lit: np.ndarray, *, seed: int = 0) -> None:
+    A pixel is as long as ``unit``, or the longer side has length one. Codes are compared on a grid four to eight times
+    as fine, of about so many lit ``cells``.
+    """
+
+    def __init__(
+        self, lit: np.ndarray, *, unit: float | None = None, cells: float = _CELLS, seed: int = 0
+    ) -> None:  # fmt: skip
         self.lit = np.ascontiguousarray(lit)
-        self.unit = 1 / max(lit.shape)
+        self.unit = unit or 1 / max(lit.shape)
         self.nearest = _nearest(self.lit)
+        self.fine = int(np.clip(round(np.sqrt(cells / max(lit.sum(), 1))), 4, 8))
         self.seed = seed
 
     def draw(self, maps: np.ndarray, factor: int) -> Drawn:
@@ -113,33 +125,38 @@ class Raster:
         a[np.diag_indices_from(a)] += 1e-3 * np.diag(a) + 1e-12
         return np.asarray(np.linalg.solve(a, g)).reshape(len(maps), 2, 3)
 
-    def refine(self, maps: np.ndarray, *, callback: Callable[[np.ndarray, float], None] | None = None) -> RasterFit:
-        """Refine maps ``[K, 3, 4]`` in the stages of :data:`STAGES`, and return the best that was met.
+    def refine(
+        self, maps: np.ndarray, *, stages: tuple[Stage, ...] | None = None, isotropy: float = 0.0,
+        callback: Callable[[np.ndarray, float], None] | None = None,
+    ) -> RasterFit:  # fmt: skip
+        """Refine maps ``[K, 3, 4]`` in stages, and return the best that was met.
+
+        The stages are :data:`STAGES`, or :data:`FINE` for maps whose pixels agree already, unless they are given.
 
         The parameters converge long before the pixels agree, so no stage ends early. ``callback`` gets the maps and the
         share of pixels that agree, before each step.
         """
         now = maps.copy()
-        clip_maps(now, 2, CAP, 0.0)
-        fine = int(np.clip(round(np.sqrt(_CELLS / max(self.lit.sum(), 1))), 4, 8))
-        best = RasterFit(now.copy(), self.draw(now, fine).iou)
+        clip_maps(now, 2, CAP, isotropy)
+        fine = self.fine
+        best = RasterFit(now.copy(), self.draw(now, fine).iou, isotropy)
         speed = np.zeros((len(maps), 2, 3))
-        for stage in STAGES:
+        for stage in stages or (FINE if best.iou > NEAR else STAGES):
             factor = fine if stage.fine else 4
             for _ in range(stage.steps):
                 drawn = self.draw(now, factor)
                 if callback:
                     callback(now.copy(), drawn.iou)
                 if factor == fine and drawn.iou > best.iou:
-                    best = RasterFit(now.copy(), drawn.iou)
+                    best = RasterFit(now.copy(), drawn.iou, isotropy)
                 if not (drawn.touched.index >= 0).any():
                     return best
                 speed = _MOMENTUM * speed + stage.rate * self.step(now, drawn, stage)
                 now[:, :2, :2] += speed[:, :, :2]
                 now[:, :2, 3] += speed[:, :, 2]
-                clip_maps(now, 2, CAP, 0.0)
+                clip_maps(now, 2, CAP, isotropy)
         last = self.draw(now, fine).iou
-        return RasterFit(now, last) if last > best.iou else best
+        return RasterFit(now, last, isotropy) if last > best.iou else best
 
 
 def as_code(maps: np.ndarray) -> AffineIFS:

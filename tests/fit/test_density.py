@@ -108,7 +108,7 @@ def test_one_map_settles_where_the_others_leave_mass():
     one, share = maps[:1].copy(), np.array([0.5 * weights[0]])
     one[0, :2, :2] += 0.03
     one[0, :2, 3] += 0.03
-    grid = (kept, np.sqrt(level.mass), level.frame, 2, level.side)
+    grid = (kept, np.ones_like(kept), np.sqrt(level.mass), level.frame, 2, level.side)
     before = gaps_with(one, share, d.points, *grid)[0]
     after = settle(one, share, d.points, *grid, 20, 0.95)[0]
     assert after < 0.2 * before and np.abs(one - maps[:1]).max() < 0.02

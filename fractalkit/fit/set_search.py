@@ -1,0 +1,172 @@
+"""Search for a code whose attractor is a set of pixels: by what its pieces fill, then by its pixels.
+
+The search by density (:mod:`.measure_search`) is told what is filled instead (:mod:`.filled`). What it finds is refined
+on coarse pixels (:mod:`.raster`), whose agreement says when to stop.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+import numpy as np
+
+from fractalkit.fit.density import Density
+from fractalkit.fit.filled import CELLS, Filled
+from fractalkit.fit.measure_search import Measured, MeasureSearch
+from fractalkit.fit.raster import FINE, QUICK, Raster, RasterFit
+from fractalkit.fit.target import Subspace, make_target
+
+MOST = 12  # maps
+SIDE = 128  # of the coarse pixels, on the longer side
+DONE = 0.96  # agreement of coarse pixels at which a search ends
+NUMBERS = (2, 3, 4, 5, 6, 8, 11)  # of maps that are tried
+GAINED = 0.1  # share of the pixels that disagree: if two more tries at K do not mend it, there is no use in more
+ROUNDS = 80  # of the search at effort 3
+_CELLS = 1e5  # of the fine grid on which coarse pixels are drawn
+_BETTER = 0.93  # of a polished code's excess, below which another one is polished
+_CAP = 0.985
+_PROMISING = 0.75  # agreement of coarse pixels from which on they are refined further
+ROUND = 0.4  # least ratio of singular values of the maps of what is no attractor
+_ATTRACTOR = 0.9  # agreement of coarse pixels of an attractor
+_PREFERRED = 0.03  # agreement that rounder maps may lack
+
+
+class SetSearch:
+    """Codes of lit pixels ``[H, W]`` (row 0 lowest; the longer side has length one)."""
+
+    def __init__(
+        self, lit: np.ndarray, *, effort: int, seed: int,
+        progress: Callable[[str, float], None] = lambda word, share: None,
+    ) -> None:  # fmt: skip
+        self.rng = np.random.default_rng(seed)
+        fine, self.cell = finest(lit, CELLS)
+        points = (np.argwhere(fine)[:, ::-1] + 0.5) * self.cell
+        self.target = make_target(points, limit=len(points), rng=self.rng, keep_strays=True)
+        blocks, unit = coarser(lit, SIDE)
+        self.raster = Raster(blocks, unit=unit, cells=_CELLS, seed=seed)
+        self.effort, self.progress = effort, progress
+        self.densities: dict[float, Density] = {}
+
+    @property
+    def planar(self) -> bool:
+        """Whether the lit pixels are not all on a line, without which there are no grids over them."""
+        return self.target.dim == 2
+
+    def density(self, isotropy: float) -> Density:
+        """The grids on which codes are compared with the set."""
+        if isotropy not in self.densities:
+            seed = int(self.rng.integers(1 << 31))
+            cell = self.cell / self.target.subspace.scale
+            self.densities[isotropy] = Filled(self.target, cell, cap=_CAP, isotropy=isotropy, seed=seed)
+        return self.densities[isotropy]
+
+    def solve(
+        self, k: int, *, share: float = 1.0, isotropy: float = 0.0, begin: float = 0.0, end: float = 1.0
+    ) -> RasterFit:
+        """The code of k maps whose coarse pixels agree best, after a share of the rounds or once they do."""
+        rounds = max(6, round(share * ROUNDS * 2.0 ** (self.effort - 3)))
+        density = self.density(isotropy)
+        search = MeasureSearch(density, k, self.rng)
+        best: RasterFit | None = None
+        enough, left = 0.0, rounds
+        while left > 0:
+            done = rounds - left
+            found, used = search.run(
+                left,
+                enough=enough,
+                tell=lambda n: self.progress(f"{k} maps", begin + (end - begin) * (done + n) / rounds),  # noqa: B023
+            )
+            left -= used
+            if best is not None and search.excess(found) > enough:
+                break
+            fitted = self.polished(found, density)
+            best = fitted if best is None or fitted.iou > best.iou else best
+            if best.iou >= DONE:
+                break
+            mine = from_picture(fitted.maps, self.target.subspace)
+            search.join(search.refined(mine, found.weights))
+            enough = _BETTER * search.excess(search.front[0])
+        assert best is not None
+        return best
+
+    def polished(self, code: Measured, density: Density) -> RasterFit:
+        """A code refined by what it fills, and then by its pixels."""
+        maps, _, _ = density.refine(code.maps, code.weights, levels=(1, 2), steps=15)
+        found = self.raster.refine(to_picture(maps, self.target.subspace), stages=QUICK, isotropy=density.isotropy)
+        if _PROMISING < found.iou < DONE:
+            found = self.raster.refine(found.maps, stages=FINE, isotropy=density.isotropy)
+        return found
+
+    def fixed(self, k: int, begin: float = 0.0) -> RasterFit:
+        """The best code of k maps; of rounder maps where the set is no attractor and they are almost as good."""
+        middle = begin + (1 - begin) / 2
+        best = self.solve(k, begin=begin, end=middle)
+        if best.iou >= _ATTRACTOR:
+            return best
+        rounder = self.solve(k, isotropy=ROUND, begin=middle)
+        return rounder if rounder.iou > best.iou - _PREFERRED else best
+
+    def auto(self) -> tuple[RasterFit, str]:
+        """The fewest maps whose pixels agree, or the last number of maps that was worth its maps."""
+        tried: list[tuple[int, RasterFit]] = []
+        step = 0.6 / len(NUMBERS)
+        for i, k in enumerate(NUMBERS):
+            found = self.solve(k, share=0.25, begin=i * step, end=(i + 1) * step)
+            tried.append((k, found))
+            if found.iou >= DONE:
+                return self.fewer(k, found)
+            if i >= 2 and 1 - found.iou > (1 - GAINED) * (1 - max(f.iou for _, f in tried[:-2])):
+                break
+        k = tried[0][0]
+        for (_, before), (n, after) in itertools.pairwise(tried):
+            if 1 - after.iou < (1 - GAINED) * (1 - before.iou):
+                k = n
+        return self.fixed(k, 0.6), f"elbow at {k} maps"
+
+    def fewer(self, k: int, best: RasterFit) -> tuple[RasterFit, str]:
+        """A code of fewer maps than k, one by one, as long as its pixels agree."""
+        while k > 1:
+            found = self.solve(k - 1, share=0.25, begin=0.6)
+            if found.iou < DONE:
+                break
+            k, best = k - 1, found
+        return best, f"the fewest maps found whose pixels agree: {k}"
+
+
+def coarser(lit: np.ndarray, side: int) -> tuple[np.ndarray, float]:
+    """Blocks of lit pixels ``[H, W]``, at most so many a side, each lit if one of its pixels is; and their length."""
+    return _blocks(lit, -(-max(lit.shape) // side))
+
+
+def finest(lit: np.ndarray, most: int) -> tuple[np.ndarray, float]:
+    """The finest blocks, of which at most so many are lit, and their length."""
+    factor = 1
+    while (found := _blocks(lit, factor))[0].sum() > most:
+        factor += 1
+    return found
+
+
+def _blocks(lit: np.ndarray, factor: int) -> tuple[np.ndarray, float]:
+    h, w = (-(-n // factor) * factor for n in lit.shape)
+    padded = np.zeros((h, w), bool)
+    padded[: lit.shape[0], : lit.shape[1]] = lit
+    blocks = np.asarray(padded.reshape(h // factor, factor, w // factor, factor).any(axis=(1, 3)))
+    return blocks, factor / max(lit.shape)
+
+
+def to_picture(maps: np.ndarray, space: Subspace) -> np.ndarray:
+    """Maps ``[K, 3, 4]`` of the target's coordinates in those of the picture."""
+    return _moved(maps, space.scale, space.centre)
+
+
+def from_picture(maps: np.ndarray, space: Subspace) -> np.ndarray:
+    """Maps ``[K, 3, 4]`` of the picture's coordinates in those of the target."""
+    return _moved(maps, 1 / space.scale, -space.centre / space.scale)
+
+
+def _moved(maps: np.ndarray, scale: float, centre: np.ndarray) -> np.ndarray:
+    """Maps of coordinates that are scaled and then shifted by ``centre``."""
+    out = maps.copy()
+    out[:, :2, 3] = scale * maps[:, :2, 3] + centre - maps[:, :2, :2] @ centre
+    return out
