@@ -19,7 +19,7 @@ from fractalkit.fit.target import Subspace, make_target
 
 MOST = 12  # maps
 SIDE = 128  # of the coarse pixels, on the longer side
-DONE = 0.96  # agreement of coarse pixels at which a search ends
+DONE = 0.93  # agreement of coarse pixels at which a search ends
 NUMBERS = (2, 3, 4, 5, 6, 8, 11)  # of maps that are tried
 GAINED = 0.1  # share of the pixels that disagree: if two more tries at K do not mend it, there is no use in more
 ROUNDS = 80  # of the search at effort 3

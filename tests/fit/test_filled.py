@@ -74,4 +74,4 @@ def test_coordinates_and_blocks(search):
 @pytest.mark.slow
 def test_a_set_gives_the_fewest_maps():
     found, rule = SetSearch(lit(triangle()), effort=2, seed=0).auto()
-    assert len(found.maps) == 3 and found.iou > 0.95 and "fewest" in rule
+    assert len(found.maps) == 3 and found.iou > 0.9 and "fewest" in rule
