@@ -369,8 +369,10 @@ class MeasureSearch:
         self.front = sorted([*self.front, code], key=lambda c: c.distance)[:_FRONT]
 
     def begin(self) -> None:
-        """Begin an epoch: with random codes and an empty archive, or with all that was found."""
+        """Begin an epoch: with random codes and an empty archive, with all that was found, or with what was given."""
         self.epoch += 1
+        if self.epoch == 1 and self.front:
+            return
         if self.epoch % 3 == 0:
             self.gather()
             return

@@ -1,7 +1,7 @@
 """Search for a code whose attractor is a set of pixels: by what its pieces fill, then by its pixels.
 
-The search by density (:mod:`.measure_search`) is told what is filled instead (:mod:`.filled`). What it finds is refined
-on coarse pixels (:mod:`.raster`), whose agreement says when to stop.
+The search of :mod:`.measure_search` is told an even density on the set first, and then what is filled (:mod:`.filled`).
+What it finds is refined on coarse pixels (:mod:`.raster`), whose agreement says when to stop.
 """
 
 from __future__ import annotations
@@ -46,52 +46,67 @@ class SetSearch:
         blocks, unit = coarser(lit, SIDE)
         self.raster = Raster(blocks, unit=unit, cells=_CELLS, seed=seed)
         self.effort, self.progress = effort, progress
-        self.densities: dict[float, Density] = {}
+        self.densities: dict[tuple[float, bool], Density] = {}
 
     @property
     def planar(self) -> bool:
         """Whether the lit pixels are not all on a line, without which there are no grids over them."""
         return self.target.dim == 2
 
-    def density(self, isotropy: float) -> Density:
-        """The grids on which codes are compared with the set."""
-        if isotropy not in self.densities:
+    def density(self, isotropy: float, *, filled: bool) -> Density:
+        """The grids on which codes are compared with the set: by what they fill, or by an even density on it."""
+        if (isotropy, filled) not in self.densities:
             seed = int(self.rng.integers(1 << 31))
             cell = self.cell / self.target.subspace.scale
-            self.densities[isotropy] = Filled(self.target, cell, cap=_CAP, isotropy=isotropy, seed=seed)
-        return self.densities[isotropy]
+            self.densities[isotropy, filled] = (
+                Filled(self.target, cell, cap=_CAP, isotropy=isotropy, seed=seed)
+                if filled
+                else Density(self.target, cap=_CAP, isotropy=isotropy, seed=seed)
+            )
+        return self.densities[isotropy, filled]
 
     def solve(
         self, k: int, *, share: float = 1.0, isotropy: float = 0.0, begin: float = 0.0, end: float = 1.0
     ) -> RasterFit:
-        """The code of k maps whose coarse pixels agree best, after a share of the rounds or once they do."""
-        rounds = max(6, round(share * ROUNDS * 2.0 ** (self.effort - 3)))
-        density = self.density(isotropy)
-        search = MeasureSearch(density, k, self.rng)
+        """The code of k maps whose coarse pixels agree best, after a share of the rounds or once they do.
+
+        Where pieces hardly overlap, the set's even density is a code's measure, and is searched for faster. So that
+        comes first, and its maps join the archive of the search by what is filled.
+        """
+        rounds = max(3, round(share * ROUNDS / 2 * 2.0 ** (self.effort - 3)))
+        middle = (begin + end) / 2
+        search = MeasureSearch(self.density(isotropy, filled=False), k, self.rng)
+        best = self._run(search, rounds, lambda part: self.progress(f"{k} maps", begin + (middle - begin) * part))
+        if best.iou >= DONE:
+            return best
+        other = MeasureSearch(self.density(isotropy, filled=True), k, self.rng)
+        other.archive.add(search.archive.maps)
+        for code in (*search.front, Measured(from_picture(best.maps, self.target.subspace), np.ones(k), 0.0)):
+            other.join(other.refined(code.maps, code.weights))
+        filled = self._run(other, rounds, lambda part: self.progress(f"{k} maps", middle + (end - middle) * part))
+        return max(best, filled, key=lambda fitted: fitted.iou)
+
+    def _run(self, search: MeasureSearch, rounds: int, tell: Callable[[float], None]) -> RasterFit:
+        """The best code of a search, whose codes are polished when they are found."""
         best: RasterFit | None = None
         enough, left = 0.0, rounds
         while left > 0:
             done = rounds - left
-            found, used = search.run(
-                left,
-                enough=enough,
-                tell=lambda n: self.progress(f"{k} maps", begin + (end - begin) * (done + n) / rounds),  # noqa: B023
-            )
+            found, used = search.run(left, enough=enough, tell=lambda n: tell((done + n) / rounds))  # noqa: B023
             left -= used
             if best is not None and search.excess(found) > enough:
                 break
-            fitted = self.polished(found, density)
+            fitted = self.polished(found, search.density)
             best = fitted if best is None or fitted.iou > best.iou else best
             if best.iou >= DONE:
                 break
-            mine = from_picture(fitted.maps, self.target.subspace)
-            search.join(search.refined(mine, found.weights))
+            search.join(search.refined(from_picture(fitted.maps, self.target.subspace), found.weights))
             enough = _BETTER * search.excess(search.front[0])
         assert best is not None
         return best
 
     def polished(self, code: Measured, density: Density) -> RasterFit:
-        """A code refined by what it fills, and then by its pixels."""
+        """A code refined on grids, and then by its pixels."""
         maps, _, _ = density.refine(code.maps, code.weights, levels=(1, 2), steps=15)
         found = self.raster.refine(to_picture(maps, self.target.subspace), stages=QUICK, isotropy=density.isotropy)
         if _PROMISING < found.iou < DONE:

@@ -20,7 +20,7 @@ def overlapping(search):
 
 
 def test_images_are_told_apart_by_cells(search):
-    d = search.density(0.0)
+    d = search.density(0.0, filled=True)
     maps = overlapping(search)
     y, sources, letters, first = d._images(maps, d.points, 2)
     images = np.einsum("mij,mj->mi", maps[letters][:, :2, :2], d.points[sources][:, :2]) + maps[letters][:, :2, 3]
@@ -36,7 +36,7 @@ def test_images_are_told_apart_by_cells(search):
 
 
 def test_a_piece_that_others_cover_changes_nothing(search):
-    d = search.density(0.0)
+    d = search.density(0.0, filled=True)
     maps = overlapping(search)
     assert d._union(maps, d.levels[0], 2)[0] == d._union(maps[:3], d.levels[0], 2)[0] < 3 * d.levels[0].floor
     level = d.levels[1]
@@ -50,7 +50,7 @@ def test_a_piece_that_others_cover_changes_nothing(search):
 
 
 def test_what_is_filled_leads_back_to_the_truth(search):
-    d = search.density(0.0)
+    d = search.density(0.0, filled=True)
     true = from_picture(as_maps(triangle()), search.target.subspace)
     g = np.random.default_rng(1)
     off = true.copy()
