@@ -340,7 +340,7 @@ class _Quick(_Fit):
         return 1
 
     def rounds(self) -> int:
-        return 12
+        return min(12, 3 + 2 * self.effort)
 
     def good(self, c: Candidate) -> bool:
         """Whether a code tells that the cloud is an attractor."""
@@ -348,11 +348,12 @@ class _Quick(_Fit):
 
 
 def attractor_ratio(
-    points: Tensor | np.ndarray, maps: int | str = "auto", *, seed: int = 0, keep_strays: bool = False
+    points: Tensor | np.ndarray, maps: int | str = "auto", *, effort: int = 5, seed: int = 0, keep_strays: bool = False
 ) -> tuple[float, int]:
     """How near a quick fit of a few maps comes to a cloud, over the sampling floor: about 1 for an attractor, or more.
 
-    At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near.
+    At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near. Below effort 5 fewer rounds of
+    the search are made, so that an attractor of overlapping or of flat maps may not be told.
 
     Returns:
         The ratio of the scores, and the number of maps that has it.
@@ -362,7 +363,7 @@ def attractor_ratio(
     """
     rng = np.random.default_rng(seed)
     target = make_target(np.asarray(points), limit=2000, rng=rng, keep_strays=keep_strays)
-    fit = _Quick(target, 0, rng, lambda word, share: None)
+    fit = _Quick(target, effort, rng, lambda word, share: None)
     best = (np.inf, 0)
     for k in (4, 8, 20) if maps == "auto" else (int(maps),):
         best = min(best, (fit.solve(k, 0.0, 1.0).score.total / fit.floor.total, k))

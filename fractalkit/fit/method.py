@@ -57,7 +57,7 @@ def fit_attractor(
         "colours": colours, "effort": effort, "seed": seed, "keep_strays": keep_strays, "progress": say
     }  # fmt: skip
     if method == "auto":
-        method, reason = _judge(x, maps, seed, keep_strays, say)
+        method, reason = _judge(x, maps, effort, seed, keep_strays, say)
     else:
         reason = "as asked"
     made: dict[str, Any] = {"method": method, "reason": reason}
@@ -86,14 +86,14 @@ def default_ranges(x: np.ndarray) -> int:
 
 
 def _judge(
-    x: np.ndarray, maps: int | str, seed: int, keep_strays: bool, say: Callable[[str, float], None]
+    x: np.ndarray, maps: int | str, effort: int, seed: int, keep_strays: bool, say: Callable[[str, float], None]
 ) -> tuple[str, str]:
     """The method for a cloud, and why."""
     if isinstance(maps, int) and maps > MAX_FIT_MAPS:
         return "collage", f"more than the {MAX_FIT_MAPS} maps that a plain IFS takes"
     say("attractor?", 0.0)
     try:
-        ratio, k = attractor_ratio(x, maps, seed=seed, keep_strays=keep_strays)
+        ratio, k = attractor_ratio(x, maps, effort=effort, seed=seed, keep_strays=keep_strays)
     except DataError:  # a cloud that no plain IFS is fitted to; the collage says so if it has the same fault
         return "collage", "no plain IFS can be fitted to it"
     if ratio <= FRACTAL_QUICKLY:

@@ -121,7 +121,8 @@ def _painted(
     near = cKDTree(np.stack(rows, axis=1)).query(cells[:, ::-1])[1]
     address = touched.addresses(LETTERS, touched.index[rows[0][near], rows[1][near]])[0]
     made = paint(address, points, colours, len(maps))
-    return replace(code, colours=torch.from_numpy(made.colours), colour_speed=made.speed)
+    field = None if made.field is None else torch.from_numpy(made.field)
+    return replace(code, colours=torch.from_numpy(made.colours), colour_speed=made.speed, colour_field=field)
 
 
 def _part(say: Callable[[str, float], None], begin: float, share: float) -> Callable[[str, float], None]:
@@ -138,7 +139,10 @@ def _finished(
 ) -> AffineIFS:
     """The code with weights, colours and its provenance."""
     code = as_code(fitted.maps)
-    code = replace(code, weights=found.probabilities, colours=found.colours, colour_speed=found.colour_speed)
+    code = replace(
+        code, weights=found.probabilities, colours=found.colours, colour_speed=found.colour_speed,
+        colour_field=found.colour_field,
+    )  # fmt: skip
     kind = "set" if subject.binary else "measure"
     about: dict[str, Any] = {
         "fit": "fractalkit.fit.fit_picture", "kind": kind, "iou": fitted.iou, "grid": list(mass.shape),

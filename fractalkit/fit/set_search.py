@@ -119,7 +119,7 @@ class SetSearch:
         best = self.solve(k, begin=begin, end=middle)
         if best.iou >= _ATTRACTOR:
             return best
-        rounder = self.solve(k, isotropy=ROUND, begin=middle)
+        rounder = self.solve(k, share=0.5, isotropy=ROUND, begin=middle)
         return rounder if rounder.iou > best.iou - _PREFERRED else best
 
     def auto(self) -> tuple[RasterFit, str]:
