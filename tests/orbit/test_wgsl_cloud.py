@@ -1,5 +1,6 @@
 """Affine codes on the GPU, or on a program that plays one: the addresses, points and counts of the other engines."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -10,6 +11,7 @@ from fractalkit.orbit import extent, histogram, sample, stream
 from fractalkit.orbit.address import Addresses
 from fractalkit.orbit.by_address import draw
 from fractalkit.orbit.streams import CHAINS
+from fractalkit.render.windows import windows_of
 from tests.orbit.gpu import device
 from tests.orbit.test_address import CODES
 
@@ -88,6 +90,18 @@ def test_pieces_and_counts_of_collages():
     assert int(ours.counts.sum()) + ours.outside == 50_000 and theirs.outside > 1000
     assert (ours.counts - theirs.counts).abs().sum() + abs(ours.outside - theirs.outside) < 20
     assert torch.allclose(ours.rgb.sum((0, 1)), theirs.rgb.sum((0, 1)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("make", [fern, CODES["plane"]], ids=["code", "collage"])
+def test_deep_windows_have_the_points_of_the_cpu(make):
+    def windows(where):
+        drawn = windows_of(make(), device=where, quality=8.0)
+        x, y = drawn.focus()
+        boxes = ((x - half, y - half, x + half, y + half) for half in (0.5, 0.5e-3, 0.5e-9))
+        return [drawn.window(*box, 48, 48).astype(float) for box in boxes]
+
+    for one, other in zip(windows("cpu"), windows("gpu"), strict=True):
+        assert np.abs(one - other).mean() < 0.5 and one.std() > 10
 
 
 def test_what_it_refuses():

@@ -89,7 +89,10 @@ def drawn(page, flame, samples=N):
     return numbers(page.evaluate(draw, [structure(flame), samples])).reshape(flame.size[1], flame.size[0], 4)
 
 
-@pytest.mark.parametrize("make", [strange, solid, coloured, painted], ids=lambda f: f.__name__)
+@pytest.mark.parametrize(
+    "make", [strange, *(pytest.param(f, marks=pytest.mark.slow) for f in (solid, coloured, painted))],
+    ids=lambda f: f.__name__,
+)  # fmt: skip
 def test_it_draws_what_the_loops_for_the_cpu_draw(page, make):
     f = make()
     one, two = (accumulate(f, N, seed=s, threads=1).astype(float) for s in (1, 2))
