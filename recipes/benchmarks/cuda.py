@@ -24,6 +24,8 @@ import click
 import numpy as np
 import torch
 
+from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.codes.presets import preset
 from fractalkit.orbit import histogram, sample
 from fractalkit.orbit.flame import accumulate
@@ -75,8 +77,9 @@ def limits(b: Bench) -> tuple[str, str]:
 def engines(b: Bench) -> tuple[str, str]:
     """The chaos game of all engines: the same addresses, points and counts."""
     found = []
-    for name in ("barnsley-fern", "menger-sponge"):
-        code, n = preset(name), b.size(200_000, 66_000)
+    for name in ("barnsley-fern", "menger-sponge", "barnsley-fern by address"):
+        code: AffineIFS | CloudCollage = preset(name.split()[0])
+        code, n = CloudCollage.of(code) if "address" in name else code, b.size(200_000, 66_000)
         want = sample(code, n, engine="numba", seed=7, depth=3)
         shape = (97, 61) if code.dim == 2 else (9, 8, 7)
         counts = histogram(code, n, shape=shape, engine="numba", seed=7).counts

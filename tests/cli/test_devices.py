@@ -8,10 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fractalkit.codes import preset
+from fractalkit.codes import CloudCollage, preset
 from fractalkit.errors import UsageError
 from fractalkit.orbit import sample
 from fractalkit.orbit.wgsl import trust
+from fractalkit.render.fractal_files import draws_points
 from tests.cli.test_render import folder, run  # noqa: F401
 from tests.orbit.gpu import device
 
@@ -49,6 +50,8 @@ def test_points_of_a_code_on_the_gpu(folder, capsys):  # noqa: F811
         told[where] = json.loads(capsys.readouterr().out)
     assert np.allclose(np.load("gpu.npy"), np.load("cpu.npy"), atol=1e-4)
     assert told["gpu"]["engine"] == str(device()) and told["cpu"]["engine"] == "CPU"
+    collage = CloudCollage.of(preset("barnsley-fern"))
+    assert [draws_points(collage, double, False, "gpu") for double in (False, True)] == [True, False]
     assert run("ifs", "barnsley-fern", "--points", "500", "--even", "--no-preview", "--device", "gpu", "--json") == 0
     assert json.loads(capsys.readouterr().out)["engine"] == "CPU"  # even points are found on the CPU
 
