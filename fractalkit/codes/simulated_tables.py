@@ -15,6 +15,7 @@ from fractalkit.codes.l_systems import lines_of
 from fractalkit.codes.simulations import (
     MOST_PARTICLES,
     MOST_STEPS,
+    closed_tube,
     cluster,
     crystal,
     depths,
@@ -129,23 +130,34 @@ def _gpattern(n: Numbers, texts: Texts) -> Table:
     return _rows(len(rows), rows), ()
 
 
-def _attractor(n: Numbers, texts: Texts) -> Table:
+def _field(n: Numbers, texts: Texts, arguments: str) -> Callable[..., tuple[float, float, float]]:
+    """The three formulas as a function of ``arguments``, names of one letter."""
     if not all(texts[f"{axis}formula"].strip() for axis in "xyz"):
         raise DataError("has no formulas")
-    fixed = {name: n[name] for name in n if name.startswith("param_")}
-    names = {name: f"a_{name}" for name in (*fixed, *"xyz")}
-    values = {f"a_{name}": value for name, value in fixed.items()}
-    parts = [values_of(expression(texts[f"{a}formula"], names, f"{a}formula"), values, f"{a}formula") for a in "xyz"]
+    fixed = {f"a_{name}": value for name, value in n.items() if name.startswith("param_")}
+    names = {name: f"a_{name}" for name in arguments} | {name[2:]: name for name in fixed}
+    parts = [values_of(expression(texts[f"{a}formula"], names, f"{a}formula"), fixed, f"{a}formula") for a in "xyz"]
 
-    def move(x: float, y: float, z: float) -> tuple[float, float, float]:
-        point = {"a_x": x, "a_y": y, "a_z": z}
+    def at(*given: float) -> tuple[float, float, float]:
+        point = {f"a_{name}": value for name, value in zip(arguments, given, strict=True)}
         return parts[0](point), parts[1](point), parts[2](point)
 
+    return at
+
+
+def _attractor(n: Numbers, texts: Texts) -> Table:
     start = [n[f"start_{axis}"] for axis in "xyz"]
-    rows = tube(move, start, n["stepTime"], int(1000 * n["steps"]), int(n["warmup"]))
+    rows = tube(_field(n, texts, "xyz"), start, n["stepTime"], int(1000 * n["steps"]), int(n["warmup"]))
     if not len(rows) or not np.isfinite(rows).all():
         raise DataError("the way of its point leaves all bounds")
     return _rows(len(rows), rows), _cut("the places of sattractor3D,", 1000 * n["steps"], len(rows))
+
+
+def _knot(n: Numbers, texts: Texts) -> Table:
+    rows = closed_tube(_field(n, texts, "t"), int(n["steps"]))
+    if not (np.abs(rows) < 1e9).all():
+        raise DataError("its curve is not finite everywhere")
+    return _rows(len(rows), rows), _cut("knots3D_steps", n["steps"], len(rows))
 
 
 def _lsystem(n: Numbers, texts: Texts) -> Table:
@@ -233,6 +245,10 @@ SIMULATED: dict[str, Simulated] = {
         "attractor3D_table", _attractor,
         {"presetId": -1, "steps": 1, "stepTime": 0.05, "start_x": 0.1, "start_y": 1, "start_z": 1, "warmup": 1000,
          **{f"param_{c}": 1.0 for c in "abcdefgh"}},
+        {**{f"{axis}formula": "" for axis in "xyz"}, "presetId_reference": "", **_MESH},
+    ),
+    "knots3D": Simulated(
+        "knot_table", _knot, {"presetId": -1, "steps": 1500, **{f"param_{c}": 1.0 for c in "abcdefgh"}},
         {**{f"{axis}formula": "" for axis in "xyz"}, "presetId_reference": "", **_MESH},
     ),
     "lsystem_js": Simulated(

@@ -383,5 +383,24 @@ def tube(move: Callable[[float, float, float], tuple[float, float, float]], star
     return np.concatenate([np.array(places), normal, _unit(np.cross(tangent, normal))], 1)
 
 
+def closed_tube(place: Callable[[float], tuple[float, float, float]], count: int) -> Floats:
+    """A closed curve and a frame along it that turns as little as can be: rows as of :func:`tube`, and the first again.
+
+    Args:
+        place: the point of an angle, 0 to 2 pi; count: of places.
+    """
+    n = min(max(count, 3), MOST_ROWS - 1)
+    points = np.array([place(2 * math.pi * k / n) for k in range(n)])
+    tangent = _unit(np.roll(points, -1, 0) - np.roll(points, 1, 0))
+    normal = np.empty_like(points)
+    last = np.eye(3)[np.abs(tangent[0]).argmin()]
+    for k, way in enumerate(tangent):
+        across = last - (last @ way) * way
+        size = float(np.linalg.norm(across))
+        last = normal[k] = across / size if size > 1e-12 else last
+    rows = np.concatenate([points, normal, _unit(np.cross(tangent, normal))], 1)
+    return np.concatenate([rows, rows[:1]])
+
+
 def _unit(v: Floats) -> Floats:
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)

@@ -161,6 +161,8 @@ MAKERS: dict[str, Maker] = {
     "custom_wf": Maker({"code": _LINEAR}, _java("code", "custom_wf", "abcdefg")),
     **{base.lower(): _simulated(base, how) for base, how in SIMULATED.items()},
 }
+# simulations of which files may tell nothing: they are then the catalogue's examples
+_EXAMPLES = frozenset(base.lower() for base in SIMULATED)
 # texts that name files, which are not read: a variation with one is left as it is
 FILES = ("colormap_filename", "displ_map_filename", "obj_filename")
 _KEY = re.compile(rf"(?P<place>pre_|post_|)(?P<base>{'|'.join(MAKERS)})(?P<again>(?:#\d+#)?)(?:_(?P<rest>.+))?", re.I)
@@ -187,6 +189,7 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
     What cannot be made stays as it is, and is then a variation that is not known.
     """
     heads: dict[str, dict[str, str]] = {}
+    told: set[str] = set()
     for key, text in given.items():
         match = _KEY.fullmatch(key)
         if match is None:
@@ -198,6 +201,9 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
             texts[match["rest"]] = text.strip()
         elif match["rest"] in texts:
             texts[match["rest"]] = text if not text.strip() else read_text(text) or ""
+        if match["rest"] in texts or match["base"].lower() not in _EXAMPLES:
+            told.add(head.lower())
+    heads = {head: texts for head, texts in heads.items() if head in told}
     if not heads:
         return MadeAttributes(dict(given), {}, [])
     out: dict[str, str] = {}
@@ -206,10 +212,10 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
     names: dict[str, str | None] = {}
     for key, text in given.items():
         match = _KEY.fullmatch(key)
-        if match is None:
+        head = "" if match is None else (match["place"] + match["base"] + match["again"]).lower()
+        if match is None or head not in heads:
             out[key] = text
             continue
-        head = (match["place"] + match["base"] + match["again"]).lower()
         if head not in names:
             names[head] = _made(match["base"].lower(), match["place"].lower(), heads[head], to, notes)
         base, rest = names[head], match["rest"]

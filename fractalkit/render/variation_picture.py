@@ -43,14 +43,17 @@ def _moved(declared: Declared) -> np.ndarray:
 
 @torch.no_grad()
 def _painted(declared: Declared) -> np.ndarray:
-    """The colours of a variation that paints points, as :func:`_moved` but over [-1, 1]^2."""
+    """The colours of a variation that paints points, as :func:`_moved` but over [-1, 1]^2, if it does by default."""
     generator, n = torch.Generator().manual_seed(1), 3 * SIDE * SIDE
     x, y, c = (torch.rand(n, generator=generator, dtype=torch.float64) for _ in range(3))
     given = [x.new_tensor(1.0), *(x.new_tensor(declared.parameters[a[2:]]) for a in arguments(declared))]
     u, v, _, c, _ = tensor_code(declared)(
         2 * x - 1, 2 * y - 1, 0 * x, c, *given, lambda: torch.rand(n, generator=generator, dtype=torch.float64)
     )
-    code = ((c + 1) / PAINT).floor().long().clamp(min=1) - 1
+    code = ((c + 1) / PAINT).floor().long()
+    if not (code > 0).any():
+        return _moved(declared)
+    code = code.clamp(min=1) - 1
     rgb = torch.stack([code // LEVELS**2, code // LEVELS % LEVELS, code % LEVELS], 1).numpy() / (LEVELS - 1)
     u, v = ((w * (SIDE / 2) + SIDE / 2).clamp(0, SIDE - 1).long().numpy() for w in (u, v))
     sums = np.zeros((SIDE * SIDE, 4))

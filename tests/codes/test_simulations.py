@@ -17,6 +17,7 @@ from fractalkit.codes.l_systems import expanded, lines_of, read_grammar
 from fractalkit.codes.simulated_tables import PRIMITIVES, SIMULATED
 from fractalkit.codes.simulations import (
     JavaRandom,
+    closed_tube,
     cluster,
     crystal,
     depths,
@@ -119,6 +120,14 @@ def test_a_frame_along_a_way():
     assert len(tube(lambda x, y, z: (x * x, 0.0, 0.0), (1.0, 0.0, 0.0), 1.0, 50, 10)) == 0  # it flies away
 
 
+def test_a_frame_along_a_closed_curve():
+    rows = closed_tube(lambda t: (math.cos(t), 2 * math.sin(t), 0.5 * math.sin(2 * t)), 90)
+    place, normal, across = rows[:, :3], rows[:, 3:6], rows[:, 6:]
+    assert len(rows) == 91 and (rows[0] == rows[-1]).all() and np.allclose((normal * across).sum(1), 0)
+    ways = np.roll(place[:-1], -1, 0) - np.roll(place[:-1], 1, 0)
+    assert np.abs((normal[:-1] * ways).sum(1)).max() < 1e-9 and ((normal[1:-1] * normal[:-2]).sum(1) > 0.9).all()
+
+
 def test_columns_of_polygons():
     rows = polygons([3, 5], 1, 1.0, 0.5, 0.5, 0.0, 0.0, fill=True, outline=True, color=0.5, speed=0.0, edge=0.25)
     assert rows[:, 0].tolist() == [3, 3, 5, 5] * 3 and set(rows[:, 2]) == {0.0, 0.5, 1.0} and (rows[:, 1] == 0.25).all()
@@ -167,16 +176,18 @@ def test_values_of_formulas():
             values_of(text, {}, "f")
 
 
-FIELD = "".join(
-    f' sattractor3D_{a}formula="{t.encode().hex()}"' for a, t in zip("xyz", ("-y", "x", "0.1"), strict=True)
-)
+def formulas(base: str, *texts: str) -> str:
+    return "".join(f' {base}_{a}formula="{t.encode().hex()}"' for a, t in zip("xyz", texts, strict=True))
+
+
 ATTRIBUTES = {
     "dla_wf": 'dla_wf_max_iter="60" dla_wf_jitter="0.05"', "dla3d_wf": 'dla3d_wf_max_iter="30" dla3d_wf_seed="3"',
     "snowflake_wf": 'snowflake_wf_buffer_size="16" snowflake_wf_max_iter="50"', "gpattern": 'gpattern_fill color="0.5"',
     "terrain3D": 'terrain3D_Size (N PowersOf 2)="2" terrain3D_seed="8"', "mandala": 'mandala_width="20"',
-    "sattractor3D": 'sattractor3D_radius="0.1"' + FIELD,
+    "sattractor3D": 'sattractor3D_radius="0.1"' + formulas("sattractor3D", "-y", "x", "0.1"),
     "obj_mesh_primitive_wf": 'obj_mesh_primitive_wf_primitive="4" obj_mesh_primitive_wf_subdiv_level="1"',
     "maurer_lines": 'maurer_lines_curve_mode="2" maurer_lines_b="0.5" maurer_lines_render_mode="5"',
+    "knots3D": 'knots3D_steps="60"' + formulas("knots3D", "9*sin(t)", "param_a*9*cos(t)", "sin(2*t)"),
     "lsystem_js": f'lsystem_js_iters="2" lsystem_js_grammar="{b"Axiom F+F".hex()}"',
 }  # fmt: skip
 
@@ -230,7 +241,9 @@ def test_solids_are_closed_and_stay_so():
 
 @pytest.mark.filterwarnings("ignore::fractalkit.errors.FileWarning")
 def test_what_cannot_be_simulated_is_a_variation_that_is_not_known():
-    for text in ('lsystem_js="1" lsystem_js_presetId="3"', 'dla_wf="1" dla_wf_seed="x"', 'sattractor3D="1"',
+    assert all(flame(f'{base}="1"').whole for base in SIMULATED)  # the examples of the catalogue
+    for text in ('lsystem_js="1" lsystem_js_presetId="3"', 'dla_wf="1" dla_wf_seed="x"',
+                 'sattractor3D="1" sattractor3D_steps="1"',
                  f'dla3d_wf="1" dla3d_wf_node_obj_filename="{b"a.obj".hex()}"', 'gpattern="1" gpattern_fill="0"',
                  'snowflake_wf="1" snowflake_wf_threshold="9"',
                  'post_bumpmap_wf="1" post_bumpmap_wf_inlined_image="FFD8"',
