@@ -102,9 +102,9 @@ def chords(n: Numbers) -> tuple[list[float], Floats]:
     at = np.arange(first, math.ceil(turn) + 2)
     at = at[: MOST_CHORDS - 1]
     with np.errstate(all="ignore"):
-        x, y = CURVES[mode](at * step + math.radians(n["initial_theta"]), n)
+        x, y = CURVES[mode](np.asarray(at * step + math.radians(n["initial_theta"]), np.float64), n)
     rows = np.stack([x[:-1], y[:-1], x[1:], y[1:]], 1)
-    good = (np.abs(rows) < 1e6).all(1)
+    good = np.asarray((np.abs(rows) < 1e6).all(1), bool)
     if not good.any():
         raise DataError("its curve is nowhere finite")
     rows = np.where(good[:, None], rows, 0.0)
