@@ -78,8 +78,8 @@ def engines(b: Bench) -> tuple[str, str]:
     """The chaos game of all engines: the same addresses, points and counts."""
     found = []
     for name in ("barnsley-fern", "menger-sponge", "barnsley-fern by address"):
-        code: AffineIFS | CloudCollage = preset(name.split()[0])
-        code, n = CloudCollage.of(code) if "address" in name else code, b.size(200_000, 66_000)
+        plain, n = preset(name.split()[0]), b.size(200_000, 66_000)
+        code: AffineIFS | CloudCollage = CloudCollage.of(plain) if "address" in name else plain
         want = sample(code, n, engine="numba", seed=7, depth=3)
         shape = (97, 61) if code.dim == 2 else (9, 8, 7)
         counts = histogram(code, n, shape=shape, engine="numba", seed=7).counts
