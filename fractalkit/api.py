@@ -33,18 +33,9 @@ def open(source: str | Path, **options: Any) -> Any:
     Raises:
         DataError: a file that is missing, damaged, or of no known kind.
     """
-    from fractalkit.codes.open import kind_of
-    from fractalkit.data.clouds import READERS, load_cloud
-    from fractalkit.data.pictures import SUFFIXES
-    from fractalkit.raster.picture import as_picture
+    from fractalkit.render.sources import open_any
 
-    path = Path(source)
-    suffix = path.suffix.lower()
-    if suffix in SUFFIXES and kind_of(path) is None:
-        return as_picture(path)
-    if suffix in READERS and kind_of(path) is None:
-        return load_cloud(path, **options)
-    return load(source, **options)
+    return open_any(source, **options)
 
 
 def save(thing: Any, path: str | Path) -> None:
@@ -108,12 +99,14 @@ def fit(thing: Any, maps: int | str = "auto", **options: Any) -> Any:
     return fit_picture(as_picture(thing).eight_bit(), maps=maps, **options)
 
 
-def compress(image: Any, *, method: str = "auto", **options: Any) -> Any:
-    """Compress a picture to a code; ``code.save("x.fk")`` writes its file and ``code.to_bytes()`` returns it.
+def compress(image: Any, *, method: str = "auto", lossless: bool = False, **options: Any) -> Any:
+    """Compress a picture or a cloud to a code: ``code.save("x.fk")`` writes its file, ``code.to_bytes()`` returns it.
 
     Args:
         image: a path, a Pillow image, an array ``[H, W]`` or ``[H, W, C]``, or a tensor ``[C, H, W]``; floating point
-            is rounded to 8 bits. With ``method="cloud"``: a :class:`~fractalkit.data.Cloud` or points.
+            is rounded to 8 bits. Or a cloud: a file, a :class:`~fractalkit.data.Cloud`, or with ``method="cloud"``
+            points.
+        lossless: keep every sample of a picture, short for ``method="lossless"``.
         method, options: as :func:`fractalkit.fk.encode`: quality, bpp, bytes, psnr, effort ...
 
     Raises:
@@ -123,6 +116,12 @@ def compress(image: Any, *, method: str = "auto", **options: Any) -> Any:
     from fractalkit import fk
     from fractalkit.raster.picture import as_picture
 
+    if lossless:
+        if method not in ("auto", "lossless"):
+            raise UsageError(f"lossless and the method {method!r} do not go together; give one")
+        method = "lossless"
+    if method == "auto" and _is_cloud(image):
+        method = "cloud"
     if method == "cloud":
         return fk.encode(open(image) if isinstance(image, str | Path) else image, method=method, **options)
     if isinstance(image, str | Path):
@@ -131,6 +130,12 @@ def compress(image: Any, *, method: str = "auto", **options: Any) -> Any:
         read = read_picture(Path(image))
         return fk.encode(read.samples, method=method, metadata=read.metadata, **options)
     return fk.encode(as_picture(image).whole_numbers(), method=method, **options)
+
+
+def _is_cloud(thing: Any) -> bool:
+    from fractalkit.data.clouds import READERS, Cloud
+
+    return Path(thing).suffix.lower() in READERS if isinstance(thing, str | Path) else isinstance(thing, Cloud)
 
 
 def enlarge(
@@ -198,17 +203,18 @@ def fractalize(image: Any, tiles: int = 48, size: SizeLike = 1440, **options: An
     return Picture(shown.permute(1, 2, 0).contiguous().numpy(), code=code)
 
 
-def decompress(source: Any, size: SizeLike = None, **options: Any) -> Picture:
-    """Decode a compressed picture or a collage code at any size.
+def decompress(source: Any, size: SizeLike = None, *, points: int | None = None, **options: Any) -> Any:
+    """Decode a compressed picture or a collage code at any size, or a compressed cloud with any number of points.
 
     Args:
         source: a code, the bytes of a ``.fk`` file, or a file that holds a code.
         size: (width, height), the longer side, or a text such as "4x"; None: the picture's own. A collage code has
             none, and needs width and height.
+        points: of a cloud, their number; None: as many as were compressed.
         options: ``window`` and others of the codec, as :func:`fractalkit.fk.decode`.
 
     Returns:
-        A :class:`Picture`, uint8 or uint16; of a collage code float32.
+        A :class:`Picture`, uint8 or uint16; of a collage code float32. Of a cloud a :class:`~fractalkit.data.Cloud`.
 
     Raises:
         DataError: a file that is missing or damaged.
@@ -231,8 +237,22 @@ def decompress(source: Any, size: SizeLike = None, **options: Any) -> Picture:
     if not hasattr(code, "to_bytes"):
         raise UsageError(f"decompress: expected a compressed picture or a collage, got {type(code).__name__}")
     coded: Any = code
+    if hasattr(coded, "collage"):
+        return _points(coded, points, size)
     width, height = size_in(size, (coded.width, coded.height))
     return Picture(fk.decode(coded, height, width, **options), code=code)
+
+
+def _points(code: Any, n: int | None, size: SizeLike) -> Any:
+    """The points of a compressed cloud."""
+    from fractalkit.data import Cloud
+    from fractalkit.orbit import sample as drawn
+
+    if size is not None:
+        raise UsageError("size: is for pictures; a cloud takes points")
+    collage = code.collage
+    orbit = drawn(collage, n or code.settings.points, stratified=True, colours=collage.coloured)
+    return Cloud(orbit.points.double().numpy(), None if orbit.colours is None else orbit.colours.numpy())
 
 
 def sample(
@@ -251,7 +271,8 @@ def sample(
         options: of :func:`fractalkit.orbit.sample` or :func:`fractalkit.models.pictures`.
 
     Returns:
-        Points ``[n, D]``, or pictures ``[n, C, H, W]`` in [0, 1], a tensor with ``save(path)`` and ``pil``.
+        Points ``[n, D]``, with gradients where the matrices or offsets of an affine code require them; or pictures
+        ``[n, C, H, W]`` in [0, 1], a tensor with ``save(path)`` and ``pil``.
 
     Raises:
         DataError: a file that is missing or damaged.
@@ -267,9 +288,12 @@ def sample(
     thing = held(load(source) if isinstance(source, str | Path) else source, CloudCollage)
     if isinstance(thing, AffineIFS | CloudCollage):
         from fractalkit.orbit import sample as points
+        from fractalkit.orbit.api import followed
 
         if size is not None or window is not None:
             raise UsageError("size and window: are for pictures; the samples of an affine code are points")
+        if isinstance(thing, AffineIFS) and (thing.matrices.requires_grad or thing.offsets.requires_grad):
+            return followed(thing, n, seed=seed, **options)
         return points(thing, n, seed=seed, **options).points
     from fractalkit.models import Sampler
 
@@ -285,7 +309,8 @@ def animate(
     """Write a film: flames that turn or change into each other, or a zoom into a code.
 
     Args:
-        source: a flame, a list of flames, or a file of them: their maps turn once, from flame to flame, in a loop. With
+        source: a flame, a list of flames, or a file of them: their maps turn once, from flame to flame, in a loop. A
+            list of affine codes of the plane: each changes into the next, and the last into the first. With
             ``depth``: any code, model or picture, or a file that holds one; the film zooms into it.
         path: of suffix mp4 (needs PyAV), gif, webp or png; a path without suffix is a folder of frames.
         size: (width, height), or the side of a square; None: a flame's own, 480 x 480 for others.
@@ -300,7 +325,6 @@ def animate(
         UsageError: a source that does not move, or an option out of range.
     """
     from fractalkit.codes.flame import Flame
-    from fractalkit.codes.open import load_all
     from fractalkit.render.animate import Motion, draw_frame
     from fractalkit.render.film import check_film, save_film, save_frame
 
@@ -310,10 +334,8 @@ def animate(
         pixels = _zoom(source, frames, box or (480, 480), depth, quality, seed)
     else:
         things = source if isinstance(source, list | tuple) else [source]
-        found = [f for t in things for f in (load_all(t) if isinstance(t, str | Path) else [t])]
-        flames = [f for f in found if isinstance(f, Flame)]
-        if not flames or len(flames) < len(found):
-            raise UsageError("animate: expected flames; give depth=... to zoom into another code")
+        found = [f for t in things for f in _codes_of(t)]
+        flames = [f if isinstance(f, Flame) else _still(f, box or (480, 480), alone=len(found) == 1) for f in found]
         motion = Motion(tuple(flames), frames, loop=True)
         pixels = (draw_frame(motion, k, size=box, quality=quality, seed=seed) for k in range(frames))
     if check_film(path) == "frames":
@@ -323,6 +345,33 @@ def animate(
     else:
         save_film(pixels, path, fps=fps)
     return path
+
+
+def _codes_of(thing: Any) -> list[Any]:
+    from fractalkit.codes.open import is_preset_name, load_all
+
+    if not isinstance(thing, str | Path):
+        return [thing]
+    return [load(thing)] if is_preset_name(thing) else list(load_all(thing))
+
+
+def _still(code: Any, size: tuple[int, int], alone: bool) -> Any:
+    """An affine code of the plane as a flame whose maps do not turn."""
+    from dataclasses import replace
+
+    from fractalkit.codes.affine import AffineIFS
+    from fractalkit.codes.flame_random import flame_of
+    from fractalkit.render.attractor import plane_window
+
+    if not isinstance(code, AffineIFS) or code.dim != 2 or alone:
+        raise UsageError("animate: expected flames, or two codes of the plane; depth=... zooms into one of any kind")
+    # in units of its window, so that what lies between two codes of other units is in the picture too
+    low, high = plane_window(code, size)
+    middle, half = (low + high) / 2, float(high[0] - low[0]) / 2
+    a, t = code.matrices.double(), code.offsets.double()
+    code = replace(code, matrices=a, offsets=(a @ middle + t - middle) / half)
+    flame = flame_of(code, size=size, low=(low - middle) / half, high=(high - middle) / half)
+    return replace(flame, quality=20.0, xforms=tuple(replace(x, animate=0.0) for x in flame.xforms))
 
 
 def _zoom(

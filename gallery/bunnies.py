@@ -6,11 +6,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-from fractalkit.codes import CloudCollage, preset
+from fractalkit.codes import preset
 from fractalkit.data.figures import rabbit
-from fractalkit.fit import fit_cloud_collage, fit_cloud_style
+from fractalkit.fit import copies_of_whole, fit_cloud_collage, fit_cloud_style
 from fractalkit.orbit import sample
 from fractalkit.render import Camera, draw_cloud
 from fractalkit.render.preview import side_by_side
@@ -28,26 +27,12 @@ def tints(n: int) -> Array:
     return np.stack([0.62 + 0.26 * np.cos(hue), 0.55 + 0.14 * np.cos(hue - 1.4), 0.56 + 0.26 * np.cos(hue - 2.9)], 1)
 
 
-def of_wholes(points: Array, ranges: Array, count: int, size: float) -> CloudCollage:
-    """A code whose ranges are copies of the whole, upright, each ``size`` times as wide as the points of its cell."""
-    matrices, offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
-    middle = points.mean(axis=0)
-    reach = np.linalg.norm(points - middle, axis=1).mean()
-    for r in range(count):
-        cell = points[ranges == r]
-        at = cell.mean(axis=0)
-        matrices[r] = np.eye(3) * size * np.linalg.norm(cell - at, axis=1).mean() / reach
-        offsets[r] = at - matrices[r] @ middle
-    everything = torch.tensor([[0, count]]).expand(count, 2)
-    return CloudCollage(torch.from_numpy(matrices), torch.from_numpy(offsets), everything, torch.ones(count))
-
-
 def wholes(height: int = 860) -> Image:
     """A rabbit made of 300 rabbits."""
     points, _ = rabbit(100_000, seed=SEED)
     cells = sample(fit_cloud_collage(points, maps=300, seed=SEED), 200_000, seed=SEED, depth=1)
     assert cells.addresses is not None
-    code = of_wholes(cells.points.double().numpy(), cells.addresses[:, 0].numpy(), 300, 1.25)
+    code = copies_of_whole(cells.points, cells.addresses[:, 0], size=1.25)
     orbit = sample(code, 4_000_000, seed=SEED, depth=1)
     assert orbit.addresses is not None
     size = (height * 4 // 5, height)

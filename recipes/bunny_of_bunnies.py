@@ -24,11 +24,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import torch
 
-from fractalkit.codes import CloudCollage
 from fractalkit.data.figures import rabbit
-from fractalkit.fit import compare_clouds, fit_cloud_collage
+from fractalkit.fit import compare_clouds, copies_of_whole, fit_cloud_collage
 from fractalkit.maps.cloud import CloudMap
 from fractalkit.orbit import even, sample
 from fractalkit.render import Camera, draw_cloud, show
@@ -162,23 +160,9 @@ show(
 
 
 # %%
-def of_wholes(points, ranges, count, size=1.0):
-    """A code whose ranges are copies of the whole, upright, each as wide as the points of its cell."""
-    matrices, offsets = np.zeros((count, 3, 3)), np.zeros((count, 3))
-    middle = points.mean(axis=0)
-    reach = np.linalg.norm(points - middle, axis=1).mean()
-    for r in range(count):
-        cell = points[ranges == r]
-        at = cell.mean(axis=0)
-        matrices[r] = np.eye(3) * size * np.linalg.norm(cell - at, axis=1).mean() / reach
-        offsets[r] = at - matrices[r] @ middle
-    everything = torch.tensor([[0, count]]).expand(count, 2)
-    return CloudCollage(torch.from_numpy(matrices), torch.from_numpy(offsets), everything, torch.ones(count))
-
-
 few_ranges = fit_cloud_collage(points, maps=16 if SMALL else 300, seed=0)
 cells = sample(few_ranges, DENSE, seed=6, depth=1)
-bunnies = of_wholes(cells.points.double().numpy(), cells.addresses[:, 0].numpy(), len(few_ranges), size=1.25)
+bunnies = copies_of_whole(cells.points, cells.addresses[:, 0], size=1.25)
 tint = sample(bunnies, 10 * DENSE, seed=7, depth=1)
 show(
     picture(tint.points, palette[tint.addresses[:, 0].numpy() % len(palette)]), picture(tint.points, None, near),

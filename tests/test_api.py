@@ -226,3 +226,23 @@ def test_whatever_holds_a_picture_is_encoded(tmp_path: Path) -> None:
     tensor = torch.from_numpy(picture).permute(2, 0, 1)
     each = (picture, Image.fromarray(picture), tensor, tensor / 255, tmp_path / "a.png")
     assert len({encode(x, quality=60).to_bytes() for x in each}) == 1
+
+
+def test_gradients_of_points_are_those_of_finite_differences():
+    """The mean of the points by one number of a matrix and of an offset, from the same stream."""
+    matrices = torch.tensor([[[0.5, 0.1], [0.0, 0.4]], [[0.3, -0.2], [0.2, 0.5]]], dtype=torch.float64)
+    offsets = torch.tensor([[0.0, 0.0], [1.0, 0.5]], dtype=torch.float64)
+
+    def mean(step: float, which: int) -> torch.Tensor:
+        a, t = matrices.clone(), offsets.clone()
+        (a if which == 0 else t)[1, 0] += step
+        return fractalkit.sample(AffineIFS(a, t, torch.ones(2)), 2000, seed=3, dtype=torch.float64)[:, 0].mean()
+
+    a, t = matrices.clone().requires_grad_(), offsets.clone().requires_grad_()
+    points = fractalkit.sample(AffineIFS(a, t, torch.ones(2)), 2000, seed=3, dtype=torch.float64)
+    assert points.detach().equal(
+        fractalkit.sample(AffineIFS(matrices, offsets, torch.ones(2)), 2000, seed=3, dtype=torch.float64)
+    )
+    points[:, 0].mean().backward()
+    for which, gradient in enumerate((a.grad[1, 0].sum(), t.grad[1, 0])):
+        assert abs(gradient - (mean(1e-5, which) - mean(-1e-5, which)) / 2e-5) < 1e-4

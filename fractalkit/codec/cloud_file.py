@@ -370,8 +370,8 @@ class CloudCode(container.FileCode):
     """
 
     settings: CloudSettings
-    segments: dict[str, tuple[bytes, bool]]
-    metadata: dict[str, bytes] = field(default_factory=dict)
+    segments: dict[str, tuple[bytes, bool]] = field(repr=False)
+    metadata: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     @cached_property
     def tree(self) -> CloudTree:

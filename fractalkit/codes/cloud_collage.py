@@ -112,6 +112,9 @@ class CloudCollage(AffineMaps):
 
     # ---- shape and type
 
+    def __repr__(self) -> str:
+        return f"CloudCollage({len(self)} ranges in {self.dim}D{', coloured' if self.coloured else ''})"
+
     @property
     def coloured(self) -> bool:
         """Whether colours are copied too."""

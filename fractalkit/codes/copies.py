@@ -56,9 +56,9 @@ class CopyCode(CodedElsewhere):
     width: int
     channels: int
     depth: int
-    strips: Sequence[CopyStrip]
+    strips: Sequence[CopyStrip] = field(repr=False)
     colours: int = 0
-    metadata: dict[str, bytes] = field(default_factory=dict)
+    metadata: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.strips) != len(strip_rows(self.height, self.width)):

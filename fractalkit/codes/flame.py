@@ -185,6 +185,9 @@ class Flame(FlameSettings):
         m = np.array(rows)
         return np.asarray(m / m.sum(1, keepdims=True))
 
+    def __repr__(self) -> str:
+        return f"Flame({self.name!r}, {len(self.xforms)} maps, {self.size[0]} x {self.size[1]})"
+
     # ---- files
 
     def summary(self) -> dict[str, Any]:

@@ -76,13 +76,14 @@ def _affine(rng: np.random.Generator, low: float, high: float) -> tuple[float, .
     return tuple(float(np.round(x, 6)) for x in values)
 
 
-def mutate(flame: Flame, rng: np.random.Generator, strength: float = 1.0) -> Flame:
+def mutate(flame: Flame, seed: int | np.random.Generator = 0, strength: float = 1.0) -> Flame:
     """A mutant: one change to the whole of a flame, or two, as Electric Sheep and Apophysis make them.
 
     One of: all maps get other variations; one map is replaced; all linear parts are shaken; maps get second linear
     parts; a symmetry comes or goes; the colours move; a map goes, or one comes; weights change.
 
     Args:
+        seed: of the changes, or a generator that draws them.
         strength: 1 for a relative that is seen to be one; the share of what is new, and how far maps move, grow.
 
     Raises:
@@ -90,6 +91,7 @@ def mutate(flame: Flame, rng: np.random.Generator, strength: float = 1.0) -> Fla
     """
     if not (strength > 0 and math.isfinite(strength)):
         raise UsageError(f"mutate: expected a positive strength, got {strength}")
+    rng = np.random.default_rng(seed)
     changes = list(_CHANGES)
     chances = np.array([_CHANGES[c] for c in changes])
     for k in rng.choice(len(changes), size=1 + int(rng.random() < 0.4), replace=False, p=chances / chances.sum()):
@@ -194,11 +196,15 @@ _CHANGES = {
 MOST_BRED = 12  # maps of a child
 
 
-def breed(one: Flame, two: Flame, rng: np.random.Generator) -> Flame:
+def breed(one: Flame, two: Flame, seed: int | np.random.Generator = 0) -> Flame:
     """A child of two flames: the maps of both, every map from one or the other, or a flame between them.
 
     The palette, the final map and the look are those of one parent; the size and the camera those of the first.
+
+    Args:
+        seed: of the choices, or a generator that draws them.
     """
+    rng = np.random.default_rng(seed)
     first, second = (one, two) if rng.random() < 0.5 else (two, one)
     how = rng.random()
     if how < 0.25:

@@ -126,8 +126,8 @@ class QuadtreeCode(CodedElsewhere):
     channels: int
     depth: int
     settings: Settings
-    tile_planes: Sequence[Sequence[QuadtreePlane]]
-    metadata: dict[str, bytes] = field(default_factory=dict)
+    tile_planes: Sequence[Sequence[QuadtreePlane]] = field(repr=False)
+    metadata: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.tile_planes) != len(self.tiles):

@@ -12,8 +12,9 @@ from fractalkit.errors import UsageError
 
 
 def random_ifs(
-    k: int, dim: int = 2, *, rule: str = "singular-values", generator: torch.Generator | None = None
-) -> AffineIFS:
+    k: int, dim: int = 2, *, rule: str = "singular-values", seed: int | None = None,
+    generator: torch.Generator | None = None,
+) -> AffineIFS:  # fmt: skip
     """A random contractive code of k maps in 2 or 3 dimensions, float64.
 
     Args:
@@ -26,7 +27,8 @@ def random_ifs(
             0.05 of its bounding scale along each axis. Or "scales": with A = U diag(s) V, U and V random and
             orthogonal, every singular value is uniform in [0.1, 0.8], a rule of the kind that trains networks to invert
             IFS of three to six maps.
-        generator: the source of randomness; the global one when None.
+        seed: fixes the code.
+        generator: the source of randomness in place of a seed; the global one where both are None.
 
     Weights are proportional to |det A|, as both papers have it; offsets uniform in [-1, 1].
 
@@ -38,6 +40,8 @@ def random_ifs(
     draw = {"singular-values": _singular_values, "variance": _variance, "scales": _scales}
     if rule not in draw:
         raise UsageError(f"rule: unknown name {rule!r}, choose one of {', '.join(draw)}")
+    if seed is not None:
+        generator = torch.Generator().manual_seed(seed)
     return draw[rule](k, dim, generator)
 
 

@@ -17,7 +17,8 @@ below it are its formula::
 ``return`` gives what the variation adds to x and y, and if it likes to z, weight included. A formula may use
 
 * the point x, y, z after the affine map, the weight w, and r = |(x, y)|, r2 = r^2, theta = atan2(x, y),
-  phi = atan2(y, x); the affine map's numbers ca ... cf (x' = ca x + cb y + cc, y' = cd x + ce y + cf); pi; EPS = 1e-10;
+  phi = atan2(y, x); the affine map's numbers ca ... cf (x' = ca x + cb y + cc, y' = cd x + ce y + cf): a formula that
+  sets one of these has a variable that begins with its value; pi; EPS = 1e-10;
 * its parameters by their names, or by ``p_`` and the name where the name has another meaning here (``p_x``);
 * ``color``, the point's place in the palette, 0 to 1, which it may also set;
 * ``red``, ``green`` and ``blue``, 0 to 1, which it may set: the point is drawn in that colour this time, whatever the
@@ -59,6 +60,7 @@ FUNCTIONS = dict.fromkeys(
 ) | {"atan2": 2, "fmod": 2, "min": 2, "max": 2, "hash": 3, "random": 0}
 POINT = ("x", "y", "z", "w", "r", "r2", "theta", "phi", "color")
 AFFINE = ("ca", "cb", "cc", "cd", "ce", "cf")
+GIVEN = frozenset([*POINT, *AFFINE]) - {"color"}
 CONSTANTS = {"pi": math.pi, "EPS": 1e-10}
 PAINTS = ("red", "green", "blue")
 SETTABLE = frozenset(["color", "hidden", *PAINTS])
@@ -285,6 +287,29 @@ _OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.Mod)
 _COMPARISONS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq)
 
 
+class _Renamed(ast.NodeTransformer):
+    """Gives variables other names."""
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.Name:
+        return ast.copy_location(ast.Name(self.names.get(node.id, node.id), node.ctx), node)
+
+
+def _own_variables(body: list[ast.stmt], taken: set[str]) -> list[ast.stmt]:
+    """The same statements, in which those given numbers that they set are variables that begin with their values."""
+    names = [n for s in body for n in ast.walk(s) if isinstance(n, ast.Name)]
+    taken = taken | {n.id for n in names}
+    renamed = {}
+    for given in sorted({n.id for n in names if isinstance(n.ctx, ast.Store)} & GIVEN):
+        renamed[given] = f"own_{given}"
+        while renamed[given] in taken:
+            renamed[given] += "_"
+    first = [ast.parse(f"{own} = {given}").body[0] for given, own in renamed.items()]
+    return [*first, *(_Renamed(renamed).visit(s) for s in body)] if renamed else body
+
+
 class _Checker:
     """Goes through a formula once, with the kind of each variable."""
 
@@ -316,8 +341,8 @@ class _Checker:
         assert isinstance(outer, ast.If)
         if len(tree.body) != 1 or outer.orelse:
             raise self.refuse(tree.body[-1], "this is no formula (indentation)")
-        *body, last = outer.body
         try:
+            *body, last = outer.body if self.declared.function else _own_variables(outer.body, set(self.parameters))
             known = self.block(body, {})
             if not isinstance(last, ast.Return) or last.value is None:
                 raise self.refuse(last, "the last line must be: return what is added to x, what is added to y")
@@ -330,7 +355,7 @@ class _Checker:
             raise self.refuse(last, f"returns {len(values)} numbers; expected two, or three in space")
         called = [self.function(name, last).program for name in self.calls]
         return Program(
-            tuple(outer.body), frozenset(self.uses), frozenset(self.calls),
+            (*body, last), frozenset(self.uses), frozenset(self.calls),
             self.draws or any(c.draws for c in called), bool(self.set - {"hidden"}), "hidden" in self.set,
             not self.set.isdisjoint(PAINTS), len(values),
         )  # fmt: skip

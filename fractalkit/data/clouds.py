@@ -43,6 +43,12 @@ class Cloud(Shown):
     def __len__(self) -> int:
         return len(self.points)
 
+    def save(self, path: str | Path) -> None:
+        """Write points and colours in the format of the suffix, see :func:`fractalkit.data.save_cloud`."""
+        from fractalkit.data.writers import save_cloud
+
+        save_cloud(path, self.points, self.colours)
+
     @property
     def dim(self) -> int:
         """Dimension D, 2 or 3."""

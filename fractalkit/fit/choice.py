@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -30,13 +29,8 @@ def encode_best(
     bytes: int | None = None,
     psnr: float | None = None,
     effort: Any = 5,
-    tune: str = "psnr",
-    chroma: str = "auto",
-    deblock: bool | None = None,
     metadata: dict[str, bytes] | None = None,
-    threads: int | None = None,
-    device: str = "cpu",
-    callback: Callable[[float], None] | None = None,
+    **options: Any,
 ) -> QuadtreeCode | CopyCode:
     """Compress a picture by the quadtree codec, or as copies of its own pixels where that is better.
 
@@ -46,17 +40,14 @@ def encode_best(
     the file is too large, the picture is tried in fewer colours (:mod:`fractalkit.fit.colours`).
 
     Args:
-        image, and the other arguments: as :func:`fractalkit.fit.quadtree.encode`; they hold for the quadtree.
+        image, quality, bpp, bytes, psnr, effort, metadata: as of :func:`fractalkit.fit.quadtree.encode`.
+        options: others of it, which hold for the quadtree.
 
     Raises:
         UsageError: as :func:`fractalkit.fit.quadtree.encode`.
     """
     a, _ = checked_samples(image)
-    options: dict[str, Any] = {
-        "quality": quality, "bpp": bpp, "bytes": bytes, "psnr": psnr, "effort": effort, "tune": tune,
-        "chroma": chroma, "deblock": deblock, "metadata": metadata, "threads": threads, "device": device,
-        "callback": callback,
-    }  # fmt: skip
+    options |= {"quality": quality, "bpp": bpp, "bytes": bytes, "psnr": psnr, "effort": effort, "metadata": metadata}
     given = [v for v in (quality, bpp, bytes, psnr) if v is not None]
     if repeated(a) < REPEATED or len(given) > 1:
         return encode(a, **options)

@@ -42,6 +42,7 @@ from fractalkit.fit.search import Searcher, grow_pool
 from fractalkit.fit.target import Target, as_colours, as_numbers, make_target
 
 MAX_FIT_MAPS = 64
+FEW = (4, 8, 20)  # maps that tell whether a cloud is an attractor
 # Thresholds on the score, relative to the sampling floor:
 GOOD = 1.03  # good enough to stop,
 NEAR = 1.08  # for a search that also looks at the density, which is told by the Chamfer distance alone
@@ -352,8 +353,9 @@ def attractor_ratio(
 ) -> tuple[float, int]:
     """How near a quick fit of a few maps comes to a cloud, over the sampling floor: about 1 for an attractor, or more.
 
-    At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near. Below effort 5 fewer rounds of
-    the search are made, so that an attractor of overlapping or of flat maps may not be told.
+    At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near, and so does a number above 20:
+    so many maps come near to any cloud. Below effort 5 fewer rounds of the search are made, so that an attractor of
+    overlapping or of flat maps may not be told.
 
     Returns:
         The ratio of the scores, and the number of maps that has it.
@@ -365,7 +367,7 @@ def attractor_ratio(
     target = make_target(np.asarray(points), limit=2000, rng=rng, keep_strays=keep_strays)
     fit = _Quick(target, effort, rng, lambda word, share: None)
     best = (np.inf, 0)
-    for k in (4, 8, 20) if maps == "auto" else (int(maps),):
+    for k in FEW if maps == "auto" or int(maps) > FEW[-1] else (int(maps),):
         best = min(best, (fit.solve(k, 0.0, 1.0).score.total / fit.floor.total, k))
         if best[0] <= FRACTAL_QUICKLY or (k == 8 and best[0] > FRACTAL):
             break

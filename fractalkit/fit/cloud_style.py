@@ -230,3 +230,30 @@ def _refined(graph: Graph, style: _Style, cells: Cells, rng: np.random.Generator
             best, least = (graph, pool), chamfer
         graph = after
     return best
+
+
+def copies_of_whole(points: Tensor | np.ndarray, ranges: Tensor | np.ndarray, *, size: float = 1.0) -> CloudCollage:
+    """A code each of whose ranges is a copy of the whole cloud, upright, in the place of a part of it.
+
+    Args:
+        points: ``[N, D]``.
+        ranges: the number of each point's part ``[N]``, from 0 without gaps, such as the last map of its address.
+        size: of the copies; 1 makes them as wide as their parts.
+
+    Raises:
+        DataError: a part without points.
+    """
+    x, part = as_numbers(points), np.asarray(ranges).astype(np.int64)
+    count, d = int(part.max()) + 1, x.shape[1]
+    if not np.bincount(part, minlength=count).all():
+        raise DataError("ranges: a part has no points; draw more of them")
+    matrices, offsets = np.zeros((count, d, d)), np.zeros((count, d))
+    middle = x.mean(axis=0)
+    reach = np.linalg.norm(x - middle, axis=1).mean()
+    for r in range(count):
+        cell = x[part == r]
+        at = cell.mean(axis=0)
+        matrices[r] = np.eye(d) * size * np.linalg.norm(cell - at, axis=1).mean() / reach
+        offsets[r] = at - matrices[r] @ middle
+    everything = torch.tensor([[0, count]]).expand(count, 2)
+    return CloudCollage(torch.from_numpy(matrices), torch.from_numpy(offsets), everything, torch.ones(count))

@@ -48,7 +48,7 @@ class CoinCode(PictureCode):
     hidden: int
     steps: tuple[float, ...]
     levels: np.ndarray
-    metadata: dict[str, bytes] = field(default_factory=dict)
+    metadata: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def to_bytes(self) -> bytes:
         """The ``.fk`` file."""

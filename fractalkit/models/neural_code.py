@@ -55,8 +55,8 @@ class NeuralCode(PictureCode):
     model: str
     check: int
     scale: int
-    planes: Planes
-    metadata: dict[str, bytes] = field(default_factory=dict)
+    planes: Planes = field(repr=False)
+    metadata: dict[str, bytes] = field(default_factory=dict, repr=False)
 
     def to_bytes(self) -> bytes:
         """The ``.fk`` file."""

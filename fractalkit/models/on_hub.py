@@ -57,7 +57,7 @@ class HubModel(
     def _save_pretrained(self, save_directory: Path) -> None:
         about = getattr(self.model, "about", {})
         self.model.save_pretrained(save_directory / FILE, about if isinstance(about, dict) else {})
-        config = {"architecture": self.model.architecture, **self.model.config.to_dict()}
+        config = {"architecture": self.model.architecture, **self.model.settings()}
         (save_directory / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
 
     def push_to_hub(self, repo_id: str, **options: Any) -> str:  # type: ignore[override]

@@ -6,6 +6,7 @@ A new architecture is a module here with a class that derives from :class:`Pretr
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable
 from importlib import import_module
@@ -55,7 +56,8 @@ def architectures() -> dict[str, type[Pretrained]]:
 class Pretrained(nn.Module):
     """Base class of models whose weights are kept in files.
 
-    A subclass has a ``config`` and is made from one.
+    A subclass has a ``config``, of ``config_type``, and is made from one; or it has neither, and is made from arguments
+    that JSON can hold, which its files keep.
 
     Attributes:
         architecture: name in the registry.
@@ -67,6 +69,20 @@ class Pretrained(nn.Module):
     config_type: ClassVar[type[CheckedSettings]]
     config: Any
     about: dict[str, Any]
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember the arguments."""
+        self = super().__new__(cls)
+        self.__dict__["_arguments"] = (args, kwargs)
+        return self
+
+    def settings(self) -> dict[str, Any]:
+        """What the model is made from: its configuration, or its arguments by name."""
+        if hasattr(self, "config"):
+            return dict(self.config.to_dict())
+        args, kwargs = self.__dict__["_arguments"]
+        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
+        return dict(list(bound.arguments.items())[1:])  # without self
 
     def save_pretrained(
         self,
@@ -93,7 +109,7 @@ class Pretrained(nn.Module):
         about = {
             "format": FORMAT,
             "architecture": self.architecture,
-            "config": json.dumps(self.config.to_dict()),
+            "config": json.dumps(self.settings()),
             "about": json.dumps(metadata or {}),
         }
         save_tensors(path, tensors, about)
@@ -125,7 +141,7 @@ class Pretrained(nn.Module):
         return {
             "architecture": self.architecture,
             "parameters": sum(t.numel() for t in self.state_dict().values()),
-            "config": self.config.to_dict(),
+            "config": self.settings(),
             "about": getattr(self, "about", {}),
         }
 
@@ -189,12 +205,12 @@ def _wanted(kind: type[Pretrained]) -> str:
 def _built(kind: type[Pretrained], about: dict[str, str], path: Path, numbers: int) -> Pretrained:
     """A model with the configuration of a file, of at most about as many numbers as the file has."""
     try:
-        config = kind.config_type.from_dict(json.loads(about.get("config", "")))
+        config = json.loads(about.get("config", ""))
         extra = json.loads(about.get("about", "{}"))
         if not isinstance(extra, dict):
             raise ValueError("its metadata is not an object")
         with _Budget(2 * numbers + (1 << 20)):
-            model = kind(config)
+            model = kind(kind.config_type.from_dict(config)) if hasattr(kind, "config_type") else kind(**config)
     except (ValueError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: its configuration cannot be used: {error}") from error
     model.about = extra

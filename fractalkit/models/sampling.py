@@ -42,6 +42,7 @@ class Sampler(Pretrained):
         *,
         seed: int = 0,
         window: tuple[int, int, int, int] | None = None,
+        digit: int | None = None,
         **options: Any,
     ) -> PictureTensor:
         """Draw n pictures, ``[n, C, H, W]`` in [0, 1].
@@ -51,6 +52,7 @@ class Sampler(Pretrained):
             size: (width, height), the longer side, or a text such as "4x"; None: as in training.
             seed: of the first picture; the next has ``seed + 1``, so none depends on the others.
             window: (left, top, right, bottom) in pixels, the part of each picture to draw.
+            digit: the class to draw, of models of digits: another name of ``label``.
             options: of :func:`pictures`: label, guidance, temperature, detail, sharpness ...
 
         Raises:
@@ -61,6 +63,8 @@ class Sampler(Pretrained):
         if not (isinstance(seed, int) and 0 <= seed < 2**63 - n):
             raise UsageError(f"seed: expected a whole number from 0 to 2^63 - n, got {seed!r}")
         width, height = size_in(size, (self.side, self.side))
+        if digit is not None:
+            options["label"] = digit
         drawn = pictures(self, [seed + k for k in range(n)], **options)
         return PictureTensor.of(
             torch.stack([torch.from_numpy(draw(picture, height, width, window=window)) for picture in drawn])

@@ -21,6 +21,7 @@ from fractalkit.orbit.streams import CHAINS, MOST, Plan, plan
 ENGINES = ("auto", "torch", "numba", "triton", "wgsl")
 MAX_DEPTH = 64
 COLOUR_DEPTH = 16  # maps of an address that a colour is blended from
+GRADIENT_DEPTH = 32  # maps of an address that a gradient is followed through
 MAX_CELLS = 1 << 31
 _CHUNK_ROWS = 16  # rows of CHAINS points that a stream makes at a time
 _COUNT_LIMIT = 1 << 31  # points into 32-bit counters before they are added to the 64-bit ones
@@ -375,3 +376,15 @@ def _count(walker, engine, rows, last, grid, tint, speed, total, rgb) -> None:  
                 rgb += torch.from_numpy(sums[w])
     else:
         walker.count(rows, last, grid, tint, speed, total, rgb)
+
+
+def followed(ifs: AffineIFS, n: int, **options: Any) -> Tensor:
+    """The points of :func:`sample`, ``[n, D]``, with gradients by matrices and offsets through their last 32 maps."""
+    with torch.no_grad():
+        orbit = sample(ifs, n, **{**options, "depth": GRADIENT_DEPTH})
+    assert orbit.addresses is not None
+    on = ifs.to(dtype=orbit.points.dtype, device=orbit.points.device)
+    x = torch.zeros_like(orbit.points)
+    for symbols in orbit.addresses.view(torch.int16).long().flip(1).unbind(1):
+        x = (on.matrices[symbols] @ x[..., None])[..., 0] + on.offsets[symbols]
+    return x + (orbit.points - x).detach()  # the values of the chaos game

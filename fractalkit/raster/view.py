@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fractalkit.errors import UsageError
 
 SizeLike = tuple[int, int] | int | str | None
+WindowLike = tuple[int, int, int, int] | str
 MAX_SIDE = 1 << 40  # beyond it, coordinates of neighbouring pixels are rounded to the same number
 
 
@@ -104,6 +105,31 @@ def size_in(size: SizeLike, own: tuple[int, int]) -> tuple[int, int]:
         return Size.parse(str(size)).pixels(own, scales=True)
     except UsageError as error:
         raise UsageError(str(error).replace("--res", "size", 1)) from None
+
+
+def window_in(window: WindowLike, size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) in pixels of a window as functions take it, of a picture of ``size`` (width, height).
+
+    Args:
+        window: four whole numbers, or a text as :meth:`Region.parse` takes it.
+
+    Raises:
+        UsageError: anything else, or a window that leaves the picture.
+
+    >>> window_in((0, 0, 20, 10), (40, 30)), window_in("50%,50%,100%,100%", (40, 30))
+    ((0, 0, 20, 10), (20, 15, 40, 30))
+    """
+    text = window
+    if isinstance(window, tuple | list) and len(window) == 4:
+        if not all(isinstance(v, int) or getattr(v, "is_integer", bool)() for v in window):
+            raise UsageError(f"window: expected whole pixels of the picture at its size, got {window}")
+        text = ",".join(str(int(v)) for v in window)
+    if not isinstance(text, str):
+        raise UsageError(f"window: expected (left, top, right, bottom) or a text in percent, got {window!r}")
+    try:
+        return Region.parse(text).pixels(size)
+    except UsageError as error:
+        raise UsageError(str(error).replace("--window", "window", 1).replace("--res", "the size")) from None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from fractalkit.render.camera import Camera
     from fractalkit.render.drawing import draw
     from fractalkit.render.flame import Exposure, render_flame
+    from fractalkit.render.flame_sheet import children, mutants, random_flames
     from fractalkit.render.meshing import surface
     from fractalkit.render.palette import PALETTES, Palette
     from fractalkit.render.panels import show, show_figure
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
     from fractalkit.render.tonemap import tone_map
 
 __all__ = [
-    "PALETTES", "Camera", "Exposure", "Palette", "draw", "draw_cloud", "draw_ifs", "read_png_text", "render_flame",
-    "save_png", "show", "show_figure", "side_by_side", "surface", "tone_map",
+    "PALETTES", "Camera", "Exposure", "Palette", "children", "draw", "draw_cloud", "draw_ifs", "mutants",
+    "random_flames", "read_png_text", "render_flame", "save_png", "show", "show_figure", "side_by_side", "surface",
+    "tone_map",
 ]  # fmt: skip
 
 # The parts bring numba, scipy and torch; they are imported on first use.
 _HOMES = {
-    "PALETTES": ".palette", "Camera": ".camera", "Palette": ".palette", "draw": ".drawing", "draw_cloud": ".splat",
-    "draw_ifs": ".attractor", "Exposure": ".flame", "read_png_text": "fractalkit.raster.png", "render_flame": ".flame",
+    "PALETTES": ".palette", "Camera": ".camera", "Palette": ".palette", "children": ".flame_sheet",
+    "draw": ".drawing", "draw_cloud": ".splat",
+    "draw_ifs": ".attractor", "Exposure": ".flame", "mutants": ".flame_sheet",
+    "random_flames": ".flame_sheet", "read_png_text": "fractalkit.raster.png", "render_flame": ".flame",
     "save_png": "fractalkit.raster.png", "show": ".panels", "show_figure": ".panels",
     "side_by_side": ".preview", "surface": ".meshing",
     "tone_map": ".tonemap",

@@ -17,6 +17,9 @@ from fractalkit.render.splat import MAX_PIXELS, checked, draw_cloud
 from fractalkit.render.tonemap import tone_map
 
 Array = npt.NDArray[np.float64]
+CELL_POINTS = 24  # orbit points for each cell of the supersampled grid, in the plane, at most,
+_LIT_POINTS = 80  # and for each cell that has points
+_LEAST = 2  # for each cell, to see which have points
 _DEPTH = 10  # length of the addresses that colour a point; at the default speed the rest weighs 2^-10
 
 
@@ -29,6 +32,7 @@ def draw_ifs(
     background: str = "dark",
     seed: int = 0,
     camera: Camera | None = None,
+    up: str = "z",
     supersample: int = 2,
     brightness: float = 1.0,
     gamma: float = 2.2,
@@ -37,12 +41,13 @@ def draw_ifs(
 
     Args:
         size: (width, height) in pixels.
-        points: orbit points; None takes 24 for each cell of the supersampled grid in the plane, and six for each pixel
-            in space, at most 4,000,000.
+        points: orbit points; None takes 80 for each cell of the supersampled grid that the attractor meets, and at most
+            24 for each of all, in the plane, and six for each pixel in space, at most 4,000,000.
         palette: a palette of :data:`fractalkit.render.palette.PALETTES`, along the density or the height; None takes
             the code's own colours where it has some.
         background: "dark" or "light".
-        camera: in space; None frames the attractor, z up.
+        camera: in space; None frames the attractor.
+        up: "x", "y", "z" or "auto", for framing and light in space.
         brightness, gamma: of the tone map, in the plane.
 
     Returns:
@@ -60,17 +65,26 @@ def draw_ifs(
     ifs = ifs.to(device="cpu")
     if ifs.dim == 3:
         n = points if points is not None else min(6 * h * w, 4_000_000)
-        return _draw_space(ifs, n, size, palette, background, seed, camera, supersample)
+        return _draw_space(ifs, n, size, palette, background, seed, camera, up, supersample)
     s = supersample
-    n = points if points is not None else 24 * h * w * s * s
-    low, high = plane_window(ifs, size)
+    bounds, shape = plane_window(ifs, size), (h * s, w * s)
+    n = points if points is not None else _enough(ifs, bounds, shape, seed)
     by_code = palette is None and ifs.coloured
-    hist = histogram(ifs, n, shape=(h * s, w * s), bounds=(low, high), colours=by_code, seed=seed)
+    hist = histogram(ifs, n, shape=shape, bounds=bounds, colours=by_code, seed=seed)
     counts = hist.counts.flip(0).numpy()  # pictures begin at the top, the grid at the lowest y
     rgb = None if hist.rgb is None else hist.rgb.flip(0).numpy()
     return tone_map(
         counts, rgb, colours=palette, background=background, brightness=brightness, gamma=gamma, supersample=s
     )
+
+
+def _enough(
+    ifs: AffineIFS | CloudCollage, bounds: tuple[torch.Tensor, torch.Tensor], shape: tuple[int, int], seed: int
+) -> int:
+    """The number of points of a picture of so many cells: more where the attractor covers more of them."""
+    cells = shape[0] * shape[1]
+    lit = int((histogram(ifs, _LEAST * cells, shape=shape, bounds=bounds, seed=seed).counts > 0).sum())
+    return min(max(_LIT_POINTS * lit, _LEAST * cells), CELL_POINTS * cells)
 
 
 def plane_window(
@@ -109,12 +123,12 @@ def piece_colours(ifs: AffineIFS | CloudCollage) -> Array:
 
 def _draw_space(
     ifs: AffineIFS | CloudCollage, n: int, size: tuple[int, int], name: str | Palette | None, background: str,
-    seed: int, camera: Camera | None, supersample: int,
+    seed: int, camera: Camera | None, up: str, supersample: int,
 ) -> npt.NDArray[np.uint8]:  # fmt: skip
     orbit = sample(ifs, n, seed=seed, colours=name is None and ifs.coloured)
     x, c = checked(orbit.points, orbit.colours)
     if name is not None:
         c = colours_by_height(x, name)
     return draw_cloud(
-        x, c, size=size, camera=camera, up="z", background=background, supersample=supersample, point_size=0.85
+        x, c, size=size, camera=camera, up=up, background=background, supersample=supersample, point_size=0.85
     )

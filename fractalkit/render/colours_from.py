@@ -9,24 +9,10 @@ import numpy.typing as npt
 
 from fractalkit.errors import UsageError, did_you_mean
 from fractalkit.files import checked_picture
-from fractalkit.render.palette import PALETTES, from_oklab, named, palette, to_linear, to_oklab, to_srgb
+from fractalkit.render.palette import HUED, PALETTES, from_oklab, palette, to_linear, to_oklab, to_srgb
 
 Array = npt.NDArray[np.float64]
 MAX_PIXELS = 1 << 28  # of a picture that gives its colours
-
-# palettes of many hues for flames; none of the colours is too dark to glow
-HUED = named(
-    {
-        "opal": ("#f4e9d8", "#8fd0c9", "#5a7fd6", "#b07ad1", "#f0a1a8", "#ffe2b8"),
-        "kingfisher": ("#0fa3b1", "#1b5fa8", "#f28f3b", "#ffd275", "#1a936f", "#0b4f6c"),
-        "autumn-walk": ("#7a1f1f", "#c8451d", "#ef9a2d", "#f6d860", "#8a9a3b", "#3f5f3a"),
-        "aurora": ("#1de9b6", "#3fb6ff", "#6a5cff", "#d65cff", "#ff6fae", "#7dffb0"),
-        "coral-reef": ("#ff7f6b", "#ffc3a0", "#3ec6c1", "#1f6f8b", "#f9d56e", "#e05297"),
-        "stained-glass": ("#c1121f", "#ffb703", "#2a9d8f", "#1d4e89", "#7b2d8b", "#f77f00"),
-        "frost-fire": ("#e8f6ff", "#6fb7ff", "#2348a8", "#7c1d3f", "#ff5a1f", "#ffd9a0"),
-        "meadow": ("#f7f5d0", "#b8d45a", "#4f9d4b", "#2f6f7e", "#c77dbb", "#ffd1e0"),
-    }
-)
 
 
 def names() -> list[str]:

@@ -11,12 +11,15 @@ import numpy as np
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.codes.flame import Flame
-from fractalkit.codes.open import held, load
-from fractalkit.data.clouds import READERS, Cloud, load_cloud
-from fractalkit.errors import UsageError
+from fractalkit.codes.open import held
+from fractalkit.data.clouds import Cloud
+from fractalkit.errors import DataError, UsageError
 from fractalkit.raster.picture import Picture, as_picture
 from fractalkit.raster.png import CODE_KEY, FLAME_KEY, SEED_KEY
-from fractalkit.raster.view import SizeLike, size_in
+from fractalkit.raster.view import SizeLike, WindowLike, size_in, window_in
+from fractalkit.render.palette import Palette, PaletteLike
+from fractalkit.render.palette import palette as named
+from fractalkit.render.sources import open_any
 
 SIDE = 1000  # of what has no size of its own
 SHOWN = 360  # longer side in a notebook
@@ -26,8 +29,10 @@ def draw(
     source: Any,
     size: SizeLike = None,
     *,
-    palette: str | None = None,
+    window: WindowLike | None = None,
+    palette: PaletteLike | None = None,
     quality: float | None = None,
+    up: str | None = None,
     seed: int = 0,
 ) -> Picture:
     """Draw a flame, an attractor, a cloud, a collage, or a compressed picture: uint8 ``[H, W, 3]``.
@@ -37,8 +42,14 @@ def draw(
             these, the name of a preset, or a picture that was drawn from a code.
         size: (width, height) in pixels, the longer side, or a text such as "2x"; None: a flame's or a compressed
             picture's own, 1000 x 1000 for others.
-        palette: name of a palette or a colour map, in place of the colours of an affine code or a flame.
+        window: (left, top, right, bottom) in pixels of the picture at that size, the part to draw, or a text such as
+            "40%,20%,60%,40%". The part of an attractor has points and an exposure of its own, however large the whole
+            picture would be; in space, the camera comes nearer.
+        palette: name of a palette or a colour map, or colours ``[N, 3]``, in place of the colours of an affine code or
+            a flame.
         quality: samples per pixel, of flames only; None: the flame's own.
+        up: "x", "y", "z" or "auto", the axis that points up, of clouds and attractors in space; None: "auto" of clouds,
+            z of attractors.
         seed: of the orbit's points, and of a model's picture.
 
     Returns:
@@ -52,6 +63,7 @@ def draw(
     if isinstance(source, Picture) and source.code is not None:
         source, own = source.code, (source.width, source.height)
     code = _opened(source)
+    hues = palette if palette is None or isinstance(palette, str) else named(palette)
     if isinstance(code, Flame):
         own = code.size
     elif hasattr(code, "width"):
@@ -59,43 +71,88 @@ def draw(
     box = None if size is None else size_in(size, own)
     if quality is not None and not isinstance(code, Flame):
         raise UsageError("quality: is an option of flames; other codes have none")
+    if hues is not None and not isinstance(code, AffineIFS | CloudCollage | Flame):
+        raise UsageError("palette: is an option of affine codes and flames; this code has colours of its own")
+    if window is not None:
+        return _part(code, box or own, window, hues, quality, seed)
+    return _whole(code, box, own, hues, quality, up, seed)
+
+
+def _whole(
+    code: Any, size: tuple[int, int] | None, own: tuple[int, int], hues: str | Palette | None, quality: float | None,
+    up: str | None, seed: int,
+) -> Picture:  # fmt: skip
     if isinstance(code, AffineIFS | CloudCollage):
         from fractalkit.render.attractor import draw_ifs
 
-        pixels = draw_ifs(code, size=box or own, palette=palette, seed=seed)
+        pixels = draw_ifs(code, size=size or own, palette=hues, up=up or "z", seed=seed)
         return Picture(pixels, {CODE_KEY: code.to_json(), SEED_KEY: str(seed)}, code)
     if isinstance(code, Flame):
-        return _flame(code, box, palette, quality, seed)
-    if palette is not None:
-        raise UsageError("palette: is an option of affine codes and flames; this code has colours of its own")
+        return _flame(code, size, hues, quality, seed)
     if isinstance(code, Cloud):
         from fractalkit.render.splat import draw_cloud
 
-        return Picture(draw_cloud(code.points, code.colours, size=box or own))
-    return _by_windows(code, box, seed)
+        return Picture(draw_cloud(code.points, code.colours, size=size or own, up=up or "auto"))
+    return _by_windows(code, size, seed)
 
 
 def _opened(source: Any) -> Any:
     """The code or the cloud in a source."""
-    if isinstance(source, str | Path):
-        suffix = Path(source).suffix.lower()
-        source = load_cloud(source) if suffix in READERS else load(source)
-    source = held(source, CloudCollage)
+    name = str(source) if isinstance(source, str | Path) else "render"
+    source = held(open_any(source) if isinstance(source, str | Path) else source, CloudCollage)
+    if isinstance(source, Picture):
+        raise DataError(f"{name}: a picture without a code; fractalize, enlarge, compress or fit make something of it")
     if getattr(source, "ndim", 0) == 2 and source.shape[1] in (2, 3):
         return Cloud(np.asarray(source, dtype=np.float64))
     return source
 
 
+def _part(
+    code: Any,
+    size: tuple[int, int],
+    window: WindowLike,
+    palette: str | Palette | None,
+    quality: float | None,
+    seed: int,
+) -> Picture:  # fmt: skip
+    """A window of the picture of ``size``."""
+    from fractalkit.render.windows import windows_of
+    from fractalkit.render.zoom import rgb
+
+    left, top, right, bottom = window_in(window, size)
+    if isinstance(code, Flame) and palette is not None:
+        code, palette = _recoloured(code, palette), None
+    if isinstance(code, AffineIFS) and code.dim == 2:
+        from fractalkit.render.zoom_ifs import draw_window
+
+        return Picture(draw_window(code, size, (left, top, right, bottom), palette=palette, seed=seed))
+    source = windows_of(code, palette=None if palette is None else _table(palette), quality=quality, seed=seed)
+    x0, y0, unit = 0.0, 0.0, 1 / size[0]
+    if isinstance(code, AffineIFS | CloudCollage):
+        unit = 1 / min(size)  # the square lies in the middle
+        x0, y0 = (1 - size[0] * unit) / 2, (1 - size[1] * unit) / 2
+    box = x0 + left * unit, y0 + top * unit, x0 + right * unit, y0 + bottom * unit
+    return Picture(rgb(source.window(*box, right - left, bottom - top)))
+
+
+def _table(palette: str | Palette) -> np.ndarray:
+    from fractalkit.render.colours_from import colour_table
+
+    return colour_table(palette) if isinstance(palette, str) else named(palette)(np.linspace(0, 1, 256))
+
+
+def _recoloured(flame: Flame, palette: str | Palette) -> Flame:
+    return replace(flame, palette=np.concatenate([_table(palette), np.ones((256, 1))], axis=1), hue=0.0)
+
+
 def _flame(
-    flame: Flame, size: tuple[int, int] | None, palette: str | None, quality: float | None, seed: int
+    flame: Flame, size: tuple[int, int] | None, palette: str | Palette | None, quality: float | None, seed: int
 ) -> Picture:
     from fractalkit.codes.flame_xml import to_xml
-    from fractalkit.render.colours_from import colour_table
     from fractalkit.render.flame import render_flame, to_8_bit
 
     if palette is not None:
-        table = np.concatenate([colour_table(palette), np.ones((256, 1))], axis=1)
-        flame = replace(flame, palette=table, hue=0.0)
+        flame = _recoloured(flame, palette)
     pixels = to_8_bit(render_flame(flame, size=size, quality=quality, seed=seed))
     return Picture(pixels, {FLAME_KEY: to_xml([flame]), SEED_KEY: str(seed)}, flame)
 

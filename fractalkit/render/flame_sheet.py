@@ -171,7 +171,7 @@ def apart_from(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
 
 
 def random_flames(
-    n: int, palette: str | None = None, *, size: tuple[int, int], seed: int = 0,
+    n: int, palette: str | None = None, *, size: tuple[int, int] = (640, 480), seed: int = 0,
     progress: Callable[[str, float], None] | None = None,
 ) -> list[Flame]:  # fmt: skip
     """n interesting random flames in one palette, see :func:`colour_table`; None takes a random palette for each."""

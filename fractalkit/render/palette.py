@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +90,28 @@ class Palette:
     name: str
     stops: tuple[str, ...]
 
+    @staticmethod
+    def of(colours: Sequence[str] | npt.ArrayLike) -> Palette:
+        """The palette of two or more colours: ``#rrggbb`` texts, or ``[N, 3]`` whole numbers to 255 or shares to 1.
+
+        >>> Palette.of([[0, 0, 0], [255, 128, 0]]) == Palette.of(["#000000", "#ff8000"])
+        True
+
+        Raises:
+            UsageError: anything else.
+        """
+        if isinstance(colours, list | tuple) and all(isinstance(c, str) for c in colours):
+            texts = [str(c) for c in colours]
+        else:
+            a = np.asarray(colours)
+            if a.ndim != 2 or a.shape[1] != 3 or not (0 <= a.min(initial=0) <= a.max(initial=0) <= 255):
+                raise UsageError(f"palette: expected colours [N, 3] of 0 to 255 or 0 to 1, got {a.shape}")
+            whole = a if a.dtype.kind in "ui" else a * (255 if a.max(initial=0) <= 1 else 1)
+            texts = ["#" + bytes(row).hex() for row in np.rint(whole).astype(np.uint8)]
+        if len(texts) < 2:
+            raise UsageError("palette: expected two colours or more")
+        return Palette("own", tuple(texts))
+
     def linear(self, t: npt.ArrayLike) -> Array:
         """Linear light at t: ``[...]`` in [0, 1] (clipped) -> ``[..., 3]``."""
         lab = to_oklab(to_linear(np.stack([parse_colour(s) for s in self.stops])))
@@ -129,23 +152,44 @@ PALETTES = named(
 )
 
 
-def palette(name: str | Palette) -> Palette:
-    """The palette of that name, one of :data:`PALETTES` or a colour map of matplotlib (a Palette passes through).
+# palettes of many hues for flames; none of the colours is too dark to glow
+HUED = named(
+    {
+        "opal": ("#f4e9d8", "#8fd0c9", "#5a7fd6", "#b07ad1", "#f0a1a8", "#ffe2b8"),
+        "kingfisher": ("#0fa3b1", "#1b5fa8", "#f28f3b", "#ffd275", "#1a936f", "#0b4f6c"),
+        "autumn-walk": ("#7a1f1f", "#c8451d", "#ef9a2d", "#f6d860", "#8a9a3b", "#3f5f3a"),
+        "aurora": ("#1de9b6", "#3fb6ff", "#6a5cff", "#d65cff", "#ff6fae", "#7dffb0"),
+        "coral-reef": ("#ff7f6b", "#ffc3a0", "#3ec6c1", "#1f6f8b", "#f9d56e", "#e05297"),
+        "stained-glass": ("#c1121f", "#ffb703", "#2a9d8f", "#1d4e89", "#7b2d8b", "#f77f00"),
+        "frost-fire": ("#e8f6ff", "#6fb7ff", "#2348a8", "#7c1d3f", "#ff5a1f", "#ffd9a0"),
+        "meadow": ("#f7f5d0", "#b8d45a", "#4f9d4b", "#2f6f7e", "#c77dbb", "#ffd1e0"),
+    }
+)
+
+PaletteLike = str | Palette | Sequence[str] | npt.NDArray[Any]
+
+
+def palette(name: PaletteLike) -> Palette:
+    """The palette of that name, one of :data:`PALETTES`, :data:`HUED` and the colour maps of matplotlib, or that of
+    colours (:meth:`Palette.of`); a Palette passes through.
 
     Raises:
         UsageError: no such palette; the message lists them.
     """
     if isinstance(name, Palette):
         return name
-    if name in PALETTES:
-        return PALETTES[name]
+    if not isinstance(name, str):
+        return Palette.of(name)
+    known = PALETTES | HUED
+    if name in known:
+        return known[name]
     import matplotlib
 
     if name in matplotlib.colormaps:
         stops = matplotlib.colormaps[name](np.linspace(0, 1, 17), bytes=True)
         return Palette(name, tuple("#" + bytes(s[:3]).hex() for s in stops))
-    hint = did_you_mean(name, PALETTES)
-    raise UsageError(f"palette: no {name!r} among {', '.join(PALETTES)} and the colour maps of matplotlib{hint}")
+    hint = did_you_mean(name, known)
+    raise UsageError(f"palette: no {name!r} among {', '.join(known)} and the colour maps of matplotlib{hint}")
 
 
 _PIECES = (

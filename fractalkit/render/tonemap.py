@@ -75,8 +75,10 @@ def tone_map(
     h, w = n.shape[0] // s, n.shape[1] // s
     behind = np.repeat(np.repeat(backdrop((w, h), background), s, axis=0), s, axis=1)
     light = background == "light"
+    lit = n > 0  # most cells are empty
+    t = t[lit]
     if colours is None and rgb is not None:
-        mean = np.clip(np.asarray(rgb, dtype=np.float64) / np.maximum(n, 1)[..., None], 0, 1)
+        mean = np.clip(np.asarray(rgb)[lit].astype(np.float64) / np.maximum(n[lit], 1)[..., None], 0, 1)
         lab = to_oklab(to_linear(mean))
         base = lab[..., 0]
         # dense parts become darker on a light background, and lighter on a dark one
@@ -91,5 +93,6 @@ def tone_map(
         ink = palette(colours or "fernlight").linear(0.9 - 0.8 * t if light else 0.18 + 0.82 * t)
     # opacity rises steeply with the first few points in a cell
     alpha = np.clip(t * 1.25, 0, 1)[..., None]
-    mixed = behind + alpha * (ink - behind)
+    mixed = behind
+    mixed[lit] += alpha * (ink - mixed[lit])
     return encode(mixed.reshape(h, s, w, s, 3).mean(axis=(1, 3)))

@@ -16,8 +16,10 @@ from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.bounds import bounding_ball
 from fractalkit.errors import UsageError
 from fractalkit.orbit import sample
-from fractalkit.render.attractor import plane_window
+from fractalkit.render.attractor import CELL_POINTS, plane_window
 from fractalkit.render.flame_tone import Tone, develop
+from fractalkit.render.palette import Palette
+from fractalkit.render.tonemap import tone_map
 
 # mypy: disable-error-code="no-untyped-def"
 
@@ -184,6 +186,39 @@ class IFSWindows:
                 self.copies.add(cells, counts, np.c_[tint, rest], hist)
             else:
                 _scatter(maps, counts, tint, rest, self.points, self.blend, scale, rows, columns, gutter, hist)
+
+
+def draw_window(
+    ifs: AffineIFS, size: tuple[int, int], window: tuple[int, int, int, int], *, palette: str | Palette | None = None,
+    seed: int = 0, supersample: int = 2,
+) -> npt.NDArray[np.uint8]:  # fmt: skip
+    """A part of the picture of a planar code that :func:`fractalkit.render.draw_ifs` draws, with points of its own.
+
+    Args:
+        size: (width, height) of the whole picture.
+        window: (left, top, right, bottom) in its pixels.
+        palette, seed, supersample: as of ``draw_ifs``.
+
+    Returns:
+        uint8 ``[bottom - top, right - left, 3]``.
+
+    Raises:
+        UsageError: a window too small for float64.
+        DataError: a map does not contract.
+    """
+    left, top, right, bottom = window
+    low, high = plane_window(ifs, size)
+    unit = float(high[0] - low[0]) / size[0]
+    if not unit > 1e-15 * float(high.abs().max()):
+        raise UsageError(f"window: pixels of a picture of {size[0]:,} x {size[1]:,} are too small for float64")
+    x, y = float(low[0]), float(high[1])
+    rows, columns = (bottom - top) * supersample, (right - left) * supersample
+    hist = np.zeros((rows, columns, 4), np.float32)
+    views = IFSWindows(ifs, seed=seed)
+    box = (x + left * unit, y - bottom * unit, x + right * unit, y - top * unit)
+    views.collect(box, CELL_POINTS * rows * columns, hist)
+    rgb = hist[..., :3] if palette is None and ifs.coloured else None
+    return tone_map(hist[..., 3], rgb, colours=palette, supersample=supersample)
 
 
 @nb.njit(cache=True, nogil=True)

@@ -33,7 +33,7 @@ def check(body: str, head: str = HEAD):
         ("    return [x for x in y], y\n", "not part of the language"),
         ("    return 'a', y\n", "no number"),
         ("    return 1e400, y\n", "no number"),
-        ("    x = 1\n    return x, y\n", "line 2.*meaning of its own"),
+        ("    pi = 3\n    return x, y\n", "line 2.*meaning of its own"),
         ("    a = 1\n    return x, y\n", "meaning of its own"),
         ("    for k in range(1000):\n        b = k\n    return x, y\n", "at most 256 times"),
         ("    for k in range(a):\n        for j in range(a):\n            b = k\n    return x, y\n", "loops within"),

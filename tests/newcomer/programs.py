@@ -211,6 +211,80 @@ counts = histogram(fractalkit.open("heighway-dragon"), 200_000, shape=(256, 256)
 image = np.log1p(counts.numpy())
 fractalkit.save(image / image.max(), "dragon.png")
 ''', 'np.asarray(Image.open("dragon.png")).max() == 255'),
+    "two pictures of one digit": ('''
+import fractalkit
+model = fractalkit.open("vdvae_mnist")
+sevens = model.sample(2, 56, digit=7, seed=5)
+sevens[0].save("seven.png")
+''', 'sevens.shape == (2, 1, 56, 56) and sevens.equal(model.sample(2, 56, label=7, seed=5))'),
+    "a part of an attractor": ('''
+import numpy as np
+import fractalkit
+code = fractalkit.open("sierpinski-triangle")
+part = fractalkit.render(code, 640, window=(288, 64, 352, 128))
+same = fractalkit.render(code, 640, window="45%,10%,55%,20%")
+pixels = np.asarray(part)
+''', 'pixels.shape == (64, 64, 3) and pixels.std() > 10 and (pixels == same).all()'),
+    "colours of one's own": ('''
+import numpy as np
+import fractalkit
+ramp = np.linspace([0, 0, 80], [255, 255, 255], 256).astype(np.uint8)
+blue = fractalkit.render("barnsley-fern", 60, palette=ramp)
+opal = fractalkit.render("barnsley-fern", 60, palette="opal")
+side = fractalkit.render("cloud.ply", (60, 40), up="x")
+''', '(blue[..., 2] >= blue[..., 0]).all() and (blue != opal).any() and side.shape == (40, 60, 3)'),
+    "a variation that sets r": ('''
+import fractalkit
+from fractalkit.codes import Flame, Xform
+fractalkit.register_variation("eddy", "r = sqrt(x*x + y*y)\\nreturn w * cos(r) * x, w * sin(r) * y")
+parts = [(0.5, 0, 0, 0.5, 0.4, 0), (0.5, 0.4, -0.4, 0.5, -0.4, 0)]
+flame = Flame(xforms=tuple(Xform(weight=1, coefs=c, variations={"eddy": 1.0}) for c in parts))
+picture = fractalkit.render(flame, (60, 50), quality=5)
+''', 'picture.std() > 3'),
+    "relatives of a flame": ('''
+import fractalkit
+from fractalkit.codes import breed, mutate
+a, b = fractalkit.codes.load_all("two.flame")
+child = breed(mutate(a, seed=1), b, seed=2)
+child.save("child.flame")
+''', 'len(fractalkit.open("child.flame").xforms) == len(child.xforms) and mutate(a, 1).xforms == mutate(a, 1).xforms'),
+    "one code into another": ('''
+import fractalkit
+codes = [fractalkit.preset("barnsley-fern"), fractalkit.preset("sierpinski-triangle")]
+fractalkit.animate(codes, "between.gif", frames=4, size=(48, 48))
+''', 'Image.open("between.gif").n_frames == 4'),
+    "a gradient through points": ('''
+import torch
+import fractalkit
+matrices = torch.eye(2).mul(0.5).repeat(3, 1, 1).requires_grad_()
+code = fractalkit.codes.AffineIFS(matrices, torch.tensor([[0.0, 0], [0.5, 0], [0.25, 0.433]]))
+fractalkit.sample(code, 500, seed=1).var().backward()
+''', 'matrices.grad.abs().max() > 1e-3'),
+    "a network of one's own": ('''
+import torch
+import fractalkit
+@fractalkit.register_model("newcomer")
+class Net(fractalkit.models.Pretrained):
+    def __init__(self, width=4):
+        super().__init__()
+        self.layer = torch.nn.Linear(width, width)
+Net(width=3).save_pretrained("net.safetensors")
+net = fractalkit.open("net.safetensors")
+''', 'net.layer.weight.shape == (3, 3) and net.settings() == {"width": 3}'),
+    "without loss, in memory": ('''
+import numpy as np
+import fractalkit
+pixels = np.zeros((40, 60, 3), np.uint8)
+pixels[10:20, 10:50] = 255, 80, 0
+data = fractalkit.compress(pixels, lossless=True).to_bytes()
+''', 'len(data) < 100 and (fractalkit.decompress(data) == pixels).all()'),
+    "a cloud in a thousand bytes": ('''
+import fractalkit
+code = fractalkit.compress("cloud.ply", bytes=1000)
+print(code)
+cloud = fractalkit.decompress(code.to_bytes(), points=5000)
+cloud.save("back.ply")
+''', 'len(code.to_bytes()) <= 1000 and len(fractalkit.open("back.ply")) == 5000 and len(repr(code)) < 500'),
     "without loss, by Pillow": ('''
 from PIL import Image
 import fractalkit.pil_plugin
