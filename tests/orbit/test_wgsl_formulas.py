@@ -33,6 +33,7 @@ MAIN = """
 @group(0) @binding(1) var<storage, read> numbers: array<f32>;
 @group(0) @binding(2) var<storage, read> draws: array<f32>;
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
+@group(0) @binding(4) var<storage, read> N: array<vec4f>;
 var<private> place: u32;
 fn random() -> f32 { place += 1u; return draws[min(place, %du) - 1u]; }
 %s
@@ -41,6 +42,7 @@ fn main(@builtin(global_invocation_id) id: vec3u) {
   let p = points[id.x];
   _ = draws[0];
   _ = numbers[0];
+  _ = N[0];
 %s}
 """
 
@@ -64,9 +66,15 @@ def on_device(batch, points, parameters, seed):
     """Values ``[variations, points, 5]`` of a batch: x, y, z, colour, whether hidden."""
     gpu = device()
     functions, texts, calls, numbers = {}, [], [], []
+    tables = [0.0] * 4
+
+    def place(table):
+        tables.extend(table.table)
+        return len(tables) - len(table.table)
+
     for i, (name, space) in enumerate(batch):
         d = find(name)
-        function_texts(d, functions)
+        function_texts(d, functions, place)
         texts.append(variation_text(d, space))
         at = "p.x, p.y, p.z" if space else "p.x, p.y"
         args = "".join(f", numbers[{len(numbers) + k}]" for k in range(1 + len(parameters[name])))
@@ -82,7 +90,8 @@ def on_device(batch, points, parameters, seed):
     pipeline = gpu.pipeline(MAIN % (DRAWS, body, "".join(calls)))
     out = gpu.buffer(4 * 5 * POINTS * len(batch))
     given_ = [points, np.array(numbers, np.float32), splitmix(seed).astype(np.float32)]
-    gpu.run((pipeline, gpu.bind(pipeline, [*map(gpu.buffer, given_), out]), 1))
+    looked_up = np.array(tables + [0.0] * (-len(tables) % 4), np.float32)
+    gpu.run((pipeline, gpu.bind(pipeline, [*map(gpu.buffer, given_), out, gpu.buffer(looked_up)]), 1))
     return gpu.read(out, np.float32, 5 * POINTS * len(batch)).reshape(len(batch), POINTS, 5).astype(np.float64)
 
 

@@ -180,25 +180,19 @@ def _vector(n: int) -> str:
     return "f32" if n == 1 else f"vec{n}f" if n <= 4 else f"array<f32, {n}>"
 
 
-def _table_text(declared: Declared, place: int | None) -> str:
-    """The function that looks up a table whose numbers begin at a place of the buffer N, or stand in the text."""
+def _table_text(declared: Declared, place: int) -> str:
+    """The function that looks up a table whose numbers begin at a place of the buffer N."""
     n, k = len(declared.table), f"p_{next(iter(declared.parameters))}"
     at = f"u32(clamp(select(0.0f, {k}, {k} >= 0.0f), 0.0f, {n - 1}.0f))"
-    if place is not None:
-        lines = f"  let i = {place}u + {at};\n  return N[i / 4u][i % 4u];"
-        return f"fn f_{declared.name}({k}: f32) -> f32 {{\n{lines}\n}}\n"
-    kind, numbers = f"array<f32, {n}>", ", ".join(map(literal, declared.table))
-    return (
-        f"var<private> t_{declared.name}: {kind} = {kind}({numbers});\n"
-        f"fn f_{declared.name}({k}: f32) -> f32 {{\n  return t_{declared.name}[{at}];\n}}\n"
-    )
+    lines = f"  let i = {place}u + {at};\n  return N[i / 4u][i % 4u];"
+    return f"fn f_{declared.name}({k}: f32) -> f32 {{\n{lines}\n}}\n"
 
 
-def function_texts(declared: Declared, done: dict[str, str], place: Callable[[Declared], int] | None = None) -> None:
+def function_texts(declared: Declared, done: dict[str, str], place: Callable[[Declared], int]) -> None:
     """Add to ``done`` the functions of files that a formula needs, those they need first.
 
     Args:
-        place: where the numbers of a table begin in the buffer N; None: they stand in the text.
+        place: where the numbers of a table begin in the shader's buffer N of vectors.
     """
     for name in sorted(declared.program.calls):
         function = declared.functions(name)
@@ -207,7 +201,7 @@ def function_texts(declared: Declared, done: dict[str, str], place: Callable[[De
         if name in done:
             continue
         if function.table:
-            done[name] = _table_text(function, None if place is None else place(function))
+            done[name] = _table_text(function, place(function))
             continue
         function_texts(function, done, place)
         code = _Shader(function)
