@@ -40,17 +40,10 @@ def test_it_refuses_what_accelerators_refuse():
     run("-c", FAULTS)
 
 
-@pytest.mark.slow
-def test_the_paths_of_torch_on_it():
-    run(
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "tests.pretend",
-        "--device",
-        "pretend",
-        "tests/test_device.py",
-    )
+SOME = "addresses or evaluation or codec or step_of or domains or models"
+
+
+@pytest.mark.parametrize("which", [SOME, pytest.param(f"not ({SOME})", marks=pytest.mark.slow)], ids=["some", "others"])
+def test_the_paths_of_torch_on_it(which):
+    words = ("-q", "-p", "no:cacheprovider", "-p", "tests.pretend", "--device", "pretend", "-k", which)
+    run("-m", "pytest", *words, "tests/test_device.py")
