@@ -54,6 +54,7 @@ COSINE = {8: 1 << 16, 16: 1 << 14}
 METADATA = {"icc", "exif", "xmp", "dpi"}
 HALF_LOSS = 0.35  # share of the error that is due to halved chroma, from which on full chroma is tried
 TOGETHER = 1024  # blocks that are transformed together
+ROWS = 8  # rows of domains that are transformed together
 # squared errors of R, G and B, and of alpha, by those of Y, Cb, Cr and alpha: the columns' squares of the conversion
 COLOUR_ERROR = (3.0, 3.258, 2.476, 1.0)
 MAX_MAP = 16  # side of the largest leaf that may have a map
@@ -139,6 +140,16 @@ def both_sides(a: np.ndarray, blocks: np.ndarray, unit: float) -> np.ndarray:
     return out
 
 
+def _rest(blocks: np.ndarray) -> np.ndarray:
+    """Norms of the cosines ``[n, side, side]`` of blocks, without mean and slopes: ``[n]`` float64."""
+    out = np.empty(len(blocks))
+    for k in range(0, len(blocks), TOGETHER):
+        flat = blocks[k : k + TOGETHER].reshape(-1, blocks[0].size).astype(np.float64)
+        rest = (flat**2).sum(1) - flat[:, 0] ** 2 - flat[:, 1] ** 2 - flat[:, blocks.shape[1]] ** 2
+        out[k : k + TOGETHER] = np.sqrt(np.maximum(rest, 0))
+    return out
+
+
 def _pad(v: np.ndarray, top: int) -> np.ndarray:
     big = 1 << max(5, top)
     return np.pad(v, ((0, -v.shape[0] % big), (0, -v.shape[1] % big)), mode="edge")
@@ -190,8 +201,7 @@ class _TileEncoder:
             grid = 1 << self.effort.grid
             ys, xs = np.arange(0, h - 2 * side + 1, grid), np.arange(0, w - 2 * side + 1, grid)
             d = self._domains(p.samples, ys, xs, log)
-            flat = d.reshape(len(d), -1).astype(np.float64)
-            norms = np.sqrt(np.maximum((flat**2).sum(1) - flat[:, 0] ** 2 - flat[:, 1] ** 2 - flat[:, side] ** 2, 0))
+            norms = _rest(d)
             usable = np.nonzero(norms > 0.5 * step)[0]
             if not len(usable):
                 continue
@@ -210,23 +220,32 @@ class _TileEncoder:
         four = whole[:-1, :-1] + whole[1:, :-1] + whole[:-1, 1:] + whole[1:, 1:]
         a = basis(log, self.depth)
         every = 2 * np.arange(side)
-        strips = four[ys[:, None] + every]  # [ny, side, W]
-        blocks = strips[:, :, xs[:, None] + every].transpose(0, 2, 1, 3).reshape(-1, side, side)
-        return both_sides(a, blocks, 1 / (float(COSINE[self.depth]) ** 2 * 4 * f))
+        out = np.empty((len(ys), len(xs), side, side), np.float32)
+        for k in range(0, len(ys), ROWS):  # few rows at a time, as all blocks in float64 take much memory
+            strips = four[ys[k : k + ROWS, None] + every]  # [rows, side, W]
+            blocks = strips[:, :, xs[:, None] + every].transpose(0, 2, 1, 3).reshape(-1, side, side)
+            made = both_sides(a, blocks, 1 / (float(COSINE[self.depth]) ** 2 * 4 * f))
+            out[k : k + ROWS] = made.reshape(-1, *out.shape[1:])
+        return out.reshape(-1, side, side)
 
     def _copied(self, picture: np.ndarray, log: int, yd: np.ndarray, xd: np.ndarray, iso: np.ndarray) -> np.ndarray:
-        """Cosines of domains after their isometries, without mean and slopes: ``[n, side, side]`` float32."""
+        """Cosines of domains after their isometries, without mean and slopes: ``[n, side, side]``."""
         side = 1 << log
         f = FRACTION[self.depth]
         whole = np.rint(picture.astype(np.float64) * f)
         i, j = np.indices((side, side))
-        if self.settings.copies:
-            blocks = 4 * whole[yd[:, None, None] + i, xd[:, None, None] + j]
-        else:
-            y, x = yd[:, None, None] + 2 * i, xd[:, None, None] + 2 * j
-            blocks = whole[y, x] + whole[y + 1, x] + whole[y, x + 1] + whole[y + 1, x + 1]
         a = basis(log, self.depth)
-        c = isometric(both_sides(a, blocks, 1 / (float(COSINE[self.depth]) ** 2 * 4 * f)), iso)
+        parts = []
+        for k in range(0, max(1, len(yd)), TOGETHER):
+            row, column = (v[k : k + TOGETHER, None, None] for v in (yd, xd))
+            if self.settings.copies:
+                blocks = 4 * whole[row + i, column + j]
+            else:
+                y, x = row + 2 * i, column + 2 * j
+                blocks = whole[y, x] + whole[y + 1, x] + whole[y, x + 1] + whole[y + 1, x + 1]
+            made = both_sides(a, blocks, 1 / (float(COSINE[self.depth]) ** 2 * 4 * f))
+            parts.append(isometric(made, iso[k : k + TOGETHER]))
+        c = np.concatenate(parts)
         c[:, 0, 0] = c[:, 0, 1] = c[:, 1, 0] = 0
         return c
 
