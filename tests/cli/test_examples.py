@@ -53,7 +53,10 @@ LIMITS = {
     "ifs": "--effort 0 --maps 3",
 }
 CLUSTER = "--cluster tcp://10.0.0.1:8786"  # tests/test_jobs.py has a real one
-NOT_RUN = {"demo": "tests/cli/test_demo.py drives it", "completion": "tests/cli/test_completion.py runs it"}
+NOT_RUN = {
+    "demo": "tests/cli/test_demo.py drives it", "studio": "tests/cli/test_studio.py drives it",
+    "completion": "tests/cli/test_completion.py runs it",
+}  # fmt: skip
 
 
 def examples():
