@@ -73,7 +73,8 @@ class Studio:
         send({"type": "state", **self.facts(), "states": states, "page": page, "fresh": self.fresh and len(states) < 2,
               "cluster": self.shelf.cluster is not None})  # fmt: skip
         for task in list(self.tasks.all.values()):
-            send(task.facts())
+            if not task.private:
+                send(task.facts())
         return page
 
     def leave(self, page: int) -> None:

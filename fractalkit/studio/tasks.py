@@ -30,6 +30,7 @@ class Task:
         say: reports a word and the share done, and raises :class:`Stopped` where the task was stopped.
         files: the files it made, to download.
         result: other facts that JSON can hold.
+        private: told to one page alone.
     """
 
     id: int
@@ -43,6 +44,7 @@ class Task:
     error: str = ""
     files: list[str] = field(default_factory=list)
     result: Any = None
+    private: bool = False
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def say(self, word: str, share: float) -> None:
@@ -81,7 +83,12 @@ class Tasks:
         self._thread.start()
 
     def add(
-        self, title: str, work: Callable[[Task], Any], tell: Callable[[dict[str, Any]], None] | None = None
+        self,
+        title: str,
+        work: Callable[[Task], Any],
+        tell: Callable[[dict[str, Any]], None] | None = None,
+        *,
+        private: bool = False,
     ) -> Task:
         """Append a task; ``work`` gets it, and what it returns becomes its ``result``.
 
@@ -92,7 +99,7 @@ class Tasks:
             if len(self._waiting) >= WAITING:
                 raise FractalKitError(f"{WAITING} tasks are waiting; stop one, or try again when one is done")
             number = next(self._numbers)
-            task = Task(number, title, work, tell or self._tell, self.root / str(number))
+            task = Task(number, title, work, tell or self._tell, self.root / str(number), private=private)
             self.all[number] = task
             self._waiting.append(task)
             self._news.notify()

@@ -40,7 +40,7 @@ def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, sh
     def tell(facts: dict[str, Any]) -> None:
         (page if private else everybody)(facts | {"work": work, "key": key if isinstance(key, int) else 0})
 
-    tasks.add(title, run, tell)
+    tasks.add(title, run, tell, private=private)
 
 
 Prepared = tuple[str, Callable[[Task], Any], bool]

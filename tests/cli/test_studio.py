@@ -11,6 +11,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("starlette")
@@ -19,7 +20,11 @@ pytest.importorskip("websockets")
 from click.testing import CliRunner
 
 from fractalkit.cli.main import main
+from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.flame import read_flames
+from fractalkit.codes.presets import preset
+from fractalkit.orbit import sample
+from fractalkit.raster.png import save_png
 from fractalkit.studio.offers import STARTS
 
 try:
@@ -224,6 +229,58 @@ class TestInTheBrowser:
             at = page.evaluate("() => studio.work.flame.xforms[1].coefs.slice(4)")
             assert all(abs(v * 20 - round(v * 20)) < 1e-6 for v in at)
 
+    def test_a_dropped_cloud_is_fitted_and_a_pulled_map_is_refined_again(self, browser, tmp_path):
+        cloud = tmp_path / "triangle.xyz"
+        np.savetxt(cloud, sample(preset("sierpinski-triangle"), 3000, seed=1).points.double().numpy())
+        with running(tmp_path / "w", str(STARTS / "lace.flame")) as (_, facts), visiting(browser, facts["url"]) as page:
+            page.evaluate("() => { const s = document.querySelector('#fit-maps'); s.value = '3'; "
+                          "s.dispatchEvent(new Event('change')); }")  # fmt: skip
+            page.set_input_files("#file", cloud)
+            until(page, "() => studio.fit.agreement > 0.9 && !studio.fit.running")
+            assert page.evaluate("() => studio.work.flame.xforms.length") == 3
+            assert page.evaluate("() => !document.querySelector('#target').hidden")
+            drag(page, corner(page, "x"), (60, -40))
+            until(page, "() => studio.work.states.at(-1).label == 'move a corner'")
+            moved = coefs(page)
+            until(page, "() => studio.work.states.at(-1).label == 'refine' && studio.fit.agreement > 0.9")
+            assert coefs(page) != moved
+
+    def test_a_photograph_becomes_a_collage_that_follows_its_sliders(self, browser, tmp_path):
+        photo = tmp_path / "photo.png"
+        save_png(photo, np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8))
+        with running(tmp_path / "w", str(STARTS / "lace.flame")) as (_, facts), visiting(browser, facts["url"]) as page:
+            page.set_input_files("#file", photo)
+            page.click("[data-use=collage]")
+            until(page, "() => studio.collage.drawn > 0")
+            page.fill("#collage-tiles", "8")
+            page.press("#collage-tiles", "Enter")
+            until(page, "() => studio.collage.drawn > 1 && studio.collage.wish.tiles == 8")
+            page.focus("#collage")
+            page.keyboard.press("+")
+            until(page, "() => studio.collage.look.zoom > 1")
+            page.click("#tab-Maps")
+            assert page.locator("#collage").is_hidden() and page.locator("#triangles .active").count() == 1
+
+    def test_a_code_in_space_is_walked_around_and_dragged(self, browser, tmp_path):
+        with running(tmp_path, "sierpinski-tetrahedron") as (_, facts), visiting(browser, facts["url"]) as page:
+            pitch = page.evaluate("() => studio.work.flame.settings.cam_pitch")
+            drag(page, (60, 700), (60, -60))
+            until(page, "() => studio.work.states.at(-1).label == 'orbit'")
+            assert page.evaluate("() => studio.work.flame.settings.cam_pitch") != pitch
+            x, y = corner(page, "z")
+            drag(page, (x, y), (40, -50))
+            until(page, "() => studio.work.states.at(-1).label == 'move a corner'")
+            assert corner(page, "z") == pytest.approx((x + 40, y - 50), abs=2)
+            page.click("text=In space")
+            cell = page.get_by_label("Origin, up")
+            cell.fill("0.125")
+            cell.press("Enter")
+            with page.expect_download() as saving:
+                page.click("#tab-Out")
+                page.click("text=.ifs.json")
+            code = AffineIFS.from_json(saving.value.path().read_text())
+            assert code.dim == 3 and float(code.offsets[0, 2]) == pytest.approx(0.125)
+
     def test_two_tabs_show_one_work(self, browser, tmp_path):
         file = STARTS / "lace.flame"
         with (
@@ -242,7 +299,7 @@ class TestInTheBrowser:
     def test_narrow_and_wide(self, browser, tmp_path, size):
         file = STARTS / "lace.flame"
         with running(tmp_path, str(file)) as (_, facts), visiting(browser, facts["url"], size=size) as page:
-            for tab in ("Maps", "Colour", "Look", "Breed", "Out"):
+            for tab in ("Maps", "Colour", "Look", "Breed", "Fit", "Collage", "Out"):
                 page.click(f"#tab-{tab}")
                 assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
                 assert page.evaluate(
@@ -260,7 +317,7 @@ class TestInTheBrowser:
             .map(e => e.outerHTML)"""
         file = STARTS / "nebula.flame"
         with running(tmp_path, str(file)) as (_, facts), visiting(browser, facts["url"]) as page:
-            for tab in ("Maps", "Colour", "Look", "Out"):
+            for tab in ("Maps", "Colour", "Look", "Fit", "Collage", "Out"):
                 page.click(f"#tab-{tab}")
                 page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
                 assert page.evaluate(names) == [] and page.evaluate(unreached) == []

@@ -17,6 +17,7 @@ const make = (tag, attributes, text) => {
   return made;
 };
 const path = (points) => points.map((p) => p.map((v) => v.toFixed(1)).join(",")).join(" ");
+const grown = () => (innerWidth >= 3200 ? 1.7 : 1); // handles on a large screen
 const which = () => (work.post ? "post" : "coefs");
 
 export function show(on) {
@@ -68,13 +69,13 @@ function triangle(key, active) {
   }
   for (const [part, p, letter] of [["o", o, "O"], ["x", x, "X"], ["y", y, "Y"], ...(solid ? [["z", z, "Z"]] : [])]) {
     const names = { o: "origin", x: "X corner", y: "Y corner", z: "Z corner" };
-    const dot = make("circle", { cx: p[0], cy: p[1], r: active ? 5.5 : 3, class: `corner ${part} hit`, "data-part": part });
+    const dot = make("circle", { cx: p[0], cy: p[1], r: (active ? 5.5 : 3) * grown(), class: `corner ${part} hit`, "data-part": part });
     if (active) {
       dot.setAttribute("tabindex", "0");
       dot.setAttribute("role", "button");
       dot.setAttribute("aria-label", `Map ${nameOf(key)}, ${names[part]}; arrow keys move it`);
-      group.append(make("circle", { cx: p[0], cy: p[1], r: 17, class: "halo hit", "data-part": part }));
-      const out = outward(p, solid ? [o, x, y, z] : [o, x, y], 15);
+      group.append(make("circle", { cx: p[0], cy: p[1], r: 17 * grown(), class: "halo hit", "data-part": part }));
+      const out = outward(p, solid ? [o, x, y, z] : [o, x, y], 15 * grown());
       if (part !== "o") group.append(make("text", { x: out[0], y: out[1] + 4, class: "letter" }, letter));
     }
     group.append(dot);
@@ -99,16 +100,16 @@ function handles(group, o, x, y) {
     const d = Math.hypot(p[0] - o[0], p[1] - o[1]) || 1;
     return [0, 1].map((i) => p[i] + ((p[i] - o[i]) / d) * far);
   };
-  const turn = beyond(x, 36);
+  const k = grown(), turn = beyond(x, 36 * k);
   const middle = [0, 1].map((i) => (x[i] + y[i]) / 2);
-  const scale = beyond(middle, 30);
+  const scale = beyond(middle, 30 * k);
   group.append(
     make("line", { x1: x[0], y1: x[1], x2: turn[0], y2: turn[1], class: "stem" }),
     make("line", { x1: middle[0], y1: middle[1], x2: scale[0], y2: scale[1], class: "stem" }),
-    make("circle", { cx: turn[0], cy: turn[1], r: 14, class: "halo hit", "data-part": "turn" }),
-    make("circle", { cx: turn[0], cy: turn[1], r: 5, class: "handle hit", "data-part": "turn", tabindex: "0", role: "button", "aria-label": "Turn; left and right arrow keys" }),
-    make("circle", { cx: scale[0], cy: scale[1], r: 14, class: "halo hit", "data-part": "scale" }),
-    make("rect", { x: scale[0] - 4.5, y: scale[1] - 4.5, width: 9, height: 9, class: "handle hit", "data-part": "scale", tabindex: "0", role: "button", "aria-label": "Scale; up and down arrow keys" }),
+    make("circle", { cx: turn[0], cy: turn[1], r: 14 * k, class: "halo hit", "data-part": "turn" }),
+    make("circle", { cx: turn[0], cy: turn[1], r: 5 * k, class: "handle hit", "data-part": "turn", tabindex: "0", role: "button", "aria-label": "Turn; left and right arrow keys" }),
+    make("circle", { cx: scale[0], cy: scale[1], r: 14 * k, class: "halo hit", "data-part": "scale" }),
+    make("rect", { x: scale[0] - 4.5 * k, y: scale[1] - 4.5 * k, width: 9 * k, height: 9 * k, class: "handle hit", "data-part": "scale", tabindex: "0", role: "button", "aria-label": "Scale; up and down arrow keys" }),
     make("path", { d: `M${m[0] - 5} ${m[1]}h10M${m[0]} ${m[1] - 5}v10`, class: "cross" }),
   );
 }
