@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from designs import SEED, Image, load
 from PIL import Image as Pillow
+from session import record
 
 from fractalkit.codes.flame_blend import turned
 from fractalkit.render.flame import render_flame, resized, to_8_bit
@@ -34,6 +35,11 @@ def sway(path: Path, side: int = 250, frames: int = 40, quality: float = 150.0) 
 
 
 FILMS = {
+    "session": (
+        record,
+        "A session in the studio",
+        "From two bare maps: a corner is dragged, variations are added, a relative is chosen, and it is rendered.",
+    ),
     "sway": (
         sway,
         "Swaying flames",

@@ -120,11 +120,11 @@ def digits(side: int = 210, rows: int = 2) -> Image:
 
 def file_name(name: str) -> str:
     """Return the name of a picture's file."""
-    return f"{name}.webp" if name in FILMS else f"{name}.png"
+    return f"{name}.gif" if name == "session" else f"{name}.webp" if name in FILMS else f"{name}.png"
 
 
 def make(name: str, folder: Path) -> Path:
-    """Draw NAME to ``folder/NAME.png``, or a film to ``folder/NAME.webp``."""
+    """Draw NAME to ``folder/NAME.png``, or a film to ``folder/NAME.webp`` or ``.gif``."""
     path = folder / file_name(name)
     if name in FILMS:
         FILMS[name][0](path)
@@ -148,9 +148,8 @@ def make(name: str, folder: Path) -> Path:
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "Flames": (
-        *FILMS,
-        "reef", "lace", "crest", "foam", "anemone", "ruffles", "nebula", "pearls", "flames", "mutants", "variations",
-        "flame-loop",
+        "sway", "reef", "lace", "crest", "foam", "anemone", "ruffles", "nebula", "pearls", "flames", "mutants",
+        "variations", "flame-loop",
     ),
     "Flames in space": ("fountain", "medusa"),
     "Codes of the plane": (
@@ -165,7 +164,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Photographs": tuple(PHOTOGRAPHS),
     "Samples of a model": ("digits",),
     "Presets": ("presets",),
-    "The demo": ("demo",),
+    "The demo": ("session", "demo",),
 }  # fmt: skip
 JOBS = [name for names in GROUPS.values() for name in names]
 

@@ -1,7 +1,5 @@
 """A film of a session in ``fractalkit studio``, driven in a headless Chromium (needs the extra ``test``).
 
-    python gallery/session.py gallery/session.gif
-
 From two bare maps to a picture: corners are dragged, variations are added, a relative is chosen, and it is rendered.
 """
 
@@ -9,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import signal
 import subprocess
@@ -20,12 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 SIZE, SHOWN = (1120, 700), (640, 400)
 FPS = 8
-WAIT = 240.0  # seconds
-RELATIVE = 4  # of the nine, the one that is chosen
+WAIT = 600.0  # seconds
+RELATIVE = 5  # of the nine, the one that is chosen
 POINTER = """() => {
   const dot = document.createElement("div");
   dot.id = "pointer";
@@ -205,27 +205,39 @@ def film() -> list[tuple[Image.Image, int]]:
         page.goto(url)
         page.evaluate(POINTER)
         session = Session(page)
-        made = play(session)
-        last = Image.new("RGB", SHOWN)
-        made.thumbnail(SHOWN, Image.Resampling.LANCZOS)
-        last.paste(made, ((SHOWN[0] - made.width) // 2, (SHOWN[1] - made.height) // 2))
-        session.frames.append((last, 3000))
+        session.frames.append((smaller(play(session)), 3000))
         return session.frames
 
 
-def save(frames: list[tuple[Image.Image, int]], path: Path, *, colours: int = 96) -> None:
-    """Write the frames as a GIF with one palette without dithering, or as WebP."""
+def smaller(picture: Image.Image) -> Image.Image:
+    """The whole picture on a frame, averaged in linear light so that thin lines keep their brightness."""
+    k = max(1, -(-picture.height // SHOWN[1]))
+    w, h = picture.width // k, picture.height // k
+    x = (np.asarray(picture, np.float32)[: h * k, : w * k] / 255) ** 2.2
+    small = x.reshape(h, k, w, k, 3).mean((1, 3)) ** (1 / 2.2)
+    frame = Image.new("RGB", SHOWN)
+    frame.paste(Image.fromarray((255 * small).astype(np.uint8)), ((SHOWN[0] - w) // 2, (SHOWN[1] - h) // 2))
+    return frame
+
+
+def palette_of(pictures: list[Image.Image], colours: int) -> Image.Image:
+    """One palette for all frames; a colour counts by the root of its number, as most of the page is dark."""
+    pixels = np.concatenate([np.asarray(p)[::2, ::2].reshape(-1, 3) for p in pictures[::2]])
+    bins = (pixels >> 3).astype(np.int64) @ [1024, 32, 1]
+    _, first, counts = np.unique(bins, return_index=True, return_counts=True)
+    sample = np.repeat(pixels[first], np.sqrt(counts).astype(int), axis=0)
+    side = math.ceil(math.sqrt(len(sample)))
+    return Image.fromarray(np.resize(sample, (side, side, 3))).quantize(colours, Image.Quantize.MEDIANCUT)
+
+
+def save(frames: list[tuple[Image.Image, int]], path: Path, *, colours: int = 224) -> None:
+    """Write the frames as a GIF with one palette and without dithering, so that what rests takes no bytes."""
     pictures, times = [f for f, _ in frames], [t for _, t in frames]
-    if path.suffix == ".webp":
-        pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=times, loop=0, quality=55, method=6)
-        return
-    sheet = Image.new("RGB", (SHOWN[0], SHOWN[1] * 6))
-    for k in range(6):
-        sheet.paste(pictures[(k + 1) * len(pictures) // 6 - 1], (0, k * SHOWN[1]))
-    palette = sheet.quantize(colours, Image.Quantize.MEDIANCUT)
+    palette = palette_of(pictures, colours)
     small = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
     small[0].save(path, save_all=True, append_images=small[1:], duration=times, loop=0, optimize=True)
 
 
-if __name__ == "__main__":
-    save(film(), Path(sys.argv[1]))
+def record(path: Path) -> None:
+    """Record the session and write it as a GIF."""
+    save(film(), path)
