@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable
 
 import numpy as np
+from scipy import ndimage
 
 from fractalkit.fit.density import Density
 from fractalkit.fit.filled import CELLS, Filled
@@ -29,6 +30,7 @@ _CAP = 0.985
 _PROMISING = 0.75  # agreement of coarse pixels from which on they are refined further
 ROUND = 0.4  # least ratio of singular values of the maps of what is no attractor
 _ATTRACTOR = 0.9  # agreement of coarse pixels of an attractor
+_RAGGED = 0.15  # share of coarse pixels at the outline
 _PREFERRED = 0.03  # agreement that rounder maps may lack
 
 
@@ -52,6 +54,12 @@ class SetSearch:
     def planar(self) -> bool:
         """Whether the lit pixels are not all on a line, without which there are no grids over them."""
         return self.target.dim == 2
+
+    @property
+    def ragged(self) -> bool:
+        """Whether many of the coarse pixels are at the set's outline."""
+        lit = self.raster.lit
+        return bool(ndimage.binary_erosion(lit).sum() < (1 - _RAGGED) * lit.sum())
 
     def density(self, isotropy: float, *, filled: bool) -> Density:
         """The grids on which codes are compared with the set: by what they fill, or by an even density on it."""
@@ -114,11 +122,17 @@ class SetSearch:
         return found
 
     def fixed(self, k: int, begin: float = 0.0) -> RasterFit:
-        """The best code of k maps; of rounder maps where the set is no attractor and they are almost as good."""
+        """The best code of k maps.
+
+        Where it does not come near, a set with long outlines, which may be an attractor, is searched again. A smooth
+        one is none: it gets rounder maps if they are almost as good, which draw it in copies of itself.
+        """
         middle = begin + (1 - begin) / 2
         best = self.solve(k, begin=begin, end=middle)
         if best.iou >= _ATTRACTOR:
             return best
+        if self.ragged:
+            return max(best, self.solve(k, begin=middle), key=lambda fitted: fitted.iou)
         rounder = self.solve(k, share=0.5, isotropy=ROUND, begin=middle)
         return rounder if rounder.iou > best.iou - _PREFERRED else best
 
