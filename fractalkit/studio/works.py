@@ -204,6 +204,8 @@ def _fit(message: dict[str, Any], shelf: Shelf) -> Prepared:
             begun = 0.5
             found = search(subject, count or "auto", seed, lambda word, share: task.say(word, begun * share))
             flame = flame_of_code(found)
+            if found.dim == 2:  # as the page shows the points while it waits
+                flame = replace(flame, center=(0.0, 0.0), scale=min(flame.size) / 2.3)
 
         def tell(now: Flame, agreement: float, share: float) -> None:
             task.result = {"flame": to_plain(now), "agreement": round(agreement, 4), "subject": message["subject"]}
