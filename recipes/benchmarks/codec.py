@@ -455,11 +455,11 @@ def filter_(folder: Path) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--sheet", type=click.Path(path_type=Path), help="Draw the twenty pictures.")
 def kinds(folder: Path, sheet: Path | None) -> None:
-    """Twenty pictures: text, drawings, textures, attractors, and photographs of FOLDER.
+    """Twenty-one pictures: text, drawings, textures, attractors, and photographs of FOLDER.
 
     Each is coded as `fractalkit compress --quality 50` would, and again without maps and copies: without loss where
-    the first file is without loss, else at its PSNR (interpolated). Beside them lossless WebP, and for text the PSNR
-    at 0.4 bits per pixel.
+    the first file is a copy of pixels, else at its PSNR (interpolated). Beside them lossless WebP, and for text and
+    drawings the PSNR at 0.4 bits per pixel.
     """
     from fractalkit.fit.choice import encode_best
     from fractalkit.fit.copies import encode_copies
@@ -471,15 +471,16 @@ def kinds(folder: Path, sheet: Path | None) -> None:
         best = encode_best(a)
         data = best.to_bytes()
         shown = psnr(a, fk.decode(fk.load(data)))
-        exact = not isinstance(best, QuadtreeCode)
-        plain = len(encode_copies(a, copies=False).to_bytes()) if exact else bytes_without_maps(a, shown)
+        copied = not isinstance(best, QuadtreeCode)
+        exact = copied and np.array_equal(fk.decode(best), a)
+        plain = len(encode_copies(fk.decode(best), copies=False).to_bytes()) if copied else bytes_without_maps(a, shown)
         row = {
             "kind": kind, "picture": name, "size": f"{a.shape[1]} x {a.shape[0]}", "bytes": len(data),
             "dB": "lossless" if exact else round(shown, 2), "without maps and copies": round(plain),
             "saved %": 100 * (1 - len(data) / plain), "lossless WebP": len(lossless_webp(a)),
             "FractalKit lossless": len(data) if exact else len(encode_copies(a).to_bytes()),
         }  # fmt: skip
-        if kind == "text":
+        if kind in ("text", "drawing"):
             row["dB at 0.4"] = min(99.0, psnr(a, fk.decode(encode_best(a, bpp=0.4))))
             row["AVIF at 0.4"] = avif_at(a, 0.4)
         rows.append(row)

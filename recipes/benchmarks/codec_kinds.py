@@ -111,7 +111,7 @@ Pictures = dict[tuple[str, str], np.ndarray]
 
 
 def pictures(folder: Path) -> Pictures:
-    """Twenty pictures by kind and name; the photographs are the first five of a folder, their middles."""
+    """Twenty-one pictures by kind and name; the photographs are the first five of a folder, their middles."""
     from fractalkit.data.images import list_pictures
     from fractalkit.data.pictures import read_picture
 
@@ -121,6 +121,7 @@ def pictures(folder: Path) -> Pictures:
         ("text", "serif, 16 px"): page(2, 16, "DejaVuSerif.ttf"),
         ("text", "monospaced, dark"): 255 - page(3, 13, "DejaVuSansMono.ttf"),
         ("text", "coloured"): page(4, 14, colour=True),
+        ("text", "between pixels"): between_pixels(6),
         ("drawing", "three curves"): curves(0),
         ("drawing", "boxes"): boxes(0),
         ("texture", "tile of noise, 64 px"): tiled(noise(0, 64)),
@@ -154,6 +155,23 @@ def page(seed: int, size: int, font: str = "DejaVuSans.ttf", colour: bool = Fals
         ink = ((20, 20, 120) if rng.random() < 0.2 else (0, 0, 0)) if colour else 0
         draw.text((10, y), line, font=face, fill=ink)
     return np.asarray(image)
+
+
+def between_pixels(seed: int) -> np.ndarray:
+    """A page of common words by Matplotlib, which places glyphs at fractions of a pixel, so that few are alike."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rng = np.random.default_rng(seed)
+    lines = [" ".join(WORDS[k] for k in rng.integers(len(WORDS), size=14)) for _ in range(36)]
+    fig = plt.figure(figsize=(SIDE / 100, SIDE / 100), dpi=100)
+    fig.text(0.02, 0.98, "\n".join(lines), size=9, va="top", family="DejaVu Sans")
+    fig.canvas.draw()
+    a = np.asarray(fig.canvas.buffer_rgba())[..., :3].copy()  # type: ignore[attr-defined]
+    plt.close(fig)
+    return a
 
 
 def curves(seed: int) -> np.ndarray:
@@ -260,10 +278,11 @@ def contact_sheet(made: Pictures, path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    fig, axes = plt.subplots(4, 5, figsize=(15, 12.6), dpi=80)
+    fig, axes = plt.subplots(-(-len(made) // 5), 5, figsize=(15, 3.15 * -(-len(made) // 5)), dpi=80)
     for ax, ((kind, name), a) in zip(axes.flat, made.items(), strict=False):
         ax.imshow(a, cmap="gray", vmin=0, vmax=255)
         ax.set_title(f"{kind}: {name}", fontsize=10)
+    for ax in axes.flat:
         ax.axis("off")
     fig.tight_layout()
     fig.savefig(path)
