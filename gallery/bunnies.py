@@ -40,6 +40,21 @@ def wholes(height: int = 860) -> Image:
     return draw_cloud(orbit.points, tints(300)[orbit.addresses[:, 0].numpy()], size=size, camera=camera)
 
 
+def of_maps(height: int = 640) -> Image:
+    """A rabbit of 64, of 512 and of 4,096 ranges, each in a colour of its own."""
+    points, _ = rabbit(100_000, seed=SEED)
+    size = (height * 4 // 5, height)
+    camera = Camera.frame(points[:20_000], size, **VIEW)
+    panels = []
+    for maps in (64, 512, 4096):
+        code = fit_cloud_collage(points, maps=maps, effort=1, seed=SEED)
+        orbit = sample(code, 1_500_000, seed=SEED, depth=1, stratified=True)
+        assert orbit.addresses is not None
+        shades = tints(len(code))[orbit.addresses[:, 0].numpy()]
+        panels.append(draw_cloud(orbit.points, shades, size=size, camera=camera))
+    return side_by_side(panels, labels=["64 maps", "512 maps", "4,096 maps"])
+
+
 def skin(side: int = 520) -> Image:
     """A rabbit of 512 ranges, and nearer to it, twice."""
     points, colours = rabbit(60_000, seed=SEED)
@@ -68,6 +83,10 @@ def of_twigs(height: int = 860) -> Image:
 
 
 BUNNIES = {
+    "bunny-of-maps": (
+        of_maps, "A bunny of 64, 512 and 4,096 maps",
+        "Collages of 100,000 points: every piece in a colour is a copy of a larger part.",
+    ),
     "bunny-skin": (
         skin, "The skin of a bunny of bunny parts",
         "A collage of 512 maps, at 1, 6 and 36 x: it is made of itself at every scale.",
