@@ -36,7 +36,7 @@ def demo() -> Image:
             page = chromium.new_page(viewport={"width": 1280, "height": 1100}, color_scheme="dark")
             page.set_default_timeout(WAIT)
             page.goto(json.loads(answer)["url"])
-            page.get_by_role("tab", name="Cloud to fractal").click()
+            page.get_by_role("tab", name="Cloud").click()
             page.locator("#cloud-example input").click()
             page.get_by_role("option", name="nautilus").click()
             page.locator("#cloud-maps input[type=number]").fill("15")

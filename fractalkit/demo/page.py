@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from fractalkit.demo import work
+from fractalkit.demo.desk import Desk
 from fractalkit.demo.shelf import Shelf
 from fractalkit.errors import FractalKitError, first_line
 
@@ -22,10 +24,31 @@ ZOOM = 3.0  # magnification per click
 
 # heavy work and zooming have separate queues, so that a fit of half a minute does not block a zoom
 WORK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "work"}
+OPEN: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "open"}  # so that no click waits for a first example
 LOOK: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "look", "show_progress": "minimal"}
 
 # on some machines browsers offer WebGPU, which then fails and leaves the 3D view black; WebGL suffices for points
-HEAD = "<script>delete Navigator.prototype.gpu;</script>"
+# for phones: one column, nothing wider than the screen (Gradio drops media queries from its own argument for styles)
+PHONE = """
+@media (max-width: 640px) {
+  .gradio-container, .gradio-container > .main { padding: 6px !important; }
+  gradio-app .gradio-container, gradio-app .gradio-container main, gradio-app .gradio-container .wrap {
+    max-width: 100vw !important; min-width: 0 !important; overflow-x: hidden;
+  }
+  #head h1 { font-size: 1.4rem; margin: 0; }
+  .tab-container button { padding: 6px 4px !important; font-size: .82rem !important; }
+  .tab-wrapper { overflow: hidden; }
+  .gradio-container .row { flex-wrap: wrap !important; }
+  .gradio-container .form { flex-direction: column !important; }
+  .gradio-container .row > *, .gradio-container .column, .gradio-container .form, .gradio-container .form > * {
+    min-width: 0 !important; max-width: 100%; flex-basis: 100%;
+  }
+  #sample-sheet .grid-container { grid-template-columns: repeat(4, minmax(0, 1fr)) !important; }
+  #flames-sheet .grid-container { grid-template-columns: repeat(3, minmax(0, 1fr)) !important; }
+  #cloud-space { height: 300px !important; }
+}
+"""
+HEAD = f"<script>delete Navigator.prototype.gpu;</script><style>{PHONE}</style>"
 
 CSS = """
 .gradio-container { max-width: 1240px !important; margin: auto; }
@@ -133,22 +156,21 @@ class LookedAt:
 
 def build(shelf: Shelf) -> gr.Blocks:
     """Build the page; files to download are kept on the shelf."""
+    desk = Desk()
     with gr.Blocks(title="FractalKit", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
+        browser = gr.BrowserState("", storage_key="fractalkit-demo")
         gr.Markdown(
             "# FractalKit\nData as the fixed point of a contractive map. Everything runs on this machine, and no data "
             "leaves it.",
             elem_id="head",
         )
         with gr.Tab("Sample", id="sample"):
-            _sample()
-        with gr.Tab("Fractalize", id="fractalize"):
-            _fractalize(shelf)
-        with gr.Tab("Cloud to fractal", id="cloud"):
-            _cloud(shelf)
-        with gr.Tab("Compress and zoom", id="compress"):
-            _compress(shelf)
-        with gr.Tab("Flames", id="flames"):
-            _flames(shelf)
+            first = _sample(desk, browser)
+        for title, build_tab in TABS.items():
+            with gr.Tab(title, id=build_tab.__name__.strip("_")) as tab:
+                opening = build_tab(shelf, desk, browser)
+            tab.select(**opening, **OPEN)
+        page.load(lambda name: name or secrets.token_hex(16), browser, browser).then(**first, **OPEN)
     page.queue(max_size=WAITING, api_open=False)
     return page
 
@@ -160,7 +182,42 @@ def _photo() -> str:
     return str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False))
 
 
-def _sample() -> None:
+def opening(
+    desk: Desk, tab: str, make: Callable[..., list[Any]], inputs: list[Any], outputs: list[Any], *, on: Any,
+    restored: Any = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The event of a tab that is opened: the first time it shows what the browser made there before, or an example.
+
+    Args:
+        make: takes the values of ``inputs``, of which the first is the browser, begins work on the desk, and returns
+            those of ``outputs``.
+        on: what shows the progress.
+        restored: an input that is kept as well, as the first of the desk's values. An example leaves it alone, and so
+            does a tab that was opened before: the user may have given another one meanwhile.
+    """
+    opened, given = gr.State(False), gr.State(None)
+    if restored is not None:
+        # by a state of its own: as an output that is skipped, the input would be made anew, without its preprocessing
+        given.change(lambda value: value, given, restored, **OPEN)
+
+    def show(opened: bool, browser: str, *values: Any) -> list[Any]:
+        nothing = [gr.skip()] * len(outputs)
+        if opened:
+            return [True, gr.skip(), *nothing]
+        before = desk.kept(browser, tab)
+        if before:
+            again = [dict(v) if isinstance(v, dict) else v for v in before]
+            return [True, *([] if restored is not None else [None]), *again]
+        number = desk.latest(browser, tab)
+        made = make(browser, *values)
+        if desk.latest(browser, tab) > number + 1:  # the user has begun something else, which comes or has come
+            return [True, gr.skip(), *nothing]
+        return [True, None, *made]
+
+    return {"fn": show, "inputs": [opened, *inputs], "outputs": [opened, given, *outputs], "show_progress_on": on}
+
+
+def _sample(desk: Desk, browser: Any) -> dict[str, Any]:
     gr.Markdown(
         "A network trained on handwritten digits of 28 x 28 pixels draws new ones as fixed points, at any resolution. "
         "Choose one and zoom in."
@@ -178,20 +235,33 @@ def _sample() -> None:
         with gr.Column(scale=3):
             looked = LookedAt("sample", ("Selected digit",))
 
-    def many(seed: int, temperature: float, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+    drawn = gr.State((0, 1.0))  # seed and temperature of the sheet
+
+    def many(
+        browser: str, seed: int, temperature: float, progress: gr.Progress = gr.Progress()  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
         with told():
-            made = work.digits(int(seed or 0), 16, temperature, saying(progress))
-            return [made, *looked.show(work.digit(int(seed or 0), temperature))]
+            number, seed = desk.begin(browser, "sample"), int(seed or 0)
+            made = work.digits(seed, 16, temperature, saying(progress))
+            values = [(seed, temperature), made, *looked.show(work.digit(seed, temperature))]
+            desk.keep(browser, "sample", number, values)
+            return values
 
-    def one(seed: int, temperature: float, event: gr.SelectData) -> list[Any]:
+    def one(browser: str, drawn: tuple[int, float], event: gr.SelectData) -> list[Any]:
         with told():
-            return looked.show(work.digit(int(seed or 0) + event.index, temperature))
+            shown = looked.show(work.digit(drawn[0] + event.index, drawn[1]))
+            before = desk.kept(browser, "sample")
+            if before:
+                desk.keep(browser, "sample", desk.latest(browser, "sample"), [*before[:2], *shown])
+            return shown
 
-    button.click(many, [seed, temperature], [sheet, *looked.outputs], show_progress_on=sheet, **WORK)
-    sheet.select(one, [seed, temperature], looked.outputs, show_progress_on=looked.images, **LOOK)
+    inputs, outputs = [browser, seed, temperature], [drawn, sheet, *looked.outputs]
+    button.click(many, inputs, outputs, show_progress_on=sheet, **WORK)
+    sheet.select(one, [browser, drawn], looked.outputs, show_progress_on=looked.images, **LOOK)
+    return opening(desk, "sample", many, inputs, outputs, on=sheet)
 
 
-def _fractalize(shelf: Shelf) -> None:
+def _fractalize(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
     gr.Markdown("Every tile shows the whole picture, whose tiles show it again, at every depth.")
     with gr.Row():
         with gr.Column(scale=2):
@@ -207,9 +277,12 @@ def _fractalize(shelf: Shelf) -> None:
                 save = gr.Button("Save the whole picture as PNG", elem_id="fractalize-save")
             file = gr.File(label="Whole picture", interactive=False, visible=False, elem_id="fractalize-file")
 
-    def make(path: str | None, tiles: float, texture: float, blend: float) -> list[Any]:
+    def make(browser: str, path: str | None, tiles: float, texture: float, blend: float) -> list[Any]:
         with told(path):
-            return looked.show(work.fractal(path, int(tiles), texture, blend))
+            number = desk.begin(browser, "fractalize")
+            shown = looked.show(work.fractal(path, int(tiles), texture, blend))
+            desk.keep(browser, "fractalize", number, [path, *shown])
+            return shown
 
     def keep(look: work.Look | None, side: float) -> Any:
         with told():
@@ -217,11 +290,13 @@ def _fractalize(shelf: Shelf) -> None:
                 raise FractalKitError("fractalize a photograph first")
             return gr.File(str(work.save_whole(look, int(side or 0), shelf.folder())), visible=True)
 
-    button.click(make, [source, tiles, texture, blend], looked.outputs, show_progress_on=looked.images, **WORK)
+    inputs = [browser, source, tiles, texture, blend]
+    button.click(make, inputs, looked.outputs, show_progress_on=looked.images, **WORK)
     save.click(keep, [looked.state, side], file, **WORK)
+    return opening(desk, "fractalize", make, inputs, looked.outputs, on=looked.images, restored=source)
 
 
-def _cloud(shelf: Shelf) -> None:
+def _cloud(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
     gr.Markdown(
         "Fit an iterated function system to a point cloud or a mesh: its attractor, made of small copies of itself, "
         "approximates the input. Without a file, the input is 20,000 points of a known fractal."
@@ -260,25 +335,30 @@ def _cloud(shelf: Shelf) -> None:
             space = gr.Model3D(
                 label="Attractor in 3D: drag to rotate, scroll to zoom", height=460, elem_id="cloud-space",
                 clear_color=(0.055, 0.06, 0.075, 1.0), interactive=False, display_mode="solid",
-                camera_position=(55, 72, None),
+                camera_position=(55, 72, 2.9),
             )  # fmt: skip
             files = gr.File(label="Code and cloud", interactive=False, file_count="multiple", elem_id="cloud-files")
 
     def find(
-        path: str | None, example: str, maps: float, effort: float, up: str, seed: float,
+        browser: str, path: str | None, example: str, maps: float, effort: float, up: str, seed: float,
         progress: gr.Progress = gr.Progress(),  # noqa: B008
     ) -> list[Any]:  # fmt: skip
         with told(path):
+            number = desk.begin(browser, "cloud")
             made = work.fit(path, example, int(maps), int(effort), int(seed or 0), up, shelf.folder(), saying(progress))
-            return [made.preview, str(made.view), [str(f) for f in made.files], [list(row) for row in made.rows]]
+            values = [made.preview, str(made.view), [str(f) for f in made.files], [list(row) for row in made.rows]]
+            desk.keep(browser, "cloud", number, values)
+            return values
 
-    button.click(
-        find, [source, example, maps, effort, up, seed], [picture, space, files, table], show_progress_on=picture,
-        **WORK,
-    )  # fmt: skip
+    def first(browser: str, path: str | None, example: str, maps: float, effort: float, *rest: Any) -> list[Any]:
+        return find(browser, path, example, maps, 0, *rest)  # the quickest fit
+
+    inputs, outputs = [browser, source, example, maps, effort, up, seed], [picture, space, files, table]
+    button.click(find, inputs, outputs, show_progress_on=picture, **WORK)
+    return opening(desk, "cloud", first, inputs, outputs, on=picture)
 
 
-def _compress(shelf: Shelf) -> None:
+def _compress(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
     gr.Markdown(
         "Compress a photograph to a quadtree of maps, in a small file that stores no pixels. Zoom in to compare its "
         "decoding with bicubic interpolation of the original."
@@ -293,17 +373,22 @@ def _compress(shelf: Shelf) -> None:
         with gr.Column(scale=3):
             looked = LookedAt("compress", ("Decoded from the .fk file", "Original, bicubic"))
 
-    def pack(path: str | None, bits: float) -> list[Any]:
+    def pack(browser: str, path: str | None, bits: float) -> list[Any]:
         with told(path):
+            number = desk.begin(browser, "compress")
             made = work.compress(path, bits, shelf.folder())
             jpeg = "no JPEG is that small" if made.jpeg is None else f"the best JPEG of that size: {made.jpeg:.2f} dB"
             text = f"**{made.size:,} bytes**, {made.bits:.3f} bits per pixel, {made.psnr:.2f} dB; {jpeg}."
-            return [text, str(made.file), *looked.show(made.look)]
+            values = [text, str(made.file), *looked.show(made.look)]
+            desk.keep(browser, "compress", number, [path, *values])
+            return values
 
-    button.click(pack, [source, bits], [report, file, *looked.outputs], **WORK)
+    inputs, outputs = [browser, source, bits], [report, file, *looked.outputs]
+    button.click(pack, inputs, outputs, show_progress_on=looked.images, **WORK)
+    return opening(desk, "compress", pack, inputs, outputs, on=looked.images, restored=source)
 
 
-def _flames(shelf: Shelf) -> None:
+def _flames(shelf: Shelf, desk: Desk, browser: Any) -> dict[str, Any]:
     from fractalkit.render.colours_from import names
 
     gr.Markdown("Make random flames, click on one, mutate it and render it in high quality. Or upload a `.flame` file.")
@@ -311,7 +396,7 @@ def _flames(shelf: Shelf) -> None:
     with gr.Row():
         with gr.Column(scale=3):
             with gr.Row():
-                seed = gr.Number(0, label="Seed", precision=0, minimum=0, maximum=2**40, elem_id="flames-seed")
+                seed = gr.Number(1, label="Next seed", precision=0, minimum=0, maximum=2**40, elem_id="flames-seed")
                 palette = gr.Dropdown(["any", *names()], value="any", label="Palette")
                 strength = gr.Slider(0.1, 3, 1.0, step=0.1, label="Mutation strength")
             with gr.Row():
@@ -337,37 +422,57 @@ def _flames(shelf: Shelf) -> None:
             draw = gr.Button("Render", variant="primary", elem_id="flames-render")
             files = gr.File(label="Picture and flame", interactive=False, file_count="multiple", elem_id="flames-files")
 
-    def show(flames: list[Any], say: Callable[[str, float], None]) -> list[Any]:
-        pictures = work.thumbnails(flames, say)
+    def show(browser: str, number: int, flames: list[Any], say: Callable[[str, float], None], seed: int) -> list[Any]:
+        """The first flame is the one that is chosen; ``seed`` is that of the next flames."""
+        pictures = [(p, f"{k + 1}") for k, p in enumerate(work.thumbnails(flames, say))]
         large = work.thumbnails(flames[:1], say, work.CHOSEN)[0]
-        return [flames, [(p, f"{k + 1}") for k, p in enumerate(pictures)], flames[0], large]
+        sheet = gr.update(value=pictures, selected_index=0)
+        values = [flames, sheet, flames[0], large, seed]
+        desk.keep(browser, "flames", number, [flames, dict(sheet), *values[2:]])  # Gradio empties what it is given
+        return values
 
-    def new(seed: float, palette: str, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+    def new(
+        browser: str, seed: float, palette: str, progress: gr.Progress = gr.Progress()  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
         with told():
-            say = saying(progress)
-            return show(work.new_flames(9, int(seed or 0), palette, say), say)
+            number, say = desk.begin(browser, "flames"), saying(progress)
+            return show(browser, number, work.new_flames(9, int(seed or 0), palette, say), say, int(seed or 0) + 1)
+
+    def first(browser: str, seed: float, palette: str) -> list[Any]:
+        return [*new(browser, 0, palette)[:-1], gr.skip()]
 
     def relatives(
-        parent: Any, seed: float, strength: float, progress: gr.Progress = gr.Progress()  # noqa: B008
+        browser: str, parent: Any, seed: float, strength: float, progress: gr.Progress = gr.Progress()  # noqa: B008
     ) -> list[Any]:  # fmt: skip
         with told():
             if parent is None:
                 raise FractalKitError("make flames first, and click on one")
-            say = saying(progress)
-            return show([parent, *work.relatives(parent, 8, int(seed or 0), strength, say)], say)
+            number, say = desk.begin(browser, "flames"), saying(progress)
+            made = work.relatives(parent, 8, int(seed or 0), strength, say)
+            return show(browser, number, [parent, *made], say, int(seed or 0) + 1)
 
-    def opened(path: str | None, progress: gr.Progress = gr.Progress()) -> list[Any]:  # noqa: B008
+    def opened(
+        browser: str, path: str | None, seed: float, progress: gr.Progress = gr.Progress()  # noqa: B008
+    ) -> list[Any]:  # fmt: skip
         if path is None:
-            return [gr.skip()] * 4
+            return [gr.skip()] * 5
         with told(path):
-            return show(work.read_flame(path), saying(progress))
+            number = desk.begin(browser, "flames")
+            return show(browser, number, work.read_flame(path), saying(progress), int(seed or 0))
 
-    def pick(flames: list[Any], event: gr.SelectData) -> list[Any]:
+    def pick(browser: str, flames: list[Any], event: gr.SelectData) -> list[Any]:
         if not flames or event.index >= len(flames):
             return [gr.skip(), gr.skip()]
         with told():
             quiet = lambda word, share: None  # noqa: E731
-            return [flames[event.index], work.thumbnails([flames[event.index]], quiet, work.CHOSEN)[0]]
+            chosen = flames[event.index]
+            large = work.thumbnails([chosen], quiet, work.CHOSEN)[0]
+            before = desk.kept(browser, "flames")
+            if before:
+                sheet = gr.update(value=before[1]["value"], selected_index=event.index)
+                values = [before[0], sheet, chosen, large, before[4]]
+                desk.keep(browser, "flames", desk.latest(browser, "flames"), values)
+            return [chosen, large]
 
     def large(
         flame: Any, width: float, height: float, quality: float, seed: float,
@@ -380,9 +485,18 @@ def _flames(shelf: Shelf) -> None:
             )  # fmt: skip
             return [str(made[0]), [str(f) for f in made]]
 
-    outputs = [shown, sheet, chosen, picture]
-    make.click(new, [seed, palette], outputs, show_progress_on=sheet, **WORK)
-    breed.click(relatives, [chosen, seed, strength], outputs, show_progress_on=sheet, **WORK)
-    upload.upload(opened, upload, outputs, show_progress_on=sheet, **WORK)
-    sheet.select(pick, shown, [chosen, picture], **WORK)
+    inputs, outputs = [browser, seed, palette], [shown, sheet, chosen, picture, seed]
+    make.click(new, inputs, outputs, show_progress_on=sheet, **WORK)
+    breed.click(relatives, [browser, chosen, seed, strength], outputs, show_progress_on=sheet, **WORK)
+    upload.upload(opened, [browser, upload, seed], outputs, show_progress_on=sheet, **WORK)
+    sheet.select(pick, [browser, shown], [chosen, picture], **WORK)
     draw.click(large, [chosen, width, height, quality, seed], [picture, files], show_progress_on=picture, **WORK)
+    return opening(desk, "flames", first, inputs, outputs, on=sheet)
+
+
+TABS = {
+    "Fractalize": _fractalize,
+    "Cloud": _cloud,
+    "Compress": _compress,
+    "Flames": _flames,
+}

@@ -127,6 +127,17 @@ def upload(page, where, path):
     give(page, where, path, lambda wait: page.wait_for_function(there, arg=arguments, timeout=wait))
 
 
+def press(page, button, where):
+    """Wait until a tab shows its first example, press a button, and wait for another picture."""
+    picture(page, where)
+    old = page.locator(f"{where} img").first.get_attribute("src")
+    page.click(button)
+    page.wait_for_function(
+        "([where, old]) => { const i = document.querySelector(where); return i && i.src != old; }",
+        arg=[f"{where} img", old],
+    )
+
+
 def type_into(page, where, value):
     box = page.locator(f"{where} input[type=number]").first
     box.fill(str(value))
@@ -135,8 +146,7 @@ def type_into(page, where, value):
 
 @needs_browser
 def test_a_digit_is_drawn_and_looked_into(page):
-    page.click("#sample-go")
-    whole = picture(page, "#sample-0")
+    whole = picture(page, "#sample-0")  # without a click
     assert whole.shape == (720, 720, 3)
     assert 0.02 < (whole > 128).mean() < 0.5  # a light stroke on dark
     assert page.locator("#sample-sheet img").count() == 16
@@ -155,7 +165,7 @@ def test_a_photograph_is_made_of_itself_and_saved(page, tmp_path):
     tab(page, "Fractalize")
     upload(page, "#fractalize-in", tmp_path / "halves.png")
     type_into(page, "#fractalize-tiles", 16)
-    page.click("#fractalize-go")
+    press(page, "#fractalize-go", "#fractalize-0")
     made = picture(page, "#fractalize-0")
     assert made.shape == (540, 720, 3)
     assert made[:, :360].mean() < 60 < made[:, 360:, 0].mean()  # from afar it is what it was
@@ -169,9 +179,7 @@ def test_a_photograph_is_made_of_itself_and_saved(page, tmp_path):
 
 @needs_browser
 def test_a_cloud_is_fitted_and_shown_in_space(page):
-    tab(page, "Cloud to fractal")
-    type_into(page, "#cloud-effort", 0)
-    page.click("#cloud-go")
+    tab(page, "Cloud")
     shown = picture(page, "#cloud-picture")
     assert shown.std() > 10
     rows = page.inner_text("#cloud-table")
@@ -190,8 +198,7 @@ def test_a_cloud_is_fitted_and_shown_in_space(page):
 
 @needs_browser
 def test_a_photograph_is_compressed_and_looked_into(page):
-    tab(page, "Compress and zoom")
-    page.click("#compress-go")
+    tab(page, "Compress")
     packed, original = picture(page, "#compress-0"), picture(page, "#compress-1")
     assert packed.shape == original.shape
     assert 10 * np.log10(255**2 / np.mean((packed - original) ** 2)) > 28
@@ -204,7 +211,8 @@ def test_a_photograph_is_compressed_and_looked_into(page):
 @needs_browser
 def test_flames_are_made_bred_and_rendered(page):
     tab(page, "Flames")
-    page.click("#flames-go")
+    picture(page, "#flames-picture")
+    press(page, "#flames-go", "#flames-picture")
     first = picture(page, "#flames-picture")
     assert first.mean() > 1
     sheet = page.locator("#flames-sheet img")
@@ -222,6 +230,36 @@ def test_flames_are_made_bred_and_rendered(page):
     before = sheet.nth(3).get_attribute("src")
     page.click("#flames-breed")
     page.wait_for_function("old => document.querySelectorAll('#flames-sheet img')[3].src != old", arg=before)
+    marked = page.locator("#flames-sheet .selected")
+    assert marked.count() == 1 and "1" in marked.inner_text()  # the parent
+    mutants = [sheet.nth(k).get_attribute("src") for k in range(9)]
+    page.click("#flames-breed")  # new ones are new
+    page.wait_for_function("old => document.querySelectorAll('#flames-sheet img')[3].src != old", arg=mutants[3])
+    assert {sheet.nth(k).get_attribute("src") for k in range(9)} & set(mutants) <= {mutants[0]}
+    kept = [sheet.nth(k).get_attribute("src") for k in range(9)]
+    page.reload()
+    page.wait_for_selector("#sample-go")
+    tab(page, "Flames")
+    picture(page, "#flames-picture")
+    assert [sheet.nth(k).get_attribute("src") for k in range(9)] == kept
+
+
+@needs_browser
+def test_it_fits_a_phone(server, browser):
+    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    page.set_default_timeout(SLOW)
+    page.goto(server[0])
+    for name, shown in {
+        "Sample": "#sample-0", "Fractalize": "#fractalize-0", "Compress": "#compress-0",
+        "Flames": "#flames-picture",
+    }.items():  # fmt: skip
+        page.get_by_role("tab", name=name, exact=True).tap()
+        assert picture(page, shown).std() > 3
+        assert page.evaluate("document.documentElement.scrollWidth") <= 362
+        box = page.locator(f"{shown} img").first.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= 362
+    context.close()
 
 
 @needs_browser
@@ -234,7 +272,7 @@ def test_two_users_at_once(server, browser):
         page.wait_for_selector("#sample-go")
         page.locator("#sample-seed input").fill(str(seed))
     for page in pages:
-        page.click("#sample-go")
+        press(page, "#sample-go", "#sample-0")
     shown = [picture(page, "#sample-0") for page in pages]
     assert np.abs(shown[0] - shown[1]).mean() > 1  # each has their own
     contexts[1].close()  # one leaves, the other goes on
@@ -247,17 +285,19 @@ def test_what_cannot_be_used_is_told_by_the_name_that_it_has(page, tmp_path):
     (tmp_path / "broken.ply").write_bytes(
         b"ply\nformat binary_little_endian 1.0\nelement vertex 1000000000\nend_header\n"
     )
-    tab(page, "Cloud to fractal")
+    tab(page, "Cloud")
     cloud = tmp_path / "broken.ply"
     give(page, "#cloud-in", cloud, lambda wait: page.wait_for_selector("#cloud-in a", timeout=wait))
+    picture(page, "#cloud-picture")
     page.click("#cloud-go")
     toast = page.get_by_test_id("toast-text").first
     toast.wait_for()
     assert toast.inner_text().startswith("broken.ply: ")
     # a name that says one thing and bytes that say another
     (tmp_path / "photo.png").write_bytes(os.urandom(3000))
-    tab(page, "Compress and zoom")
+    tab(page, "Compress")
     upload(page, "#compress-in", tmp_path / "photo.png")
+    picture(page, "#compress-0")
     page.click("#compress-go")
     page.get_by_test_id("toast-text").filter(has_text="photo.png: ").first.wait_for()
 
