@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ def encode_best(
     if psnr is not None:
         return _of_psnr(a, exact, psnr, options)
     return _of_quality(a, exact, options)
+
+
+# help and editors show what the options are
+encode_best.__signature__ = inspect.signature(encode)  # type: ignore[attr-defined]
 
 
 def _size(code: QuadtreeCode | CopyCode) -> int:

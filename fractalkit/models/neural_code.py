@@ -212,7 +212,7 @@ def _code(state: Any, data: np.ndarray, net: NeuralCollage, planes: Planes, chan
 
 def coder_models(net: NeuralCollage) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Initial state of the contexts of the coder: probabilities, counts, mixing weights."""
-    prob = np.clip(np.rint(net.coder_prob.double().numpy() * 64), 32, 65503).astype(np.int64)  # type: ignore[operator]
+    prob = np.clip(np.rint(net.coder_prob.double().numpy() * 64), 32, 65503).astype(np.uint16)  # type: ignore[operator]
     count = np.clip(net.coder_count.numpy(), 0, 255).astype(np.uint8)  # type: ignore[operator]
     weight = np.clip(np.rint(net.coder_weight.double().numpy() * 64), -(1 << 24), 1 << 24)  # type: ignore[operator]
     return prob, count, weight.astype(np.int64)
