@@ -234,11 +234,15 @@ def decompress(source: Any, size: SizeLike = None, *, points: int | None = None,
             raise UsageError("size: a collage code has no size of its own; give (width, height)")
         width, height = size
         return as_picture(decode(code, height, width, **options).clamp(0, 1))
-    if not hasattr(code, "to_bytes"):
+    if not hasattr(code, "to_bytes") or not (hasattr(code, "collage") or hasattr(code, "width")):
         raise UsageError(f"decompress: expected a compressed picture or a collage, got {type(code).__name__}")
     coded: Any = code
     if hasattr(coded, "collage"):
+        if options:
+            raise UsageError(f"{min(options)}: is for pictures; a cloud takes points")
         return _points(coded, points, size)
+    if points is not None:
+        raise UsageError("points: is for clouds; a picture takes size and window")
     width, height = size_in(size, (coded.width, coded.height))
     return Picture(fk.decode(coded, height, width, **options), code=code)
 
@@ -250,6 +254,8 @@ def _points(code: Any, n: int | None, size: SizeLike) -> Any:
 
     if size is not None:
         raise UsageError("size: is for pictures; a cloud takes points")
+    if n is not None and (isinstance(n, bool) or not (isinstance(n, int) and n >= 1)):
+        raise UsageError(f"points: expected a whole number from 1, got {n!r}")
     collage = code.collage
     orbit = drawn(collage, n or code.settings.points, stratified=True, colours=collage.coloured)
     return Cloud(orbit.points.double().numpy(), None if orbit.colours is None else orbit.colours.numpy())
@@ -329,6 +335,14 @@ def animate(
     from fractalkit.render.film import check_film, save_film, save_frame
 
     path = Path(path)
+    if isinstance(frames, bool) or not (isinstance(frames, int) and frames >= 1):
+        raise UsageError(f"frames: expected a whole number from 1, got {frames!r}")
+    if isinstance(seed, bool) or not (isinstance(seed, int) and 0 <= seed < 2**63):
+        raise UsageError(f"seed: expected a whole number from 0 to 2^63, got {seed!r}")
+    numbers = {"fps": (fps, 1000.0), "quality": (quality, 1e9), "depth": (depth, 1e300)}
+    for name, (value, most) in numbers.items():
+        if value is not None and not (isinstance(value, int | float) and 0 < value <= most):
+            raise UsageError(f"{name}: expected a positive number up to {most:g}, got {value!r}")
     box = None if size is None else size_in(size, (1, 1))
     if depth is not None:
         pixels = _zoom(source, frames, box or (480, 480), depth, quality, seed)

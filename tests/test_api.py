@@ -11,6 +11,7 @@ import subprocess
 import sys
 import types
 from collections import defaultdict
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from PIL import Image
 
 import fractalkit
+from fractalkit import codes
 from fractalkit.codes import AffineIFS, CollageCode, Flame, QuadtreeCode, Xform
 from fractalkit.core import IteratedMap
 from fractalkit.errors import DataError, UsageError
@@ -246,3 +248,30 @@ def test_gradients_of_points_are_those_of_finite_differences():
     points[:, 0].mean().backward()
     for which, gradient in enumerate((a.grad[1, 0].sum(), t.grad[1, 0])):
         assert abs(gradient - (mean(1e-5, which) - mean(-1e-5, which)) / 2e-5) < 1e-4
+
+
+def test_wrong_arguments_are_told_in_one_sentence(tmp_path: Path) -> None:
+    flame = codes.read_flames(b'<flame size="8 8" center="0 0" scale="4"><xform weight="1" linear="0.5"/></flame>')[0]
+    points = np.random.default_rng(0).random((100, 3))
+    cloud = fractalkit.compress(points, method="cloud", bytes=200)
+    picture = fractalkit.compress(np.zeros((8, 8), np.uint8))
+    gif = tmp_path / "a.gif"
+    for wrong in (
+        lambda: fractalkit.decompress(5),
+        lambda: fractalkit.decompress(picture, points=5),
+        *(partial(fractalkit.decompress, cloud, points=n) for n in (0, "x", 1.5, math.nan, True)),
+        lambda: fractalkit.decompress(cloud, window=(0, 0, 1, 1)),
+        *(partial(fractalkit.compress, points, method="cloud", bytes=n) for n in ("x", math.nan, 1e300, -1)),
+        *(partial(codes.mutate, flame, seed) for seed in (-1, "x", math.nan, None)),
+        lambda: codes.mutate("x"),
+        lambda: codes.breed(flame, None),
+        *(partial(fractalkit.animate, flame, gif, **{k: v}) for k, v in (
+            ("fps", 0), ("fps", math.nan), ("fps", "x"), ("frames", 1.5), ("frames", 0), ("quality", "x"), ("seed", -1),
+            ("depth", "x"),
+        )),
+    ):  # fmt: skip
+        with pytest.raises(UsageError) as told:
+            wrong()
+        assert 10 < len(str(told.value)) < 200
+    assert not gif.exists()
+    assert fractalkit.compress(np.zeros((8, 8), np.uint8), bytes=1e308).to_bytes()

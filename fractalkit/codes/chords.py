@@ -101,8 +101,9 @@ def chords(n: Numbers) -> tuple[list[float], Floats]:
     # half of them before 0 and half after, or all after it, where the place is by chance
     at = np.arange(first, math.ceil(turn) + 2)
     at = at[: MOST_CHORDS - 1]
+    exact = {name: np.float64(value) for name, value in n.items()}  # 1 / 0 is infinite, and no error
     with np.errstate(all="ignore"):
-        x, y = CURVES[mode](np.asarray(at * step + math.radians(n["initial_theta"]), np.float64), n)
+        x, y = CURVES[mode](np.asarray(at * step + math.radians(n["initial_theta"]), np.float64), exact)
     rows = np.stack([x[:-1], y[:-1], x[1:], y[1:]], 1)
     good = np.asarray((np.abs(rows) < 1e6).all(1), bool)
     if not good.any():

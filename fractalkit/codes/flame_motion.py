@@ -18,6 +18,7 @@ from fractalkit.codes.flame_parts import Xform
 from fractalkit.codes.variation_list import catalogue
 
 MOST_POINTS = 10_000
+LARGEST = 1e12  # of a number
 
 _COEFFICIENT = re.compile(r"xy(Post)?Coeff([012])([01])Curve")
 
@@ -44,8 +45,13 @@ def curve_value(name: str, extras: Mapping[str, str], frame: float) -> float | N
     kind = extras.get(f"{name}_interpolation", "SPLINE").strip().upper()
     if extras.get(f"{name}_enabled", "false").strip().lower() != "true" or not 1 <= count <= MOST_POINTS:
         return None
-    x, y = ([_number(extras.get(f"{name}_{axis}{k}")) for k in range(int(count))] for axis in "xy")
-    if not all(map(math.isfinite, (*x, *y))) or sorted(x) != x or kind not in ("SPLINE", "LINEAR"):
+    x, y = list[float](), list[float]()
+    for k in range(int(count)):
+        x.append(_number(extras.get(f"{name}_x{k}")))
+        y.append(_number(extras.get(f"{name}_y{k}")))
+        if not (abs(x[k]) <= LARGEST and abs(y[k]) <= LARGEST):
+            return None
+    if sorted(x) != x or kind not in ("SPLINE", "LINEAR") or not math.isfinite(frame):
         return None
     if frame <= x[0] or frame >= x[-1]:
         return y[0] if frame <= x[0] else y[-1]

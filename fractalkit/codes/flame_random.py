@@ -76,6 +76,19 @@ def _affine(rng: np.random.Generator, low: float, high: float) -> tuple[float, .
     return tuple(float(np.round(x, 6)) for x in values)
 
 
+def _check(name: str, *flames: object) -> None:
+    for given in flames:
+        if not isinstance(given, Flame):
+            raise UsageError(f"{name}: expected a flame, got {type(given).__name__}; read_flames reads those of a file")
+
+
+def _generator(name: str, seed: int | np.random.Generator) -> np.random.Generator:
+    whole = isinstance(seed, int | np.integer) and not isinstance(seed, bool)
+    if not isinstance(seed, np.random.Generator) and not (whole and seed >= 0):
+        raise UsageError(f"{name}: expected a seed from 0 or a numpy generator, got {seed!r}")
+    return np.random.default_rng(seed)
+
+
 def mutate(flame: Flame, seed: int | np.random.Generator = 0, strength: float = 1.0) -> Flame:
     """A mutant: one change to the whole of a flame, or two, as Electric Sheep and Apophysis make them.
 
@@ -87,11 +100,12 @@ def mutate(flame: Flame, seed: int | np.random.Generator = 0, strength: float = 
         strength: 1 for a relative that is seen to be one; the share of what is new, and how far maps move, grow.
 
     Raises:
-        UsageError: a strength that is not positive.
+        UsageError: a strength that is not positive, another kind of code, or a seed that is none.
     """
     if not (strength > 0 and math.isfinite(strength)):
         raise UsageError(f"mutate: expected a positive strength, got {strength}")
-    rng = np.random.default_rng(seed)
+    _check("mutate", flame)
+    rng = _generator("mutate", seed)
     changes = list(_CHANGES)
     chances = np.array([_CHANGES[c] for c in changes])
     for k in rng.choice(len(changes), size=1 + int(rng.random() < 0.4), replace=False, p=chances / chances.sum()):
@@ -203,8 +217,12 @@ def breed(one: Flame, two: Flame, seed: int | np.random.Generator = 0) -> Flame:
 
     Args:
         seed: of the choices, or a generator that draws them.
+
+    Raises:
+        UsageError: another kind of code, or a seed that is none.
     """
-    rng = np.random.default_rng(seed)
+    _check("breed", one, two)
+    rng = _generator("breed", seed)
     first, second = (one, two) if rng.random() < 0.5 else (two, one)
     how = rng.random()
     if how < 0.25:

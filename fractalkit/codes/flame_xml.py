@@ -28,7 +28,7 @@ from fractalkit.codes.flame_parts import (
 )  # fmt: skip
 from fractalkit.codes.flame_scan import RAW, parse
 from fractalkit.codes.variation_list import catalogue
-from fractalkit.codes.variations_made import made_attributes, written
+from fractalkit.codes.variations_made import made_attributes, one_file, written
 from fractalkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def read_fields(source: str | Path | bytes, name: str) -> list[dict[str, Any]]:
     found = [e for e in root.iter() if e.tag in _FLAMES]
     if not found:
         raise DataError(f"{name}: holds no <flame>; give a .flame file")
-    flames = [_flame(e, f"{name}: flame {i + 1}") for i, e in enumerate(found)]
+    with one_file():
+        flames = [_flame(e, f"{name}: flame {i + 1}") for i, e in enumerate(found)]
     for flame in flames:
         flame["mended"] = (*mended, *flame["mended"])
     return flames

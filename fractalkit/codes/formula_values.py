@@ -21,9 +21,9 @@ def _safe(function: Callable[..., float]) -> Callable[..., float]:
     def call(*given: float) -> float:
         try:
             value = function(*given)
+            return float(value) if isinstance(value, float | int) else math.nan  # no whole numbers, which grow for ever
         except (ValueError, OverflowError, ZeroDivisionError):
             return math.nan
-        return value if isinstance(value, float | int) else math.nan
 
     return call
 

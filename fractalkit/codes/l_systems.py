@@ -20,6 +20,7 @@ from fractalkit.errors import DataError
 
 MOST_SYMBOLS = 200_000
 MOST_LINES = 26_000
+LARGEST = 1e9  # of a number of a grammar
 
 _AMOUNT = re.compile(r"\d*\.?\d*")
 
@@ -40,7 +41,7 @@ def read_grammar(text: str) -> tuple[str, float, dict[str, str]]:
             axiom = match[1]
         elif match := re.match(r"ANGLE\s*=?\s*([\d.]+)", line):
             parts = float(match[1]) if match[1].count(".") < 2 and match[1] != "." else 0.0
-            angle = 360 / parts if parts > 0 else 90.0
+            angle = min(360 / parts, LARGEST) if parts > 0 else 90.0
         elif match := re.match(r"(\S)\s*=(.*)", line):
             rules[match[1]] = re.sub(r"\s", "", match[2])
     if not axiom:
@@ -50,14 +51,17 @@ def read_grammar(text: str) -> tuple[str, float, dict[str, str]]:
 
 def expanded(axiom: str, rules: dict[str, str], times: int) -> str:
     """The axiom with all its symbols replaced by their rules, so many times or until it is very long."""
-    table = str.maketrans(rules)
     for _ in range(min(times, 100)):
-        longer = axiom.translate(table)
-        if longer == axiom:
+        parts, length = list[str](), 0
+        for symbol in axiom:
+            part = rules.get(symbol, symbol)
+            parts.append(part[: MOST_SYMBOLS - length])
+            length += len(part)
+            if length > MOST_SYMBOLS:
+                return "".join(parts)
+        if (longer := "".join(parts)) == axiom:
             break
-        axiom = longer[:MOST_SYMBOLS]
-        if len(longer) > MOST_SYMBOLS:
-            break
+        axiom = longer
     return axiom
 
 
@@ -136,7 +140,7 @@ def lines_of(text: str, times: int, step: float, angle: float = 0.0) -> list[tup
         assert amount is not None
         at = amount.end()
         if amount[0].strip("."):
-            turtle.by(symbol, marks, float(amount[0]))
+            turtle.by(symbol, marks, min(float(amount[0]), LARGEST))
     if not turtle.lines:
         raise DataError("a grammar that draws nothing; expected F in its axiom or its rules")
     return turtle.lines

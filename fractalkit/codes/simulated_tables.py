@@ -31,6 +31,7 @@ Numbers = Mapping[str, float]
 Texts = Mapping[str, str]
 Table = tuple[list[float], tuple[str, ...]]  # its numbers, and what is to be said
 MOST_MANDALA = 362  # points of a side, whose square is as many numbers as a table may have
+MOST_LATTICE = 2896  # points of a side of the lattice about them, 2^23 in all
 WRAPS = (0.0, 12.0, 8.0, 6.0, 4.0, 3.0, 2.0, 1.5, 1.0)
 # what maurer_lines is drawn with; other modes are not known
 MAURER: dict[str, tuple[int, ...]] = {
@@ -108,13 +109,15 @@ def _terrain(n: Numbers, texts: Texts) -> Table:
 
 
 def _mandala(n: Numbers, texts: Texts) -> Table:
-    width = int(min(max(n["width"], 8), MOST_MANDALA))
+    wrap = WRAPS[int(n["wrap_range"]) % len(WRAPS)]
+    most = min(MOST_MANDALA, int(MOST_LATTICE / wrap)) if wrap else MOST_MANDALA
+    width = int(min(max(n["width"], 8), most))
     parts, turns = int(min(max(n["denom"], 3), 17)), int(min(max(n["num"], 1), 16))
     orbit = turned_lattice(
         width, turns, parts, n["minsky"] == 1, 10 ** (-6 + 0.5 * n["wobble"]) if 0 < n["wobble"] < 9 else 0.0,
-        WRAPS[int(n["wrap_range"]) % len(WRAPS)], SKEWS[int(n["hskew"]) % len(SKEWS)],
+        wrap, SKEWS[int(n["hskew"]) % len(SKEWS)],
     )  # fmt: skip
-    return _rows(width, np.log(orbit) % 1), _cut("mandala_width", n["width"], MOST_MANDALA)
+    return _rows(width, np.log(orbit) % 1), _cut("mandala_width", n["width"], most)
 
 
 def _gpattern(n: Numbers, texts: Texts) -> Table:

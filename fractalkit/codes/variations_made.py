@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from fractalkit.codes.flame_unread import is_number
 from fractalkit.codes.java_code import java_variation
@@ -22,6 +26,18 @@ from fractalkit.codes.variation_text import Declared, read_variations
 from fractalkit.errors import DataError, one_line
 
 PARAMETERS = tuple(f"param_{k}" for k in "abcdef")
+MOST_SIMULATED = 40  # simulations of a file, each of which may take seconds
+_left: ContextVar[list[int] | None] = ContextVar("simulations that a file may still have", default=None)
+
+
+@contextmanager
+def one_file() -> Iterator[None]:
+    """What is read in the ``with`` block has at most :data:`MOST_SIMULATED` new simulations."""
+    token = _left.set([MOST_SIMULATED])
+    try:
+        yield
+    finally:
+        _left.reset(token)
 
 
 @dataclass(frozen=True)
@@ -136,7 +152,12 @@ def _simulated(base: str, how: Simulated) -> Maker:
             if not is_number(texts[name]) or abs(float(texts[name])) > 1e9:
                 raise DataError(f"{name} is {texts[name][:40]!r}, expected a number")
             numbers[name] = float(texts[name])
-        table, notes = how.make(numbers, {name: texts[name] for name in how.texts})
+        if (left := _left.get()) is not None:
+            if left[0] < 1:
+                raise DataError(f"is one of more than {MOST_SIMULATED} simulations in a file")
+            left[0] -= 1
+        with np.errstate(all="ignore"):  # what is not finite is told in the end
+            table, notes = how.make(numbers, {name: texts[name] for name in how.texts})
         return Made({how.table: _table(f"{how.table}_{mark}", table)}, notes)
 
     return Maker(how.texts, make, how.numbers, how.plain)

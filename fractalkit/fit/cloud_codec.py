@@ -391,6 +391,8 @@ def encode_cloud(
         raise UsageError(f"quality: expected 1 to 100, got {quality}")
     if not 0 <= effort <= 9:
         raise UsageError(f"effort: expected 0 to 9, got {effort}")
+    if bytes is not None and not (isinstance(bytes, int | float) and 1 <= bytes < 1 << 60):
+        raise UsageError(f"bytes: expected a number from 1, got {bytes!r}")
     say = callback or (lambda word, share: None)
     coder = prepare(cloud, colours, seed, effort)
     if bytes is None:
@@ -398,7 +400,7 @@ def encode_cloud(
         say("cells", 0.1)
         code = coder.encode(min(leaves, syntax.MAX_LEAVES))
     else:
-        code = _to_size(coder, bytes, say)
+        code = _to_size(coder, int(bytes), say)
     say("done", 1.0)
     return file.CloudCode(code.settings, code.segments, dict(metadata or {}))
 

@@ -642,7 +642,8 @@ def encode(
     if method == "pifs":
         log = side_of(quality or 50.0)
         plan = Effort(0, top=log, bottom=log, maps=(log,), grid=2)
-    bits = bpp if bpp is not None else 8 * bytes / (a.shape[0] * a.shape[1]) if bytes is not None else None
+    limit = None if bytes is None else min(bytes, 1 << 60)  # so that bits are finite
+    bits = bpp if bpp is not None else 8 * limit / (a.shape[0] * a.shape[1]) if limit is not None else None
     if psnr is not None and not 0 < psnr <= 200:
         raise UsageError(f"psnr: expected dB from 0 to 200, got {psnr:g}")
 

@@ -68,7 +68,7 @@ def read_subject(data: bytes, name: str, *, scratch: Path | None = None) -> Subj
     """
     suffix = Path(name).suffix.lower()
     with tempfile.TemporaryDirectory(prefix="fractalkit-studio-", dir=scratch) as folder:
-        path = Path(folder) / f"file{suffix}"
+        path = Path(folder) / f"file{suffix[:16]}"
         path.write_bytes(data)
         try:
             with warnings.catch_warnings():
@@ -262,12 +262,17 @@ def refine(
     Raises:
         DataError: the flame has maps that a code cannot hold, or the subject cannot be refined.
     """
+    from fractalkit.studio.codes import in_space
+
     way = ByDensity(subject) if subject.lit is None else ByPixels(subject)
     maps = maps_of(flame)
+    dim = subject.points.shape[1]
+    if maps[0].shape[1] != dim:
+        raise DataError(f"{subject.name}: lies in {dim} dimensions, and the flame's maps do not; search for new ones")
     best, most, trace, left = maps, -1.0, [0.0], steps
     while left > 0:
         pulled, held = hand.take()
-        if pulled is not None and len(pulled.xforms) == len(flame.xforms):
+        if pulled is not None and len(pulled.xforms) == len(flame.xforms) and in_space(pulled) == in_space(flame):
             flame, maps = pulled, maps_of(pulled)
             most, trace, left = -1.0, [0.0], steps
             if isinstance(way, ByPixels):

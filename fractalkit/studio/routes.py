@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -122,7 +123,15 @@ async def _index(request: Request) -> Response:
 
 
 def _json(make: Callable[[], Any]) -> Callable[[], Awaitable[Response]]:
-    return lambda: run_in_threadpool(lambda: JSONResponse(make()))
+    def answer() -> Response:
+        try:
+            return JSONResponse(make())
+        except FractalKitError:
+            raise
+        except Exception as error:  # a file may be bad in ways that nobody thought of
+            raise DataError(f"unexpected {type(error).__name__}: {first_line(error)}") from error
+
+    return lambda: run_in_threadpool(answer)
 
 
 async def _variations(request: Request) -> Response:
@@ -176,7 +185,8 @@ async def _body(request: Request) -> tuple[bytes, str]:
     Raises:
         DataError: it is too large; the rest is not read.
     """
-    name = request.query_params.get("name", "file")[-200:]
+    given = request.query_params.get("name", "")[-200:]
+    name = "".join(c for c in given if c.isprintable()) or "file"
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
@@ -326,7 +336,7 @@ async def _file(request: Request) -> Response:
     if task is None or name not in task.files:
         raise DataError("this file is gone; make it again")
     # a page among the files must not run as part of the studio's
-    headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}"}
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name)}"}
     return FileResponse(task.folder / name, headers=headers)
 
 

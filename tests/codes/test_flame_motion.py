@@ -27,8 +27,10 @@ def test_values_of_curves():
     uneven = [curve_value("c", points("c", (0, 0), (1, 1), (10, 2), (11, 3)), x) for x in (0.2, 0.9, 3.0, 9.0, 10.7)]
     assert uneven == sorted(uneven)
     for bad in (points("c", *even, on="false"), points("c"), points("c", (5, 1), (1, 2)), points("c", (1, math.nan)),
-                points("c", *even, kind="BEZIER"), points("c", *even) | {"c_x2": "a"}):  # fmt: skip
+                points("c", *even, kind="BEZIER"), points("c", *even) | {"c_x2": "a"},
+                points("c", (0, 1e308), (10, -1e308), (20, 1e308))):  # fmt: skip
         assert curve_value("c", bad, 5) is None
+    assert curve_value("c", points("c", *even), math.nan) is None
 
 
 def test_maps_at_the_frame_of_their_file():

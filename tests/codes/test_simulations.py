@@ -1,5 +1,6 @@
 """Simulations of variations of flames: clusters, crystals, terrains, orbits, ways through space, L-systems, solids."""
 
+import contextlib
 import io
 import math
 from dataclasses import replace
@@ -166,6 +167,30 @@ def test_grammars_and_turtles():
         with pytest.raises(DataError, match=why):
             lines_of(text, 3, 1.0)
     assert len(lines_of("Axiom F\nF=FFFFFFFF[", 90, 1.0)) <= 26_000
+
+
+def test_hostile_grammars_and_formulas_take_little_time_and_memory():
+    assert len(expanded("F", {"F": "F" * 100_000}, 3)) == 200_000  # 10^10 symbols in the next step
+    many = "9" * 400
+    lines = lines_of(f"Angle 0.{'0' * 320}1\nAxiom F+F\\{many}F@{many}@{many}F@I{many}FC{many}F", 0, 1e9)
+    assert np.isfinite(np.array(lines)).all()
+    huge = "floor(x * 1e9)"
+    for text in (f"{huge} ** {huge}", f"{huge} ** 30 * {huge} ** 30 + 0.5", "floor(1e300) * floor(1e300) * 0.5"):
+        assert not abs(values_of(text, {}, "f")({"x": 2.0})) < 1e300
+    for mode in range(len(CURVES)):  # divided by 0
+        zero = dict.fromkeys("abcdefgh", 0.0) | {"curve_mode": mode}
+        with contextlib.suppress(DataError):
+            assert np.isfinite(chords(SIMULATED["maurer_lines"].numbers | zero)[1]).all()
+
+
+@pytest.mark.filterwarnings("ignore::fractalkit.errors.FileWarning")
+def test_a_file_has_so_many_simulations_and_no_more():
+    maps = "".join(f'<xform weight="1" linear="1" lsystem_js="1" lsystem_js_step="{k + 2}"'
+                   f' lsystem_js_grammar="{b"Axiom F".hex()}"/>' for k in range(50))  # fmt: skip
+    found = read_flames(f'<flame size="8 8" center="0 0" scale="1">{maps}</flame>'.encode())[0]
+    assert sum(len(x.variations) == 2 for x in found.xforms) == 40 and any(
+        "more than 40 simulations" in note for note in found.notes()
+    )
 
 
 def test_values_of_formulas():

@@ -1,12 +1,15 @@
 """Fits with a hand in them: subjects of clouds and pictures, refinement, and maps that are held."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from fractalkit.codes.affine import AffineIFS
+from fractalkit.codes.presets import preset
+from fractalkit.errors import DataError
 from fractalkit.orbit import sample
 from fractalkit.studio.codes import flame_of_code
 from fractalkit.studio.fitting import Hand, maps_of, read_subject, refine, with_maps
@@ -55,6 +58,15 @@ def test_refinement_finds_the_maps_again_and_a_pulled_map_is_held():
     want = maps_of(held)
     assert all(np.allclose(a[1], want[0][1]) and np.allclose(t[1], want[1][1]) for a, t, _ in steps[:5])
     assert not np.allclose(steps[4][1][0], want[1][0]) and not np.allclose(steps[-1][1][1], want[1][1])
+
+
+def test_maps_of_other_dimensions_are_not_refined():
+    solid = flame_of_code(preset("sierpinski-pyramid"))
+    with pytest.raises(DataError, match="2 dimensions"):
+        refine(cloud(TRUE), solid, Hand(), lambda f, a, s: None)
+    hand, flat = Hand(), flame_of_code(in_units(cloud(TRUE), TRUE))
+    hand.give(replace(solid, xforms=solid.xforms[:3]), ())  # in a hand they count for nothing
+    assert refine(cloud(TRUE), flat, hand, lambda f, a, s: None, steps=2)[1] > 0.5
 
 
 def test_a_shape_is_refined_by_its_pixels():

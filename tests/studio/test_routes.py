@@ -356,8 +356,20 @@ def test_hostile_drops_are_refused_by_one_sentence(client, path, name, data):
     assert answer.status_code == 400 and sentence.startswith(name) and "\n" not in sentence and "/tmp" not in sentence
 
 
+@pytest.mark.parametrize("name", ["a.\0", "a." + "\u00e9" * 190, ""])
+def test_names_of_drops_may_be_anything(client, name):
+    for path in ("subject", "photo", "import", "palette"):
+        answer = client.post(path, params={"name": name}, content=b"x")
+        assert answer.status_code == 400 and "unexpected" not in answer.json()["error"]
+
+
 def test_points_and_meshes_of_codes(client):
     with client.websocket_connect(LIVE, headers=OURS) as socket:
+        named = plain()
+        named["settings"]["name"] = "\u043b\u0435\u0441 /.. 1"
+        socket.send_text(json.dumps({"type": "task", "work": "points", "count": 5, "format": "xyz", "flame": named}))
+        done = last(socket, "task", state="done")
+        assert client.get(f"task/{done['id']}/{done['files'][0]}").status_code == 200
         given = {"type": "task", "work": "points", "count": 1000, "format": "ply", "flame": plain()}
         socket.send_text(json.dumps(given))
         done = last(socket, "task", state="done")
