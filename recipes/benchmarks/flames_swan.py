@@ -66,9 +66,14 @@ def as_there(layer: Flame) -> Flame:
     A camera with depth blur has no effect; the linear parts of ``zxCoefs`` and ``zxPost`` are those of ``yzCoefs`` and
     ``yzPost``; final maps leave the colour; the variations in :data:`LACKING` are left out.
     """
-    first, *others = [replace(_map_there(x), color_speed=0.0) for x in layer.finals] or [None]
-    layer = replace(layer, xforms=tuple(map(_map_there, layer.xforms)), final=first, more_finals=tuple(others))
-    return replace(layer, rotate=0.0, **dict.fromkeys(CAMERA, 0.0)) if layer.cam_dof != 0 else layer
+    finals = [replace(_map_there(x), color_speed=0.0) for x in layer.finals]
+    changed: dict[str, Any] = {
+        "xforms": tuple(map(_map_there, layer.xforms)), "final": finals[0] if finals else None,
+        "more_finals": tuple(finals[1:]),
+    }  # fmt: skip
+    if layer.cam_dof != 0:
+        changed |= {"rotate": 0.0, **dict.fromkeys(CAMERA, 0.0)}
+    return replace(layer, **changed)
 
 
 def _map_there(x: Xform) -> Xform:
