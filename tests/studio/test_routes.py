@@ -4,6 +4,7 @@ import contextlib
 import http.client
 import io
 import json
+import signal
 import struct
 import threading
 import time
@@ -422,6 +423,10 @@ def test_ctrl_c_ends_quietly_while_requests_are_answered(studio, monkeypatch, ca
         for act in (get, press):
             threading.Thread(target=act, daemon=True).start()
 
-    with at, pytest.raises(KeyboardInterrupt):
-        serve(studio, at, TOKEN, ready)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process of pytest-xdist ignores the signal
+    try:
+        with at, pytest.raises(KeyboardInterrupt):
+            serve(studio, at, TOKEN, ready)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert asked.is_set() and capfd.readouterr().err == ""
