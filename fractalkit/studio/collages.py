@@ -120,7 +120,7 @@ def _photo(path: Path, name: str) -> Photo:
 
 
 @dataclass(frozen=True)
-class Look:
+class CollageView:
     """A part of the picture: its centre as a share of the sides, the magnification, and its size in pixels."""
 
     centre: tuple[float, float] = (0.5, 0.5)
@@ -135,7 +135,7 @@ class Look:
         return left, top, left + w, top + h
 
 
-def shown(photo: Photo, look: Look, wish: Wish, detail: float | None) -> bytes:
+def shown(photo: Photo, look: CollageView, wish: Wish, detail: float | None) -> bytes:
     """The part of a collage, or of a ``.fk`` file's picture, as JPEG."""
     if wish.depth and photo.code is None:
         look = replace(look, zoom=min(look.zoom, DEEP_ZOOM))

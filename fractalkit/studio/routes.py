@@ -266,10 +266,10 @@ async def _view(request: Request) -> Response:
     asked = {name: _number(text) for name, text in request.query_params.items()}
 
     def made() -> bytes:
-        from fractalkit.studio.collages import MAX_SHOWN, MAX_ZOOM, Look, Wish, shown
+        from fractalkit.studio.collages import MAX_SHOWN, MAX_ZOOM, CollageView, Wish, shown
         from fractalkit.studio.works import wish_of
 
-        look = Look(
+        look = CollageView(
             (real(asked, "x", 0, 1), real(asked, "y", 0, 1)), real(asked, "zoom", 1, MAX_ZOOM),
             (whole(asked, "width", 16, 4096), whole(asked, "height", 16, 4096)),
         )  # fmt: skip

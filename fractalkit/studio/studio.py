@@ -17,7 +17,7 @@ from fractalkit.studio.fields import whole
 from fractalkit.studio.journal import Journal, State
 from fractalkit.studio.offers import first_start
 from fractalkit.studio.plain import from_plain, to_plain
-from fractalkit.studio.shelf import Shelf
+from fractalkit.studio.drops import Drops
 from fractalkit.studio.tasks import Tasks
 from fractalkit.studio.works import begin
 
@@ -40,7 +40,7 @@ class Studio:
         self.journal = journal
         self.painter = Painter()
         self.tasks = Tasks(self.tell)
-        self.shelf = Shelf(cluster)
+        self.shelf = Drops(cluster)
         self._pages: dict[int, Send] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()

@@ -11,7 +11,7 @@ from fractalkit.codes.flame import Flame
 from fractalkit.errors import DataError
 from fractalkit.studio.fields import real, whole
 from fractalkit.studio.plain import from_plain, to_plain
-from fractalkit.studio.shelf import Shelf
+from fractalkit.studio.drops import Drops
 from fractalkit.studio.tasks import Task, Tasks
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_POINTS, MESH_POINTS = 100_000_000, 200_000
 Tell = Callable[[dict[str, Any]], None]
 
 
-def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, shelf: Shelf) -> None:
+def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, shelf: Drops) -> None:
     """Begin the task that a page asks for; relatives and fits are told to that page alone, all else to everybody.
 
     Raises:
@@ -46,7 +46,7 @@ def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, sh
 Prepared = tuple[str, Callable[[Task], Any], bool]
 
 
-def _relatives(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _relatives(message: dict[str, Any], shelf: Drops) -> Prepared:
     """Mutants of a flame, children of two, or random flames: each is told as soon as it is drawn."""
     kind = message.get("kind")
     if kind not in ("mutants", "cross", "random"):
@@ -95,7 +95,7 @@ def _size(message: dict[str, Any]) -> tuple[int, int]:
     return w, h
 
 
-def _render(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _render(message: dict[str, Any], shelf: Drops) -> Prepared:
     """A picture as PNG that holds its flame, at any size and quality."""
     size, quality = _size(message), real(message, "quality", 1, 5000)
     oversample = whole(message, "oversample", 1, 3)
@@ -134,7 +134,7 @@ def _written(task: Task, flame: Flame, drawn: Flame, picture: Any, deep: bool) -
     return {"width": width, "height": height}
 
 
-def _film(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _film(message: dict[str, Any], shelf: Drops) -> Prepared:
     """A film through keyframes, or of one flame that turns."""
     size, quality = _size(message), real(message, "quality", 1, 2000)
     frames, fps = whole(message, "frames", 2, MAX_FRAMES), whole(message, "fps", 1, 120)
@@ -160,7 +160,7 @@ def _film(message: dict[str, Any], shelf: Shelf) -> Prepared:
     return f"film of {frames} frames", run, False
 
 
-def _zoom(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _zoom(message: dict[str, Any], shelf: Drops) -> Prepared:
     """A deep-zoom page about the point where there is most to see."""
     depth, quality = real(message, "depth", 2, 1e6), real(message, "quality", 1, 200)
     flame = from_plain(message.get("flame"))
@@ -187,7 +187,7 @@ def _zoom(message: dict[str, Any], shelf: Shelf) -> Prepared:
     return f"deep-zoom page, x {depth:g}", run, False
 
 
-def _fit(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _fit(message: dict[str, Any], shelf: Drops) -> Prepared:
     """Fit maps to a subject, or refine a flame's own towards it; told step by step."""
     from fractalkit.studio.fitting import MAX_MAPS
 
@@ -218,7 +218,7 @@ def _fit(message: dict[str, Any], shelf: Shelf) -> Prepared:
     return f"{'fit' if given is None else 'refine'} {subject.name}"[:80], run, True
 
 
-def _points(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _points(message: dict[str, Any], shelf: Drops) -> Prepared:
     """Points of a code, written as they are drawn."""
     from fractalkit.studio.codes import code_of_flame
 
@@ -243,7 +243,7 @@ def _points(message: dict[str, Any], shelf: Shelf) -> Prepared:
     return f"{count:,} points", run, False
 
 
-def _mesh(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _mesh(message: dict[str, Any], shelf: Drops) -> Prepared:
     """The closed surface of a code in space."""
     from importlib.util import find_spec
 
@@ -274,7 +274,7 @@ def _mesh(message: dict[str, Any], shelf: Shelf) -> Prepared:
     return "mesh", run, False
 
 
-def wish_of(message: dict[str, Any], shelf: Shelf) -> Wish:
+def wish_of(message: dict[str, Any], shelf: Drops) -> Wish:
     """A collage's options in a message.
 
     Raises:
@@ -293,7 +293,7 @@ def wish_of(message: dict[str, Any], shelf: Shelf) -> Wish:
     )  # fmt: skip
 
 
-def _collage(message: dict[str, Any], shelf: Shelf) -> Prepared:
+def _collage(message: dict[str, Any], shelf: Drops) -> Prepared:
     """A collage as a large PNG."""
     from fractalkit.studio.collages import write_collage
 
@@ -310,7 +310,7 @@ def _collage(message: dict[str, Any], shelf: Shelf) -> Prepared:
     return f"collage {size[0]} x {size[1]}", run, False
 
 
-_WORKS: dict[str, Callable[[dict[str, Any], Shelf], Prepared]] = {
+_WORKS: dict[str, Callable[[dict[str, Any], Drops], Prepared]] = {
     "relatives": _relatives, "render": _render, "film": _film, "zoom": _zoom, "fit": _fit,
     "collage": _collage, "points": _points, "mesh": _mesh,
 }  # fmt: skip

@@ -19,7 +19,7 @@ KEPT = 8
 T = TypeVar("T")
 
 
-class Shelf:
+class Drops:
     """Numbered things, in memory only; what is older than the last :data:`KEPT` of its kind is gone.
 
     Args:
