@@ -240,7 +240,7 @@ async def _subject(request: Request) -> Response:
         from fractalkit.studio.fitting import read_subject
 
         subject = read_subject(data, name)
-        return {"id": studio.shelf.put_subject(subject), **subject.facts()}
+        return {"id": studio.drops.put_subject(subject), **subject.facts()}
 
     return await _json(read)()
 
@@ -254,15 +254,15 @@ async def _photo(request: Request) -> Response:
         from fractalkit.studio.collages import read_photo
 
         photo = read_photo(data, name)
-        return {"id": studio.shelf.put_photo(photo), **photo.facts()}
+        return {"id": studio.drops.put_photo(photo), **photo.facts()}
 
     return await _json(read)()
 
 
 async def _view(request: Request) -> Response:
     """A part of a collage, or of a ``.fk`` file's picture, by the numbers in the query."""
-    shelf = request.app.state.studio.shelf
-    photo = shelf.photo(request.path_params["number"])
+    drops = request.app.state.studio.drops
+    photo = drops.photo(request.path_params["number"])
     asked = {name: _number(text) for name, text in request.query_params.items()}
 
     def made() -> bytes:
@@ -276,7 +276,7 @@ async def _view(request: Request) -> Response:
         if look.size[0] * look.size[1] > MAX_SHOWN:
             raise DataError(f"width, height: expected at most {MAX_SHOWN:,} pixels")
         detail = real(asked, "detail", -1, 2)
-        return shown(photo, look, Wish() if photo.code else wish_of(asked, shelf), None if detail < 0 else detail)
+        return shown(photo, look, Wish() if photo.code else wish_of(asked, drops), None if detail < 0 else detail)
 
     data = await run_in_threadpool(made)
     return Response(data, media_type="image/jpeg", headers={"cache-control": "no-store"})

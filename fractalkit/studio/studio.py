@@ -13,11 +13,11 @@ from typing import Any
 from fractalkit.codes.flame import Flame
 from fractalkit.errors import DataError
 from fractalkit.studio.drawing import Frame, Painter, Request, glance
+from fractalkit.studio.drops import Drops
 from fractalkit.studio.fields import whole
 from fractalkit.studio.journal import Journal, State
 from fractalkit.studio.offers import first_start
 from fractalkit.studio.plain import from_plain, to_plain
-from fractalkit.studio.drops import Drops
 from fractalkit.studio.tasks import Tasks
 from fractalkit.studio.works import begin
 
@@ -40,7 +40,7 @@ class Studio:
         self.journal = journal
         self.painter = Painter()
         self.tasks = Tasks(self.tell)
-        self.shelf = Drops(cluster)
+        self.drops = Drops(cluster)
         self._pages: dict[int, Send] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()
@@ -71,7 +71,7 @@ class Studio:
         self.painter.join(page, painted)
         states = [_brief(s) for s in self.journal.states.values()]
         send({"type": "state", **self.facts(), "states": states, "page": page, "fresh": self.fresh and len(states) < 2,
-              "cluster": self.shelf.cluster is not None})  # fmt: skip
+              "cluster": self.drops.cluster is not None})  # fmt: skip
         for task in list(self.tasks.all.values()):
             if not task.private:
                 send(task.facts())
@@ -166,11 +166,11 @@ class Studio:
 
     def task(self, page: int, message: dict[str, Any]) -> None:
         """Begin a task in the background."""
-        begin(self.tasks, message, self.tell, self.page_sender(page), self.shelf)
+        begin(self.tasks, message, self.tell, self.page_sender(page), self.drops)
 
     def pull(self, page: int, message: dict[str, Any]) -> None:
         """A hand in a fit that goes on: the flame as it was pulled, and the maps that are held."""
-        hand = self.shelf.find_hand(whole(message, "id", 0, 1 << 52))
+        hand = self.drops.find_hand(whole(message, "id", 0, 1 << 52))
         if hand is not None:
             held = message.get("held")
             given = held if isinstance(held, list) else []

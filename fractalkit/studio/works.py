@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from fractalkit.codes.flame import Flame
 from fractalkit.errors import DataError
+from fractalkit.studio.drops import Drops
 from fractalkit.studio.fields import real, whole
 from fractalkit.studio.plain import from_plain, to_plain
-from fractalkit.studio.drops import Drops
 from fractalkit.studio.tasks import Task, Tasks
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_POINTS, MESH_POINTS = 100_000_000, 200_000
 Tell = Callable[[dict[str, Any]], None]
 
 
-def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, shelf: Drops) -> None:
+def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, drops: Drops) -> None:
     """Begin the task that a page asks for; relatives and fits are told to that page alone, all else to everybody.
 
     Raises:
@@ -34,7 +34,7 @@ def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, sh
     prepare = _WORKS.get(work) if isinstance(work, str) else None
     if prepare is None:
         raise DataError(f"the page asked for the task {str(work)[:40]!r}, which the studio does not know")
-    title, run, private = prepare(message, shelf)
+    title, run, private = prepare(message, drops)
     key = message.get("key")
 
     def tell(facts: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, sh
 Prepared = tuple[str, Callable[[Task], Any], bool]
 
 
-def _relatives(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _relatives(message: dict[str, Any], drops: Drops) -> Prepared:
     """Mutants of a flame, children of two, or random flames: each is told as soon as it is drawn."""
     kind = message.get("kind")
     if kind not in ("mutants", "cross", "random"):
@@ -95,13 +95,13 @@ def _size(message: dict[str, Any]) -> tuple[int, int]:
     return w, h
 
 
-def _render(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _render(message: dict[str, Any], drops: Drops) -> Prepared:
     """A picture as PNG that holds its flame, at any size and quality."""
     size, quality = _size(message), real(message, "quality", 1, 5000)
     oversample = whole(message, "oversample", 1, 3)
     transparent, deep = message.get("transparent") is True, message.get("deep") is True
     flame = from_plain(message.get("flame"))
-    cluster = shelf.cluster if message.get("cluster") is True else None
+    cluster = drops.cluster if message.get("cluster") is True else None
 
     def run(task: Task) -> Any:
         from fractalkit.render.flame import render_flame, resized
@@ -134,7 +134,7 @@ def _written(task: Task, flame: Flame, drawn: Flame, picture: Any, deep: bool) -
     return {"width": width, "height": height}
 
 
-def _film(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _film(message: dict[str, Any], drops: Drops) -> Prepared:
     """A film through keyframes, or of one flame that turns."""
     size, quality = _size(message), real(message, "quality", 1, 2000)
     frames, fps = whole(message, "frames", 2, MAX_FRAMES), whole(message, "fps", 1, 120)
@@ -160,7 +160,7 @@ def _film(message: dict[str, Any], shelf: Drops) -> Prepared:
     return f"film of {frames} frames", run, False
 
 
-def _zoom(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _zoom(message: dict[str, Any], drops: Drops) -> Prepared:
     """A deep-zoom page about the point where there is most to see."""
     depth, quality = real(message, "depth", 2, 1e6), real(message, "quality", 1, 200)
     flame = from_plain(message.get("flame"))
@@ -187,11 +187,11 @@ def _zoom(message: dict[str, Any], shelf: Drops) -> Prepared:
     return f"deep-zoom page, x {depth:g}", run, False
 
 
-def _fit(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _fit(message: dict[str, Any], drops: Drops) -> Prepared:
     """Fit maps to a subject, or refine a flame's own towards it; told step by step."""
     from fractalkit.studio.fitting import MAX_MAPS
 
-    subject = shelf.subject(whole(message, "subject", 1, 1 << 52))
+    subject = drops.subject(whole(message, "subject", 1, 1 << 52))
     count, seed = whole(message, "maps", 0, MAX_MAPS), whole(message, "seed", 0, 1 << 40)
     given = None if message.get("flame") is None else from_plain(message["flame"])
 
@@ -211,14 +211,14 @@ def _fit(message: dict[str, Any], shelf: Drops) -> Prepared:
             task.result = {"flame": to_plain(now), "agreement": round(agreement, 4), "subject": message["subject"]}
             task.say(f"refines, {agreement:.1%}", begun + (1 - begun) * share)
 
-        with shelf.hand(task.id) as hand:
+        with drops.hand(task.id) as hand:
             best, agreement = refine(subject, flame, hand, tell)
         return {"flame": to_plain(best), "agreement": round(agreement, 4), "subject": message["subject"]}
 
     return f"{'fit' if given is None else 'refine'} {subject.name}"[:80], run, True
 
 
-def _points(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _points(message: dict[str, Any], drops: Drops) -> Prepared:
     """Points of a code, written as they are drawn."""
     from fractalkit.studio.codes import code_of_flame
 
@@ -243,7 +243,7 @@ def _points(message: dict[str, Any], shelf: Drops) -> Prepared:
     return f"{count:,} points", run, False
 
 
-def _mesh(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _mesh(message: dict[str, Any], drops: Drops) -> Prepared:
     """The closed surface of a code in space."""
     from importlib.util import find_spec
 
@@ -274,7 +274,7 @@ def _mesh(message: dict[str, Any], shelf: Drops) -> Prepared:
     return "mesh", run, False
 
 
-def wish_of(message: dict[str, Any], shelf: Drops) -> Wish:
+def wish_of(message: dict[str, Any], drops: Drops) -> Wish:
     """A collage's options in a message.
 
     Raises:
@@ -283,7 +283,7 @@ def wish_of(message: dict[str, Any], shelf: Drops) -> Wish:
     from fractalkit.studio.collages import Wish
 
     style = whole(message, "style", 0, 1 << 52)
-    other = shelf.photo(style) if style else None
+    other = drops.photo(style) if style else None
     if other is not None and other.pixels is None:
         raise DataError(f"{other.name}: is a .fk file; a style is a photograph")
     return Wish(
@@ -293,11 +293,11 @@ def wish_of(message: dict[str, Any], shelf: Drops) -> Wish:
     )  # fmt: skip
 
 
-def _collage(message: dict[str, Any], shelf: Drops) -> Prepared:
+def _collage(message: dict[str, Any], drops: Drops) -> Prepared:
     """A collage as a large PNG."""
     from fractalkit.studio.collages import write_collage
 
-    photo, wish, size = shelf.photo(whole(message, "photo", 1, 1 << 52)), wish_of(message, shelf), _size(message)
+    photo, wish, size = drops.photo(whole(message, "photo", 1, 1 << 52)), wish_of(message, drops), _size(message)
     if photo.pixels is None:
         raise DataError(f"{photo.name}: `fractalkit decompress` writes its picture at any size")
     if wish.depth and size[0] * size[1] > 1 << 24:
