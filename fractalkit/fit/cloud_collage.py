@@ -33,7 +33,7 @@ from fractalkit.fit.resample import FEWEST, Neighbourhoods, smoothing
 from fractalkit.fit.target import as_colours, as_numbers, named_strays, usable_points
 
 MAX_COLLAGE_MAPS = 1 << 16
-FITTED = 40_000  # points that are fitted at most, or
+FITTED, FITTED_QUICKLY = 40_000, 20_000  # points that are fitted at most, the latter at effort 0, or
 PER_RANGE = 100  # for every range, whichever is more, but
 MOST = 2_000_000  # never more than these
 FEW = 40  # points for each range, below which a denser sample is drawn, of
@@ -58,8 +58,8 @@ def fit_cloud_collage(
     """Fit a collage to a cloud of any shape.
 
     Args:
-        points: ``[N, D]``, D = 2 or 3, any scale; one finite point or more. Above 40,000, and 100 for each map, a
-            sample is fitted.
+        points: ``[N, D]``, D = 2 or 3, any scale; one finite point or more. Above 40,000, or 20,000 at effort 0, and
+            100 for each map, a sample is fitted.
         maps: the number of ranges, 1 to 65,536; fewer if there are fewer points or the cloud needs no more.
         colours: RGB in [0, 1] ``[N, 3]``; each map of points then gets an affine map of colours.
         effort: 0 (about a second for 256 maps) to 9; a step makes the search for domains about half as long again.
@@ -85,7 +85,8 @@ def fit_cloud_collage(
     if generator is not None:
         seed = int(torch.randint(0, 2**62, (), generator=generator))
     rng = np.random.default_rng(seed)
-    cloud = clean(x, limit=min(max(FITTED, PER_RANGE * maps), MOST), rng=rng, keep_strays=keep_strays)
+    fitted = max(FITTED if effort else FITTED_QUICKLY, PER_RANGE * maps)
+    cloud = clean(x, limit=min(fitted, MOST), rng=rng, keep_strays=keep_strays)
     say = progress or (lambda word, share: None)
 
     ranges = min(maps, len(cloud.points))

@@ -18,7 +18,8 @@ from fractalkit.fit.target import as_numbers
 
 METHODS = ("auto", "ifs", "collage")
 _POINTS_A_RANGE = 40
-_RANGES = (64, 1024)  # of a collage by default, at least and at most
+_RANGES = (64, 1024)  # of a collage by default, at least and at most,
+_FEW_RANGES = 256  # and at effort 0
 
 
 def fit_attractor(
@@ -40,7 +41,7 @@ def fit_attractor(
             a quick fit of one comes within 1.3 times the sampling floor (:func:`.cloud.attractor_ratio`), else a
             collage.
         maps: their number, at most 64 for a plain IFS and 65,536 for a collage; "auto" lets :func:`fit_cloud` choose,
-            and takes one for every 40 points, 64 to 1,024, for a collage.
+            and takes one for every 40 points, 64 to 1,024, for a collage; at effort 0 at most 256.
         colours, effort, seed, keep_strays, progress: as those of the two functions.
 
     Returns:
@@ -64,7 +65,7 @@ def fit_attractor(
     if method == "ifs":
         ifs = fit_cloud(x, maps=maps, **options)
         return replace(ifs, provenance=ifs.provenance | made)
-    count = default_ranges(x) if maps == "auto" else int(maps)
+    count = default_ranges(x, effort) if maps == "auto" else int(maps)
     made["maps_rule"] = f"one for every {_POINTS_A_RANGE} points" if maps == "auto" else "given"
     code = fit_cloud_collage(x, maps=count, **options)
     return replace(code, provenance=code.provenance | made)
@@ -80,9 +81,10 @@ def check_method(method: str, maps: int | str) -> None:
         raise UsageError(f"maps: expected a number from 1 to {most:,} or 'auto', got {maps!r}{more}")
 
 
-def default_ranges(x: np.ndarray) -> int:
-    """The number of ranges of a collage of points ``[N, D]``: one for every 40, 64 to 1,024."""
-    return int(np.clip(len(x) // _POINTS_A_RANGE, *_RANGES))
+def default_ranges(x: np.ndarray, effort: int = 5) -> int:
+    """The number of ranges of a collage of points ``[N, D]``: one for every 40, 64 to 1,024, or 256 at effort 0."""
+    least, most = _RANGES
+    return int(np.clip(len(x) // _POINTS_A_RANGE, least, _FEW_RANGES if effort == 0 else most))
 
 
 def _judge(

@@ -147,8 +147,9 @@ def _bulk(cloud: Cloud, keep_strays: bool) -> tuple[Cloud, str | None]:
 
 
 def _styled(cloud: Cloud, style: Cloud, maps: int | str, options: dict[str, Any]) -> CloudCollage:
+    ranges = default_ranges(cloud.points, options["effort"]) if maps == "auto" else int(maps)
     code = fit_cloud_style(
-        cloud.points, style.points, maps=default_ranges(cloud.points) if maps == "auto" else int(maps),
+        cloud.points, style.points, maps=ranges,
         colours=cloud.colours, style_colours=style.colours, **options,
     )  # fmt: skip
     hidden = code.provenance["style_ranges"]

@@ -18,6 +18,7 @@ from fractalkit.fit.matching import (
     orient,
     register,
 )
+from fractalkit.fit.method import default_ranges
 from fractalkit.fit.resample import Neighbourhoods, smoothing
 from fractalkit.orbit import sample
 
@@ -324,3 +325,9 @@ def test_a_denser_sample_is_drawn_of_smooth_densities_only() -> None:
     radius = np.linalg.norm(y - x[origin], axis=1)
     off = abs(np.linalg.norm(y, axis=1) - np.linalg.norm(x[origin], axis=1))
     assert off.mean() < 0.3 * radius.mean()  # along the surface, not across it
+
+
+def test_ranges_by_default():
+    cloud = np.zeros((50_000, 3))
+    assert [default_ranges(cloud, effort) for effort in (0, 1, 5)] == [256, 1024, 1024]
+    assert default_ranges(cloud[:100], 0) == 64
