@@ -48,7 +48,8 @@ class Density:
         self.target, self.cap, self.isotropy = target, cap, isotropy
         self.dim = target.dim
         rng = np.random.default_rng(seed)
-        self.points = target.lookup.points
+        # floats of a small or uneven attractor coincide, most where it is dense
+        self.points = np.repeat(target.lookup.points, target.counts, axis=0)
         self.order = rng.permutation(len(self.points))
         self.starts = self.points[self.order]
         self.centre = self.points.mean(axis=0, keepdims=True)
