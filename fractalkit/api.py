@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fractalkit.raster.picture import Picture
 
 MOST_PIXELS = 1 << 26  # of a picture in memory
+MOST_POINTS = 1 << 31  # of a sample in memory
 
 
 def open(source: str | Path, **options: Any) -> Any:
@@ -296,6 +297,8 @@ def sample(
         from fractalkit.orbit import sample as points
         from fractalkit.orbit.api import followed
 
+        if n > MOST_POINTS:
+            raise UsageError(f"n: {n:,} points are more than 2^31 in memory; the command sample writes any number")
         if size is not None or window is not None:
             raise UsageError("size and window: are for pictures; the samples of an affine code are points")
         if isinstance(thing, AffineIFS) and (thing.matrices.requires_grad or thing.offsets.requires_grad):

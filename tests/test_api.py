@@ -264,6 +264,11 @@ def test_wrong_arguments_are_told_in_one_sentence(tmp_path: Path) -> None:
         *(partial(fractalkit.compress, points, method="cloud", bytes=n) for n in ("x", math.nan, 1e300, -1)),
         *(partial(codes.mutate, flame, seed) for seed in (-1, "x", math.nan, None)),
         lambda: codes.mutate("x"),
+        lambda: fractalkit.render("nautilus", 16, up="q"),
+        lambda: fractalkit.render("nautilus", 16, seed="x"),
+        lambda: fractalkit.render("nautilus", 16, up="y", window=(0, 0, 8, 8)),
+        lambda: fractalkit.sample("nautilus", 10**15),
+        lambda: flame.save(tmp_path / "a.png"),
         lambda: codes.breed(flame, None),
         *(partial(fractalkit.animate, flame, gif, **{k: v}) for k, v in (
             ("fps", 0), ("fps", math.nan), ("fps", "x"), ("frames", 1.5), ("frames", 0), ("quality", "x"), ("seed", -1),

@@ -213,7 +213,13 @@ class Flame(FlameSettings):
         }
 
     def save(self, path: str | Path) -> None:
-        """Write a ``.flame`` file of this flame, whole or not at all."""
+        """Write a ``.flame`` file of this flame, whole or not at all.
+
+        Raises:
+            UsageError: the suffix of a picture.
+        """
+        if Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".npy"):
+            raise UsageError(f"{path}: is the name of a picture, which render makes; a flame is a .flame file")
         write_flames(path, [self])
 
     @classmethod

@@ -59,6 +59,10 @@ def draw(
         DataError: the source cannot be read, or its map does not contract.
         UsageError: what cannot be drawn, or an option out of range.
     """
+    if up not in (None, "x", "y", "z", "auto"):
+        raise UsageError(f"up: expected x, y, z or auto, got {up!r}")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UsageError(f"seed: expected a whole number, got {seed!r}")
     own = (SIDE, SIDE)
     if isinstance(source, Picture) and source.code is not None:
         source, own = source.code, (source.width, source.height)
@@ -74,6 +78,8 @@ def draw(
     if hues is not None and not isinstance(code, AffineIFS | CloudCollage | Flame):
         raise UsageError("palette: is an option of affine codes and flames; this code has colours of its own")
     if window is not None:
+        if up is not None:
+            raise UsageError("up: is for whole pictures; a window shows a part of the picture without it")
         return _part(code, box or own, window, hues, quality, seed)
     return _whole(code, box, own, hues, quality, up, seed)
 

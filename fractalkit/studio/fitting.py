@@ -31,6 +31,7 @@ MAX_PIXELS = 1 << 26
 POINTS, SEARCHED, SHOWN = 8000, 4000, 3000
 SIDE = 224  # pixels of a picture's longer side that it is refined on
 MAX_MAPS = 24
+MAX_REFINED = 100  # maps of a flame that is refined, so that a step takes a second or so and can be stopped
 EFFORT = 1
 STEPS = 40  # of a refinement that nobody pulls at
 ENOUGH = 1e-4  # gain in agreement of the last steps below which it ends
@@ -112,8 +113,8 @@ def _picture(path: Path, name: str) -> Subject:
 def _centred(x: Array) -> tuple[Array, Array, float]:
     low, high = x.min(axis=0), x.max(axis=0)
     centre, scale = (low + high) / 2, 2 / max(float(np.linalg.norm(high - low)), 1e-300)
-    if not np.isfinite(scale) or scale >= 1e290:
-        raise DataError("all points are in one place; a fit needs a shape")
+    if not 1e-290 < scale < 1e290:
+        raise DataError("all points are in one place, or out of all bounds; a fit needs a shape")
     return (x - centre) * scale, centre, scale
 
 
@@ -266,6 +267,8 @@ def refine(
 
     way = ByDensity(subject) if subject.lit is None else ByPixels(subject)
     maps = maps_of(flame)
+    if len(maps[0]) > MAX_REFINED:
+        raise DataError(f"the flame has {len(maps[0])} maps; those with up to {MAX_REFINED} can be refined")
     dim = subject.points.shape[1]
     if maps[0].shape[1] != dim:
         raise DataError(f"{subject.name}: lies in {dim} dimensions, and the flame's maps do not; search for new ones")

@@ -64,6 +64,8 @@ def test_maps_of_other_dimensions_are_not_refined():
     solid = flame_of_code(preset("sierpinski-pyramid"))
     with pytest.raises(DataError, match="2 dimensions"):
         refine(cloud(TRUE), solid, Hand(), lambda f, a, s: None)
+    with pytest.raises(DataError, match="up to 100"):
+        refine(cloud(TRUE), replace(solid, xforms=solid.xforms * 30), Hand(), lambda f, a, s: None)
     hand, flat = Hand(), flame_of_code(in_units(cloud(TRUE), TRUE))
     hand.give(replace(solid, xforms=solid.xforms[:3]), ())  # in a hand they count for nothing
     assert refine(cloud(TRUE), flat, hand, lambda f, a, s: None, steps=2)[1] > 0.5

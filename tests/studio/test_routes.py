@@ -349,7 +349,8 @@ def test_a_compressed_picture_is_looked_into(client):
 @pytest.mark.parametrize(
     ("name", "data"),
     [("a.ply", b"ply"), ("a.png", b"\x89PNG\r\n\x1a\nxx"), ("a.xyz", b"1 2 3"), ("a.fk", b"\x8fFK\n"), ("../../a", b""),
-     ("a.npy", b"\x93NUMPY" + bytes(60)), ("a.xyz", b"nan nan nan\n" * 40), ("a.xyz", b"1 1 1\n" * 40)],
+     ("a.npy", b"\x93NUMPY" + bytes(60)), ("a.xyz", b"nan nan nan\n" * 40), ("a.xyz", b"1 1 1\n" * 40),
+     ("a.xyz", b"".join(b"%d1e300 %d 1\n" % (k, k) for k in range(40)))],
 )  # fmt: skip
 def test_hostile_drops_are_refused_by_one_sentence(client, path, name, data):
     answer = client.post(path, params={"name": name}, content=data)
