@@ -338,14 +338,7 @@ def animate(
     from fractalkit.render.film import check_film, save_film, save_frame
 
     path = Path(path)
-    if isinstance(frames, bool) or not (isinstance(frames, int) and frames >= 1):
-        raise UsageError(f"frames: expected a whole number from 1, got {frames!r}")
-    if isinstance(seed, bool) or not (isinstance(seed, int) and 0 <= seed < 2**63):
-        raise UsageError(f"seed: expected a whole number from 0 to 2^63, got {seed!r}")
-    numbers = {"fps": (fps, 1000.0), "quality": (quality, 1e9), "depth": (depth, 1e300)}
-    for name, (value, most) in numbers.items():
-        if value is not None and not (isinstance(value, int | float) and 0 < value <= most):
-            raise UsageError(f"{name}: expected a positive number up to {most:g}, got {value!r}")
+    _check_film(frames, seed, fps=fps, quality=quality, depth=depth)
     box = None if size is None else size_in(size, (1, 1))
     if depth is not None:
         pixels = _zoom(source, frames, box or (480, 480), depth, quality, seed)
@@ -362,6 +355,18 @@ def animate(
     else:
         save_film(pixels, path, fps=fps)
     return path
+
+
+def _check_film(frames: Any, seed: Any, **numbers: Any) -> None:
+    """Refuse numbers of a film that are none or out of range."""
+    if isinstance(frames, bool) or not (isinstance(frames, int) and frames >= 1):
+        raise UsageError(f"frames: expected a whole number from 1, got {frames!r}")
+    if isinstance(seed, bool) or not (isinstance(seed, int) and 0 <= seed < 2**63):
+        raise UsageError(f"seed: expected a whole number from 0 to 2^63, got {seed!r}")
+    for name, value in numbers.items():
+        most = 1000.0 if name == "fps" else 1e300
+        if value is not None and not (isinstance(value, int | float) and 0 < value <= most):
+            raise UsageError(f"{name}: expected a positive number up to {most:g}, got {value!r}")
 
 
 def _codes_of(thing: Any) -> list[Any]:

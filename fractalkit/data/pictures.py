@@ -49,7 +49,11 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
     """
     path = Path(path)
     _check(path)
-    with checked_picture(path, max_pixels=max_pixels, hint="raise --max-pixels if you trust the file") as image:
+    with checked_picture(
+        path,
+        max_pixels=max_pixels,
+        hint="make it smaller, or raise the limit (--max-pixels of compress) if you trust the file",
+    ) as image:
         notes = _notes(path, image)
         orientation = image.getexif().get(_ORIENTATION, 1)  # read before _metadata sets it to 1
         metadata = _metadata(image)

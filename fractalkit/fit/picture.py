@@ -173,7 +173,8 @@ def shrunk(subject: Foreground, side: int) -> Foreground:
     shape = (max(1, round(h * side / max(h, w))), max(1, round(w * side / max(h, w))))
     small = _pooled(subject.mass, shape)
     share = _pooled(subject.lit.astype(np.float64), shape)
-    lit = share >= (0.5 if subject.binary else 1e-9)
+    # what is thin is half of no block
+    lit = share >= (min(0.5, float(share.max())) if subject.binary else 1e-9)
     mass = np.where(lit, 1.0 if subject.binary else small, 0.0)
     colours = None
     if subject.colours is not None:

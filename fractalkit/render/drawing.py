@@ -59,10 +59,7 @@ def draw(
         DataError: the source cannot be read, or its map does not contract.
         UsageError: what cannot be drawn, or an option out of range.
     """
-    if up not in (None, "x", "y", "z", "auto"):
-        raise UsageError(f"up: expected x, y, z or auto, got {up!r}")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise UsageError(f"seed: expected a whole number, got {seed!r}")
+    _check(up, seed, window)
     own = (SIDE, SIDE)
     if isinstance(source, Picture) and source.code is not None:
         source, own = source.code, (source.width, source.height)
@@ -78,10 +75,17 @@ def draw(
     if hues is not None and not isinstance(code, AffineIFS | CloudCollage | Flame):
         raise UsageError("palette: is an option of affine codes and flames; this code has colours of its own")
     if window is not None:
-        if up is not None:
-            raise UsageError("up: is for whole pictures; a window shows a part of the picture without it")
         return _part(code, box or own, window, hues, quality, seed)
     return _whole(code, box, own, hues, quality, up, seed)
+
+
+def _check(up: Any, seed: Any, window: Any) -> None:
+    if up not in (None, "x", "y", "z", "auto"):
+        raise UsageError(f"up: expected x, y, z or auto, got {up!r}")
+    if up is not None and window is not None:
+        raise UsageError("up: is for whole pictures; a window shows a part of the picture without it")
+    if isinstance(seed, bool) or not isinstance(seed, int):
+        raise UsageError(f"seed: expected a whole number, got {seed!r}")
 
 
 def _whole(

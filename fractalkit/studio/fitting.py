@@ -251,6 +251,16 @@ def with_maps(flame: Flame, maps: Maps) -> Flame:
     return replace(flame, xforms=tuple(moved))
 
 
+def _fitting(maps: Maps, subject: Subject) -> Maps:
+    """The maps, or a DataError where there are too many, or of other dimensions than the subject."""
+    dim = subject.points.shape[1]
+    if len(maps[0]) > MAX_REFINED:
+        raise DataError(f"the flame has {len(maps[0])} maps; those with up to {MAX_REFINED} can be refined")
+    if maps[0].shape[1] != dim:
+        raise DataError(f"{subject.name}: lies in {dim} dimensions, and the flame's maps do not; search for new ones")
+    return maps
+
+
 def refine(
     subject: Subject, flame: Flame, hand: Hand, tell: Callable[[Flame, float, float], None], *, steps: int = STEPS
 ) -> tuple[Flame, float]:
@@ -266,12 +276,7 @@ def refine(
     from fractalkit.studio.codes import in_space
 
     way = ByDensity(subject) if subject.lit is None else ByPixels(subject)
-    maps = maps_of(flame)
-    if len(maps[0]) > MAX_REFINED:
-        raise DataError(f"the flame has {len(maps[0])} maps; those with up to {MAX_REFINED} can be refined")
-    dim = subject.points.shape[1]
-    if maps[0].shape[1] != dim:
-        raise DataError(f"{subject.name}: lies in {dim} dimensions, and the flame's maps do not; search for new ones")
+    maps = _fitting(maps_of(flame), subject)
     best, most, trace, left = maps, -1.0, [0.0], steps
     while left > 0:
         pulled, held = hand.take()

@@ -114,3 +114,9 @@ def test_it_refuses_what_has_no_subject():
         foreground_of(np.zeros((40, 40), np.uint8), threshold=2)
     with pytest.raises(UsageError, match="maps"):
         fit_picture(np.zeros((40, 40), np.uint8), maps=0)
+
+
+def test_what_is_thin_stays_when_it_is_shrunk():
+    a = np.full((10, 3000), 255, np.uint8)
+    a[4] = 0
+    assert shrunk(foreground_of(a), 512).mass.any()
