@@ -3,19 +3,13 @@
     python -m recipes.benchmarks.flames swan DIR --out swan.json --sheet swan.png
 
 The pictures are square, whatever the size of the flame; the plane is scaled by the mean of the ratios of the sides, as
-JWildfire does. Their program, JWildfire Swan, differs from JWildfire, as its pictures and its source show:
-
-- A point has the colour that it had before its last map, and final maps leave the colour.
-- A camera with depth blur has no effect, and the picture is not turned then.
-- The linear parts of ``zxCoefs`` and ``zxPost`` are those of ``yzCoefs`` and ``yzPost``.
-- The variations in :data:`LACKING` are left out. The rows of the table name them.
-- Pictures are brighter. Three numbers say how, fitted once over the flames whose shapes agree: log densities times
-  ``BRIGHTER``, colours times ``GAIN`` / white level in place of 200 / white level, and the glow ``GLOW`` times that of
-  100 samples a pixel.
-
-Ours are drawn in these ways, for this comparison alone. They are drawn at 512 pixels and made smaller as theirs are,
-since the mean of a logarithm is not the logarithm of a mean; where samples are few they are spread (density estimation
-of radius 2), for theirs have more. A remaining shift of at most 2 pixels of 64 is taken out.
+JWildfire does. Their program, JWildfire Swan, differs from JWildfire in two ways, which were found from the pictures
+and are the same for all of them: a point has the colour that it had before its last map, and pictures are brighter.
+Three numbers say how, fitted once over the flames whose shapes agree: log densities times ``BRIGHTER``, colours times
+``GAIN`` / white level in place of 200 / white level, and the glow ``GLOW`` times that of 100 samples a pixel. Ours are
+drawn at 512 pixels and made smaller as theirs are, since the mean of a logarithm is not the logarithm of a mean; where
+samples are few they are spread (density estimation of radius 2), for theirs have more. A remaining shift of at most 2
+pixels of 64 is taken out.
 
 Reported are, for flames drawn whole and for the others apart: the ratio of the mean levels, and the RMSE at 64 pixels.
 """
@@ -33,17 +27,11 @@ from typing import Any
 import numpy as np
 
 from fractalkit.codes.flame import Flame, read_flames
-from fractalkit.codes.flame_parts import CAMERA, IDENTITY, Xform
 from fractalkit.errors import FileWarning, FractalKitError
 from fractalkit.orbit.flame import accumulate
 from fractalkit.render.flame import Exposure, drawn_layers, look_of, to_8_bit
 
 BRIGHTER, GAIN, GLOW = 2.75, 290.0, 1.5
-# variations of these files that Swan had not
-LACKING = {
-    "dc_dmodulus", "dc_fractcolor", "dc_hexagons", "dc_hexes_wf", "dc_menger", "dc_worley", "fract_julia_wf",
-    "julian3Dx", "mandelbrot", "nsudoku", "post_smartcrop", "pre_circlecrop", "xtrb",
-}  # fmt: skip
 SIDE = 64  # pixels at which pictures are compared
 DRAWN = 512  # and at which ours are drawn
 MEAN, RMSE = 0.05, 12.0
@@ -60,36 +48,11 @@ def seen_there(flame: Flame, quality: float) -> Flame:
     )  # fmt: skip
 
 
-def as_there(layer: Flame) -> Flame:
-    """A layer with what that program does in another way, or not at all.
-
-    A camera with depth blur has no effect; the linear parts of ``zxCoefs`` and ``zxPost`` are those of ``yzCoefs`` and
-    ``yzPost``; final maps leave the colour; the variations in :data:`LACKING` are left out.
-    """
-    finals = [replace(_map_there(x), color_speed=0.0) for x in layer.finals]
-    changed: dict[str, Any] = {
-        "xforms": tuple(map(_map_there, layer.xforms)), "final": finals[0] if finals else None,
-        "more_finals": tuple(finals[1:]),
-    }  # fmt: skip
-    if layer.cam_dof != 0:
-        changed |= {"rotate": 0.0, **dict.fromkeys(CAMERA, 0.0)}
-    return replace(layer, **changed)
-
-
-def _map_there(x: Xform) -> Xform:
-    kept = {name: weight for name, weight in x.variations.items() if name not in LACKING}
-    zx, post = (
-        of_zx if of_zx[:4] == IDENTITY[:4] else of_yz[:4] + of_zx[4:]
-        for of_zx, of_yz in ((x.zx_coefs, x.yz_coefs), (x.zx_post, x.yz_post))
-    )
-    return replace(x, variations=kept, zx_coefs=zx, zx_post=post)
-
-
 def drawn_there(flame: Flame, quality: float) -> np.ndarray:
     """The picture, as bytes ``[DRAWN, DRAWN, 3]``."""
     exposure = Exposure.empty(seen_there(flame, quality))
     gutter = look_of(exposure.flame, 1.0).gutter
-    for i, layer in enumerate(map(as_there, drawn_layers(exposure.flame))):
+    for i, layer in enumerate(drawn_layers(exposure.flame)):
         samples = round(quality * DRAWN * DRAWN)
         accumulate(layer, samples, gutter=gutter, seed=i + 1, threads=1, late=True, out=exposure.histogram)
     exposure.quality = quality
@@ -123,7 +86,6 @@ def compare(path: Path, quality: float) -> tuple[dict[str, Any], np.ndarray | No
             warnings.simplefilter("ignore", FileWarning)
             flame = read_flames(path)[0]
         row |= {"unknown": flame.unknown, "unread": flame.unread, "in_space": flame.in_space()}
-        row["lacking"] = sorted({name for x in flame.all_maps for name in x.variations} & LACKING)
         start = time.process_time()
         drawn = drawn_there(flame, quality)
         row["cpu_seconds"] = round(time.process_time() - start, 3)
