@@ -33,13 +33,12 @@ from torch import Tensor
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
-from fractalkit.fit.density import SIDES, Density
+from fractalkit.fit.density import Density
 from fractalkit.fit.hop import Budget, Candidate, Hopper
 from fractalkit.fit.measure_search import Measured, MeasureSearch
 from fractalkit.fit.paint import paint
 from fractalkit.fit.refine import Refiner
 from fractalkit.fit.search import Searcher, grow_pool
-from fractalkit.fit.set_search import proposed_maps
 from fractalkit.fit.target import Target, as_colours, as_numbers, make_target
 
 MAX_FIT_MAPS = 64
@@ -57,12 +56,10 @@ COMPLETED = 12  # largest number of maps for which a search for missing ones pay
 MEASURED = 12  # largest number of maps that are searched by density
 ROUNDS = {2: 160, 3: 100}  # of that search in the plane and in space, at effort 5
 BETTER = 0.93  # of a polished code's excess, below which another one is polished
-DUST = 50.0  # spacings in a cell of the finest grid, above which codes that agree on grids may be far from right
 DENSE = 1.15  # misfit of the density above which a code is not good enough
 STRIDE = 4  # hops between two checks of the chains
 _CAP = 0.95  # upper bound of the norm of a map that is proposed
 _LIMIT = 0.985  # and of one that is refined by the attractor
-_SHRINKING = (300.0, 100.0, 30.0, 10.0)  # distances, in spacings, above which points count little
 _AUTO = (2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36)
 
 
@@ -126,8 +123,6 @@ def _check_options(maps: int | str, effort: int, isotropy: float | None) -> None
 
 class _Fit:
     """State of one fit: the target, its sampling floor, and the budget."""
-
-    alone = False  # whether the search by density gets no maps of the cloud's set
 
     def __init__(
         self, target: Target, effort: int, rng: np.random.Generator, say: Callable[[str, float], None]
@@ -206,8 +201,7 @@ class _Fit:
     def measured(self, k: int, say: Callable[[float], None]) -> Candidate:
         """Search by density until a code that has been polished is good, or the rounds are spent.
 
-        If the first one is not, self-maps of the cloud join the search, which are right however little mass they have,
-        and in the plane the maps of its set, which are told by where the cloud is and not by how dense it is.
+        If the first one is not, self-maps of the cloud join the search, which are right however little mass they have.
         """
         assert self.density is not None
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
@@ -225,25 +219,11 @@ class _Fit:
             best = c if best is None else min(best, c, key=self.misfit)
             search.join(search.refined(c.maps, c.weights))
             if not len(searcher.pool) and left > 0 and not self.good(best):
-                best = self.joined(search, searcher, best)
+                searcher.explore(searcher.evens, self.budget(k).proposals // 5, 60)
+                search.archive.add(searcher.pool.maps)
             enough = BETTER * search.excess(search.front[0])
         say(1.0)
         return best
-
-    def joined(self, search: MeasureSearch, searcher: Searcher, best: Candidate) -> Candidate:
-        """Let maps of other searches join one by density, and return the best code of these and before."""
-        assert self.density is not None
-        searcher.explore(searcher.evens, self.budget(search.k).proposals // 5, 60)
-        search.archive.add(searcher.pool.maps)
-        if self.alone or self.brief or self.target.dim != 2:
-            return best
-        maps = proposed_maps(self.target.points, search.k, seed=int(self.rng.integers(1 << 31)))
-        if not len(maps):
-            return best
-        code = search.refined(maps, self.density.weigh(maps))
-        search.archive.add(maps)
-        search.join(code)
-        return min(best, self.polished(code), key=self.misfit)
 
     def polished(self, code: Measured) -> Candidate:
         """Refine a code by density and then by distance, on all points."""
@@ -258,9 +238,6 @@ class _Fit:
             return self.graded(Candidate(maps, weights, refiner.score(refiner.match(maps, weights, seed=seed))))
 
         best = rated(maps, weights)
-        cell = 1 / (SIDES[self.target.dim][-1] * float(np.median(self.target.spacing)))
-        if cell > DUST and not self.good(best):
-            best = min(best, rated(*self.settled(refiner, code.maps)), key=self.misfit)
         for steps, tau, points in ((10, (4.0, 2.0), 5000), (12, (3.0, 2.0), None)):
             if self.good(best):
                 break
@@ -270,14 +247,6 @@ class _Fit:
                 key=self.misfit,
             )
         return best
-
-    def settled(self, refiner: Refiner, maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Refine maps by distances from 300 spacings down, where grids are too coarse; and weights by the density."""
-        assert self.density is not None
-        weights = self.density.weigh(maps)
-        for tau in _SHRINKING:
-            maps, weights = refiner.refine(maps, weights, steps=8, tau=(tau, tau / 3), points=5000, uneven=True)
-        return maps, self.density.weigh(maps)
 
     def restart(
         self, k: int, searcher: Searcher, budget: Budget, best: Candidate | None, more: Candidate | None,
@@ -365,8 +334,6 @@ class _Fit:
 class _Quick(_Fit):
     """A fit of a small budget, that tells attractors from other clouds."""
 
-    alone = True
-
     def budget(self, k: int) -> Budget:
         return Budget(rounds=1, proposals=4000, keep=40, starts=3, hops=0, points=2000, polish=5)
 
@@ -388,7 +355,7 @@ def attractor_ratio(
 
     At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near, and so does a number above 20:
     so many maps come near to any cloud. Below effort 5 fewer rounds of the search are made, so that an attractor of
-    overlapping or of flat maps may not be told. Effort 0 tries no more than 8, and after 4 only if they come near.
+    overlapping or of flat maps may not be told.
 
     Returns:
         The ratio of the scores, and the number of maps that has it.
@@ -400,10 +367,9 @@ def attractor_ratio(
     target = make_target(np.asarray(points), limit=2000, rng=rng, keep_strays=keep_strays)
     fit = _Quick(target, effort, rng, lambda word, share: None)
     best = (np.inf, 0)
-    numbers = FEW if effort else FEW[:2]
-    for k in numbers if maps == "auto" or int(maps) > FEW[-1] else (int(maps),):
+    for k in FEW if maps == "auto" or int(maps) > FEW[-1] else (int(maps),):
         best = min(best, (fit.solve(k, 0.0, 1.0).score.total / fit.floor.total, k))
-        if best[0] <= FRACTAL_QUICKLY or (k == 8 and best[0] > FRACTAL) or (effort == 0 and best[0] > HOPELESS):
+        if best[0] <= FRACTAL_QUICKLY or (k == 8 and best[0] > FRACTAL):
             break
     return best
 

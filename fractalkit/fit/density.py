@@ -48,8 +48,7 @@ class Density:
         self.target, self.cap, self.isotropy = target, cap, isotropy
         self.dim = target.dim
         rng = np.random.default_rng(seed)
-        # floats of a small or uneven attractor coincide, most where it is dense
-        self.points = np.repeat(target.lookup.points, target.counts, axis=0)
+        self.points = target.lookup.points
         self.order = rng.permutation(len(self.points))
         self.starts = self.points[self.order]
         self.centre = self.points.mean(axis=0, keepdims=True)

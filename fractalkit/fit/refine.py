@@ -248,14 +248,9 @@ class Refiner:
         return mass / mass.sum()
 
     def refine(
-        self, maps: np.ndarray, weights: np.ndarray, *, steps: int, tau: tuple[float, float],
-        points: int | None = None, uneven: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """Refine maps and weights by Gauss-Newton with Geman-McClure weights of width tau[0] -> tau[1] spacings.
-
-        With ``uneven``, distances count in units of the local spacing where that is wider than usual: in a cloud of
-        very uneven density the dense parts tell the maps exactly, and those of few points do not.
-        """
+        self, maps: np.ndarray, weights: np.ndarray, *, steps: int, tau: tuple[float, float], points: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Refine maps and weights by Gauss-Newton with Geman-McClure weights of width tau[0] -> tau[1] spacings."""
         target, dim = self.target, self.target.dim
         k, d1 = len(maps), dim + 1
         maps = maps.copy()
@@ -277,8 +272,6 @@ class Refiner:
             d2 = np.concatenate([s.forward, s.backward]) ** 2
             local = np.concatenate([target.spacing[s.hit], target.spacing[s.subset]])
             w = (1 + d2 / np.maximum(width, width / spacing * local) ** 2) ** -2.0
-            if uneven:
-                w *= (spacing / np.maximum(local, spacing)) ** 2
             a, g = _accumulate(maps, dim, s.origin, s.address, rows, aims, w, JDEPTH)
             scale = np.diag(a).copy()
             a[np.diag_indices_from(a)] += DAMPING * scale + 1e-9 * scale.max() + 1e-12

@@ -32,9 +32,6 @@ ROUND = 0.4  # least ratio of singular values of the maps of what is no attracto
 _ATTRACTOR = 0.9  # agreement of coarse pixels of an attractor
 _RAGGED = 0.15  # share of coarse pixels at the outline
 _PREFERRED = 0.03  # agreement that rounder maps may lack
-_SIDES = (512, 256, 192, 128, 96, 64, 48, 32)  # cells along the longer side that a cloud is drawn on
-_FULL = 6  # points a cell, on average, without which a cell of the attractor may well have none
-_PROPOSED = 0.5  # of the rounds at effort 3, to propose maps for a cloud
 
 
 class SetSearch:
@@ -164,32 +161,6 @@ class SetSearch:
                 break
             k, best = k - 1, found
         return best, f"the fewest maps found whose pixels agree: {k}"
-
-
-def proposed_maps(points: np.ndarray, k: int, *, seed: int) -> np.ndarray:
-    """Maps ``[K, 3, 4]`` of the set of the cells that a planar cloud ``[N, 2]`` occupies, in the cloud's coordinates.
-
-    Where the weights of the true code are so uneven that the density leads astray, the set may still tell its maps.
-    """
-    for side in _SIDES:
-        lit, space = _drawn(points, side)
-        if len(points) >= _FULL * lit.sum():
-            break
-    search = SetSearch(lit, effort=3, seed=seed)
-    if not search.planar:
-        return np.zeros((0, 3, 4))
-    return to_picture(search.solve(k, share=_PROPOSED).maps, space)
-
-
-def _drawn(points: np.ndarray, side: int) -> tuple[np.ndarray, Subspace]:
-    """The cells ``[H, W]``, so many along the longer side, that points ``[N, 2]`` are in, and where they are."""
-    low, span = points.min(axis=0), np.ptp(points, axis=0)
-    scale = float(span.max())
-    w, h = np.maximum(np.ceil(span / scale * side - 1e-9).astype(np.int64), 1)
-    x, y = np.minimum(((points - low) / scale * side).astype(np.int64), (w - 1, h - 1)).T
-    lit = np.zeros((h, w), bool)
-    lit[y, x] = True
-    return lit, Subspace(low, np.eye(2), scale)
 
 
 def coarser(lit: np.ndarray, side: int) -> tuple[np.ndarray, float]:

@@ -169,12 +169,3 @@ def test_the_density_distance():
     assert density_distance(y, x, side=2) == pytest.approx(0.25, abs=0.02)
     with pytest.raises(DataError, match="dimensions"):
         density_distance(x, np.zeros((5, 3)))
-
-
-def test_points_that_coincide_count_but_not_a_marker():
-    rng = np.random.default_rng(0)
-    cloud = rng.random((300, 2))
-    cloud = np.concatenate([cloud, cloud[:100], np.tile(cloud[:1], (20, 1))])
-    target = make_target(cloud, limit=1000, rng=rng)
-    assert target.counts.tolist() == [1] + 99 * [2] + 200 * [1]
-    assert len(Density(target, cap=0.98).points) == 399
