@@ -355,7 +355,7 @@ def attractor_ratio(
 
     At most 2,000 points are looked at. "auto" tries 4 maps, 8, and 20 where 8 come near, and so does a number above 20:
     so many maps come near to any cloud. Below effort 5 fewer rounds of the search are made, so that an attractor of
-    overlapping or of flat maps may not be told.
+    overlapping or of flat maps may not be told. Effort 0 tries no more than 8, and after 4 only if they come near.
 
     Returns:
         The ratio of the scores, and the number of maps that has it.
@@ -367,9 +367,10 @@ def attractor_ratio(
     target = make_target(np.asarray(points), limit=2000, rng=rng, keep_strays=keep_strays)
     fit = _Quick(target, effort, rng, lambda word, share: None)
     best = (np.inf, 0)
-    for k in FEW if maps == "auto" or int(maps) > FEW[-1] else (int(maps),):
+    numbers = FEW if effort else FEW[:2]
+    for k in numbers if maps == "auto" or int(maps) > FEW[-1] else (int(maps),):
         best = min(best, (fit.solve(k, 0.0, 1.0).score.total / fit.floor.total, k))
-        if best[0] <= FRACTAL_QUICKLY or (k == 8 and best[0] > FRACTAL):
+        if best[0] <= FRACTAL_QUICKLY or (k == 8 and best[0] > FRACTAL) or (effort == 0 and best[0] > HOPELESS):
             break
     return best
 

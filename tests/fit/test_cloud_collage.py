@@ -141,7 +141,7 @@ def test_outliers_are_left_out_and_named():
 
 
 def test_large_clouds_are_sampled(monkeypatch):
-    monkeypatch.setattr("fractalkit.fit.cloud_collage.FITTED", 500)
+    monkeypatch.setattr("fractalkit.fit.cloud_collage.FITTED_QUICKLY", 500)
     code = fit_cloud_collage(bumpy(2000, 8), maps=2, effort=0)
     assert code.provenance["fitted_points"] == 500 and "sample of 500 of 2,000" in code.provenance["notes"][0]
 
