@@ -13,7 +13,6 @@ from fractalkit.errors import DataError
 Floats = npt.NDArray[np.float64]
 Faces = npt.NDArray[np.int64]
 Mesh = tuple[Floats, Faces]
-MOST_FACES = 1 << 16
 
 
 def _signs(rows: Sequence[Sequence[float]]) -> Floats:

@@ -39,6 +39,31 @@ class Level:
         return np.ravel_multi_index(tuple(np.clip(at, 0, self.side - 1).T), (self.side,) * dim)
 
 
+class Pace:
+    """Damping of Gauss-Newton steps (Levenberg and Marquardt), and when to end them."""
+
+    def __init__(self) -> None:
+        self._damping, self._small = 0.03, 0
+
+    def move(self, normal: np.ndarray, right: np.ndarray) -> np.ndarray:
+        """The damped step ``[P]`` of normal equations ``[P, P]`` and ``[P]``."""
+        scale = np.diag(normal)
+        a = normal.copy()
+        a[np.diag_indices_from(a)] += self._damping * scale + 1e-6 * scale.mean() + 1e-12
+        return np.linalg.solve(a, right)
+
+    def gained(self, gain: float, whole: float) -> bool:
+        """Damp less after a step that gained so much; whether the second step in turn gained next to nothing."""
+        self._damping = max(self._damping / 4, 1e-4)
+        self._small = self._small + 1 if gain < 2e-3 * whole else 0
+        return self._small == 2
+
+    def lost(self) -> bool:
+        """Damp more after a step that gained nothing; whether steps have become too short."""
+        self._damping *= 5
+        return self._damping > 1e3
+
+
 class Density:
     """Grids over a target and steps of refinement towards its masses; for two and three dimensions."""
 
@@ -179,8 +204,7 @@ class Density:
         q = self.masses(z, level)
         f = float(((np.sqrt(q) - root) ** 2).sum())
         letters = min(JDEPTH, depth)
-        damping = 0.03
-        fresh, small = True, 0
+        pace, fresh = Pace(), True
         for _ in range(steps):
             if fresh:
                 j = np.zeros((len(q), k * size), np.float32)
@@ -189,10 +213,7 @@ class Density:
                 j /= 2 * np.sqrt(q + least)[:, None]
                 right = ((root - np.sqrt(q)) @ j).astype(np.float64)
                 normal = (j.T @ j).astype(np.float64)
-                scale = np.diag(normal)
-            a = normal.copy()
-            a[np.diag_indices_from(a)] += damping * scale + 1e-6 * scale.mean() + 1e-12
-            move = np.linalg.solve(a, right).reshape(k, size)
+            move = pace.move(normal, right).reshape(k, size)
             new = maps.copy()
             new[:, :d, :d] += move[:, :-1].reshape(k, d, d + 1)[:, :, :d]
             new[:, :d, 3] += move[:, :-1].reshape(k, d, d + 1)[:, :, d]
@@ -204,16 +225,12 @@ class Density:
             g = float(((np.sqrt(p) - root) ** 2).sum())
             fresh = g < f
             if fresh:
-                better = f - g
+                ended = pace.gained(f - g, g)
                 maps, weights, address, z, q, f = new, w, trial, y, p, g
-                damping = max(damping / 4, 1e-4)
-                small = small + 1 if better < 2e-3 * f else 0
-                if small == 2:
-                    break
             else:
-                damping *= 5
-                if damping > 1e3:
-                    break
+                ended = pace.lost()
+            if ended:
+                break
         return maps, weights, f
 
 

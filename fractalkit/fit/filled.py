@@ -11,7 +11,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from fractalkit.fit.density import DEPTH, SIDES, Density, Level
+from fractalkit.fit.density import DEPTH, SIDES, Density, Level, Pace
 from fractalkit.fit.density_kernels import jacobian, spread
 from fractalkit.fit.search import clip_maps
 from fractalkit.fit.target import Target
@@ -100,17 +100,14 @@ class Filled(Density):
         layers = 1 if depth == 1 else 4 if depth == DEPTH else 3
         root = np.sqrt(level.mass)
         f, q, chain = self._union(maps, level, layers)
-        damping, fresh, small = 0.03, True, 0
+        pace, fresh = Pace(), True
         for _ in range(steps):
             if fresh:
                 j = self._derivative(maps, chain, level)
                 j /= 2 * np.sqrt(q + 2 * self.mass)[:, None]
                 right = ((root - np.sqrt(q)) @ j).astype(np.float64)
                 normal = (j.T @ j).astype(np.float64)
-                scale = np.diag(normal)
-            a = normal.copy()
-            a[np.diag_indices_from(a)] += damping * scale + 1e-6 * scale.mean() + 1e-12
-            move = np.linalg.solve(a, right).reshape(k, 7)[:, :6].reshape(k, 2, 3)
+            move = pace.move(normal, right).reshape(k, 7)[:, :6].reshape(k, 2, 3)
             new = maps.copy()
             new[:, :2, :2] += move[:, :, :2]
             new[:, :2, 3] += move[:, :, 2]
@@ -118,15 +115,12 @@ class Filled(Density):
             g, p, trial = self._union(new, level, layers)
             fresh = g < f
             if fresh:
-                small = small + 1 if f - g < 2e-3 * f else 0
+                ended = pace.gained(f - g, f)
                 maps, f, q, chain = new, g, p, trial
-                damping = max(damping / 4, 1e-4)
-                if small == 2:
-                    break
             else:
-                damping *= 5
-                if damping > 1e3:
-                    break
+                ended = pace.lost()
+            if ended:
+                break
         return maps, weights, f
 
     def _union(self, maps: np.ndarray, level: Level, layers: int):
