@@ -209,22 +209,7 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
 
     What cannot be made stays as it is, and is then a variation that is not known.
     """
-    heads: dict[str, dict[str, str]] = {}
-    told: set[str] = set()
-    for key, text in given.items():
-        match = _KEY.fullmatch(key)
-        if match is None:
-            continue
-        head = match["place"] + match["base"] + match["again"]
-        maker = MAKERS[match["base"].lower()]
-        texts = heads.setdefault(head.lower(), maker.texts | {k: f"{v:g}" for k, v in maker.numbers.items()})
-        if match["rest"] in maker.numbers or match["rest"] in maker.plain:
-            texts[match["rest"]] = text.strip()
-        elif match["rest"] in texts:
-            texts[match["rest"]] = text if not text.strip() else read_text(text) or ""
-        if match["rest"] in texts or match["base"].lower() not in _EXAMPLES:
-            told.add(head.lower())
-    heads = {head: texts for head, texts in heads.items() if head in told}
+    heads = _texts_of_heads(given)
     if not heads:
         return MadeAttributes(dict(given), {}, [])
     out: dict[str, str] = {}
@@ -233,7 +218,7 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
     names: dict[str, str | None] = {}
     for key, text in given.items():
         match = _KEY.fullmatch(key)
-        head = "" if match is None else (match["place"] + match["base"] + match["again"]).lower()
+        head = "" if match is None else _head(match)
         if match is None or head not in heads:
             out[key] = text
             continue
@@ -245,6 +230,34 @@ def made_attributes(given: Mapping[str, str], to: Catalogue) -> MadeAttributes:
         elif rest not in heads[head]:
             out[match["place"].lower() + base + match["again"] + (f"_{rest}" if rest else "")] = text
     return MadeAttributes(out, left, notes)
+
+
+def _head(match: re.Match[str]) -> str:
+    """What the attributes of one variation of a map begin with."""
+    return (match["place"] + match["base"] + match["again"]).lower()
+
+
+def _texts_of_heads(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """The texts and numbers that each variation to be made is made from, by its head.
+
+    A variation that has examples of its own is there only where the attributes bring a text of theirs.
+    """
+    heads: dict[str, dict[str, str]] = {}
+    told: set[str] = set()
+    for key, text in given.items():
+        match = _KEY.fullmatch(key)
+        if match is None:
+            continue
+        head, base, rest = _head(match), match["base"].lower(), match["rest"]
+        maker = MAKERS[base]
+        texts = heads.setdefault(head, maker.texts | {k: f"{v:g}" for k, v in maker.numbers.items()})
+        if rest in maker.numbers or rest in maker.plain:
+            texts[rest] = text.strip()
+        elif rest in texts:
+            texts[rest] = text if not text.strip() else read_text(text) or ""
+        if rest in texts or base not in _EXAMPLES:
+            told.add(head)
+    return {head: texts for head, texts in heads.items() if head in told}
 
 
 def _made(base: str, place: str, texts: dict[str, str], to: Catalogue, notes: list[str]) -> str | None:

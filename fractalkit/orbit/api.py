@@ -115,38 +115,49 @@ def stream(
         )  # fmt: skip
         return
     p = plan(ifs, seed, burn_in)
-    walker = _walker(p, engine, dtype, where)
-    numpy = engine in ("numba", "wgsl")
-
-    def empty(shape: tuple[int, ...], kind: torch.dtype) -> Any:
-        if numpy:
-            return np.empty(shape, np.dtype(str(kind).removeprefix("torch.")))
-        return torch.empty(shape, dtype=kind, device=where)
-
     past = max(depth - 1, 0)
     if past > p.burn:
         raise UsageError(f"depth: an address of {depth} maps needs a burn-in of at least {past}, got {p.burn}")
+    walker = _walker(p, engine, dtype, where)
     walker.skip(p.burn - past)
+    yield from _walked(walker, n, chunk, ifs.dim, depth, dtype, None if engine in ("numba", "wgsl") else where)
+
+
+def _walked(
+    walker: Any, n: int, chunk: int, dim: int, depth: int, dtype: torch.dtype, where: torch.device | None
+) -> Iterator[Orbit]:
+    """The pieces of :func:`stream` by a walker that is ``depth - 1`` steps short of its first point.
+
+    ``where`` is None for a walker that writes NumPy arrays.
+    """
+
+    def empty(shape: tuple[int, ...], kind: torch.dtype) -> Any:
+        if where is None:
+            return np.empty(shape, np.dtype(str(kind).removeprefix("torch.")))
+        return torch.empty(shape, dtype=kind, device=where)
+
+    def words(x: Any) -> Any:
+        return x.view(np.uint16) if where is None else x
+
+    past = max(depth - 1, 0)
     history = empty((past, CHAINS), torch.int16)
     if past:
-        walker.skip(past, history.view(np.uint16) if numpy else history)
+        walker.skip(past, words(history))
     rows = max(chunk // CHAINS, 1)
     done = 0
     while done < n:
         r = min(rows, -(-(n - done) // CHAINS))
-        points = empty((r, CHAINS, ifs.dim), dtype)
+        points = empty((r, CHAINS, dim), dtype)
         symbols = empty((r, CHAINS), torch.int16) if depth else None
-        walker.points(r, points, symbols if symbols is None or not numpy else symbols.view(np.uint16))
+        walker.points(r, points, None if symbols is None else words(symbols))
         take = min(n - done, r * CHAINS)
-        if numpy:
-            points = torch.from_numpy(points)
         addresses = None
         if symbols is not None:
             both = torch.cat([_tensor(history), _tensor(symbols)])  # [past + r, CHAINS]
             columns = [both[past - j : past - j + r].reshape(-1)[:take] for j in range(depth)]
             addresses = torch.stack(columns, dim=1).view(torch.uint16)
             history = both[len(both) - past :]
-        yield Orbit(points.view(-1, ifs.dim)[:take], addresses)
+        yield Orbit(_tensor(points).view(-1, dim)[:take], addresses)
         done += take
 
 
@@ -214,9 +225,8 @@ def sample(
         rows = -(-n // CHAINS)
         if engine in ("numba", "wgsl"):
             array = np.empty((rows, CHAINS, ifs.dim), np.float32 if dtype == torch.float32 else np.float64)
-            for r in range(
-                0, rows, _CHUNK_ROWS
-            ):  # chains are written side by side: few rows at a time stay in the cache
+            # chains are written side by side: few rows at a time stay in the cache
+            for r in range(0, rows, _CHUNK_ROWS):
                 walker.points(min(_CHUNK_ROWS, rows - r), array[r : r + _CHUNK_ROWS], None)
             whole = torch.from_numpy(array)
         else:
