@@ -310,6 +310,16 @@ def _own_variables(body: list[ast.stmt], taken: set[str]) -> list[ast.stmt]:
     return [*first, *(_Renamed(renamed).visit(s) for s in body)] if renamed else body
 
 
+class _OneAssignment(ast.NodeTransformer):
+    """Writes ``a += b`` as ``a = a + b``, so that what reads a program knows one kind of assignment."""
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.stmt:
+        if not isinstance(node.target, ast.Name) or not isinstance(node.op, _OPERATORS):
+            return node
+        value = ast.BinOp(ast.Name(node.target.id, ast.Load()), node.op, node.value)
+        return ast.fix_missing_locations(ast.copy_location(ast.Assign([node.target], value), node))
+
+
 class _Checker:
     """Goes through a formula once, with the kind of each variable."""
 
@@ -337,6 +347,7 @@ class _Checker:
             raise self.refuse(at, f"this is no formula ({getattr(error, 'msg', 'too deep')})") from None
         if sum(1 for _ in ast.walk(tree)) > MOST_NODES:
             raise self.refuse(None, "the formula is too long")
+        tree = _OneAssignment().visit(tree)
         outer = tree.body[0]
         assert isinstance(outer, ast.If)
         if len(tree.body) != 1 or outer.orelse:
@@ -368,10 +379,6 @@ class _Checker:
         for s in body:
             if isinstance(s, ast.Assign) and len(s.targets) == 1:
                 self.assign(s, here)
-            elif isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name) and isinstance(s.op, _OPERATORS):
-                self.number(ast.copy_location(ast.Name(s.target.id, ast.Load()), s), here)
-                self.number(s.value, here)
-                self.target(s.target, NUMBER, here)
             elif isinstance(s, ast.If):
                 self.branch(s, here)
             elif isinstance(s, ast.For):
@@ -549,8 +556,6 @@ def _depends(declared: Declared) -> bool:
                 else:
                     pairs = [(t, value) for t in (target.elts if isinstance(target, ast.Tuple) else [target])]
                 tainted.update(t.id for t, v in pairs if isinstance(t, ast.Name) and (under or reads(v)))
-            elif isinstance(s, ast.AugAssign) and isinstance(s.target, ast.Name) and (under or reads(s.value)):
-                tainted.add(s.target.id)
             elif isinstance(s, ast.If | ast.For):
                 inner = under or (isinstance(s, ast.If) and reads(s.test))
                 spread(s.body, inner)

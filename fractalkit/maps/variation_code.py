@@ -139,10 +139,6 @@ class FormulaCode:
         for s in body:
             if isinstance(s, ast.Assign):
                 self.assign(s)
-            elif isinstance(s, ast.AugAssign):
-                assert isinstance(s.target, ast.Name)
-                value = ast.BinOp(ast.Name(s.target.id, ast.Load()), s.op, s.value)
-                self.set(self.target(s.target), self.text(value))
             elif isinstance(s, ast.If) and isinstance(s.body[0], ast.Break):
                 self.leave(self.text(s.test))
             elif isinstance(s, ast.If):

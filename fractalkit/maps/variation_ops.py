@@ -382,9 +382,6 @@ class Formula:
         for s in body:
             if isinstance(s, ast.Assign):
                 self.assign(s)
-            elif isinstance(s, ast.AugAssign):
-                assert isinstance(s.target, ast.Name)
-                self.set(s.target.id, self.value(ast.BinOp(ast.Name(s.target.id, ast.Load()), s.op, s.value)))
             elif isinstance(s, ast.If) and isinstance(s.body[0], ast.Break):
                 self.leave(s)
             elif isinstance(s, ast.If):

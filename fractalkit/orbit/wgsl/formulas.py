@@ -86,17 +86,6 @@ class _Shader(FormulaCode):
     def put(self, line: str) -> None:
         self.lines.append("  " * self.indent + line)
 
-    def block(self, body: list[ast.stmt]) -> None:
-        plain: list[ast.stmt] = []
-        for s in body:
-            if isinstance(s, ast.AugAssign):
-                assert isinstance(s.target, ast.Name)
-                value = ast.BinOp(ast.Name(s.target.id, ast.Load()), s.op, s.value)
-                plain.append(ast.Assign([s.target], value))
-            else:
-                plain.append(s)
-        super().block(plain)
-
     def named(self, t: ast.expr, kind: str) -> str:
         """The variable of a name that is set."""
         assert isinstance(t, ast.Name)
