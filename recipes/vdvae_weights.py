@@ -1,6 +1,13 @@
 """Make the file of weights in the package from the best weights of a run: classes in closed form, float16.
 
 python recipes/vdvae_weights.py runs/vdvae_mnist/best.safetensors --data-dir DIR -o vdvae_mnist.safetensors
+
+The larger model is trained on a card, in runs of eight minutes or longer that continue each other to the same bits:
+
+fractalkit train vdvae_mnist_large --device cuda --data-dir DIR --minutes 8 --resume
+python recipes/vdvae_weights.py runs/vdvae_mnist_large/last.safetensors --data-dir DIR -o large.safetensors
+fractalkit evaluate --model large.safetensors --data mnist-static --data-dir DIR --samples 1000
+python -m recipes.benchmarks.samples whole --model large.safetensors
 """
 
 from __future__ import annotations
@@ -13,8 +20,8 @@ import torch
 
 from fractalkit.data import load_images
 from fractalkit.models.class_priors import fit_class_tables
-from fractalkit.models.configs import CONFIGS
-from fractalkit.train import load_weights
+from fractalkit.models.pretrained import from_pretrained
+from fractalkit.models.vdvae import VDVAE
 
 
 @click.command()
@@ -25,15 +32,14 @@ from fractalkit.train import load_weights
 def main(weights: Path, data_dir: Path | None, pictures: int, out: Path) -> None:
     """Fit the tables of the classes, and write float16."""
     torch.set_num_threads(1)
-    model = CONFIGS["vdvae_mnist"].build({}, trained=True)
-    load_weights(model, weights)
-    model.eval().requires_grad_(False)
+    model = from_pretrained(weights, kind=VDVAE)
+    name = str(model.about.get("model", "vdvae_mnist"))
     data = load_images("mnist", "train", folder=data_dir)
     assert data.labels is not None
     grey = data.images[:pictures]
     drawn = np.random.default_rng(0).integers(0, 255, grey.shape) < grey
     fit_class_tables(model, torch.from_numpy(drawn).float(), torch.from_numpy(data.labels[:pictures]).long())
-    about = {"model": "vdvae_mnist", "data": "mnist-dynamic", "command": "python recipes/vdvae_weights.py"}
+    about = {"model": name, "data": "mnist-dynamic", "command": "python recipes/vdvae_weights.py"}
     model.save_pretrained(out, about, dtype=torch.float16)
 
 

@@ -68,6 +68,20 @@ class TemperatureType(click.ParamType):
         return number
 
 
+class LabelType(click.ParamType):
+    """The number of a class, or ``none``."""
+
+    name = "N|none"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """Parse it."""
+        if str(value) == "none":
+            return "none"
+        if str(value).isascii() and str(value).isdigit():
+            return int(value)
+        self.fail(f"{value}: expected the number of a class, from 0, or none", param, ctx)
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -83,9 +97,10 @@ Examples:
   fractalkit sample --model vdvae_mnist --res 30000 -o poster.png
   fractalkit sample --model vdvae_mnist -n 64 --res 28 -o "{seed}.png" --cluster tcp://10.0.0.1:8786
 
-Item i of a run has seed SEED + i: item 5 of "--seed 0 -n 64" is "--seed 5 -n 1", at every size. Pictures carry their
-seed and command, which fractalkit info shows. A name that contains {seed} (or {frame}) is a pattern; one name for
-several pictures is a sheet. With --jobs or --cluster, existing pictures are not drawn again."""
+A model that knows classes draws each in turn, in shuffled order. Item i of a run has seed SEED + i: item 5 of
+"--seed 0 -n 64" is "--seed 5 -n 1", at every size. Pictures carry their seed and command, which fractalkit info shows.
+A name that contains {seed} (or {frame}) is a pattern; one name for several pictures is a sheet. With
+--jobs or --cluster, existing pictures are not drawn again."""
 )
 @click.option(
     "--model", metavar="NAME|FILE", shell_complete=models,
@@ -97,8 +112,14 @@ several pictures is a sheet. With --jobs or --cluster, existing pictures are not
     "--temperature", type=TemperatureType(), default="1",
     help="Scales sigma of each latent: one number, or by the side of the layer, such as 1:0.8,7:1.",
 )  # fmt: skip
-@click.option("--digit", "--label", "label", type=Whole(0), help="Class to draw, of a model that knows classes.")
-@click.option("--guidance", type=Real(0, 10), help="How plain an example of the class; 1 samples all.  [default: 3]")
+@click.option(
+    "--digit", "--label", "label", type=LabelType(),
+    help="Class to draw, of a model that knows classes; none samples without.  [default: each in turn, shuffled]",
+)  # fmt: skip
+@click.option(
+    "--guidance", type=Real(0, 10),
+    help="How plain an example of the class; 1 samples all.  [default: 1; with --digit: 3]",
+)  # fmt: skip
 @click.option(
     "--layers", type=Whole(0), metavar="N", help="Draw the first N layers of latents, the others at their mean."
 )
@@ -161,7 +182,7 @@ class _SampleJob:
     seed: int
     mean: bool
     sharpness: float | None
-    label: int | None
+    label: int | str | None
     guidance: float | None
     layers: int | None
     invert: bool
@@ -246,8 +267,10 @@ class _SampleJob:
             raise UsageError("--frames and --fps belong to --interpolate A B")
         if self.interpolate is not None and (self.count is not None or self.source is not None or self.grid):
             raise UsageError("--interpolate draws one walk; it goes with neither -n, --grid nor --from")
-        if self.guidance is not None and self.label is None:
-            raise UsageError("--guidance: belongs to --digit")
+        if self.guidance is not None and self.label == "none":
+            raise UsageError("--guidance: is towards a class; it does not go with --digit none")
+        if self.label == "none" and self.source is not None:
+            raise UsageError("--digit none: is for new samples; leave it out to reconstruct --from")
         if self.layers is not None and (self.interpolate is not None or self.source is not None):
             raise UsageError("--layers is for new samples; it goes with neither --interpolate nor --from")
 
@@ -301,7 +324,9 @@ class _SampleJob:
 
     def _check_model(self, net: Sampler) -> None:
         """Refuse options that are not for this model."""
-        if self.label is not None and self.label >= net.classes:
+        if self.guidance is not None and not net.classes:
+            raise UsageError(f"--guidance: {self.model} knows no classes")
+        if isinstance(self.label, int) and self.label >= net.classes:
             what = f"knows the classes 0 to {net.classes - 1}" if net.classes else "knows no classes"
             raise UsageError(f"--digit {self.label}: {self.model} {what}")
         if not self.mean and not net.light_on_dark:
@@ -324,7 +349,7 @@ class _SampleJob:
         """Options of :func:`fractalkit.models.pictures`."""
         return {
             "temperature": self.temperature, "detail": self.detail, "sharpness": self.sharp(net), "label": self.label,
-            "guidance": GUIDANCE if self.guidance is None else self.guidance,
+            "guidance": self.guidance if self.guidance is not None else 1.0 if self.label is None else GUIDANCE,
         }  # fmt: skip
 
     def _pictures(

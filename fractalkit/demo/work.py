@@ -111,26 +111,23 @@ def _model() -> Any:
 
 def digits(seed: int, count: int, temperature: float, say: Say) -> list[tuple[Pixels, str]]:
     """Thumbnails of samples and their seeds."""
-    import torch
-
-    from fractalkit.models.mean_picture import MeanPicture, draw, to_bytes
+    from fractalkit.models.mean_picture import draw, to_bytes
+    from fractalkit.models.sampling import pictures
 
     made = []
     for k in range(count):
-        h = _model().features([torch.Generator().manual_seed(seed + k)], temperature)
-        made.append((to_bytes(draw(MeanPicture.of(_model(), h), THUMB // 2, THUMB // 2)), f"seed {seed + k}"))
+        picture = pictures(_model(), [seed + k], temperature=temperature)[0]
+        made.append((to_bytes(draw(picture, THUMB // 2, THUMB // 2)), f"seed {seed + k}"))
         say("drawing", (k + 1) / count)
     return made
 
 
 def digit(seed: int, temperature: float) -> Look:
     """A view of one sample."""
-    import torch
+    from fractalkit.models.sampling import pictures
 
-    from fractalkit.models.mean_picture import MeanPicture
-
-    h = _model().features([torch.Generator().manual_seed(seed)], temperature)
-    return Look.at(CollageWindows(MeanPicture.of(_model(), h), os.cpu_count()), deepest=2.0**24)
+    picture = pictures(_model(), [seed], temperature=temperature)[0]
+    return Look.at(CollageWindows(picture, os.cpu_count()), deepest=2.0**24)
 
 
 def read_photo(path: str | None) -> Pixels:

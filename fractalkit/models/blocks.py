@@ -28,6 +28,8 @@ class Layer:
 def parse_layers(text: str) -> list[Layer]:
     """Parse a layer string as in Child (2021): ``7x4`` four blocks at 7 x 7, ``14d2`` down by 2, ``7m1`` up from 1 x 1.
 
+    Sides need not be multiples: ``7d2`` leads to 4 x 4, and ``7m4`` from there to 7 x 7.
+
     Raises:
         UsageError: a malformed part, or more than 200 blocks.
 
@@ -47,12 +49,12 @@ def parse_layers(text: str) -> list[Layer]:
                 raise UsageError(f"layers: more than {MAX_LAYERS} blocks in {text!r}")
             out += [Layer(size, "block")] * other
         elif kind == "d":
-            if size % other:
-                raise UsageError(f"layers: {part!r} divides {size} by {other}, which leaves a remainder (in {text!r})")
+            if other > size:
+                raise UsageError(f"layers: {part!r} divides {size} by {other}, which leaves nothing (in {text!r})")
             out.append(Layer(size, "down", other))
         else:
-            if size % other:
-                raise UsageError(f"layers: {part!r} grows {other} to {size}, which is not a multiple (in {text!r})")
+            if other > size:
+                raise UsageError(f"layers: {part!r} grows {other} to {size}, which is smaller (in {text!r})")
             out.append(Layer(size, "mix", other))
     return out
 
@@ -90,6 +92,28 @@ class Block(nn.Module):
         h = self.c3(F.relu_(h))
         h = self.c4(F.relu_(h))
         return x + h if self.residual else h
+
+
+def shrunk(side: int, factor: int) -> int:
+    """The side that :func:`shrink` leads to, rounded up.
+
+    >>> shrunk(14, 2), shrunk(7, 2)
+    (7, 4)
+    """
+    return -(-side // factor)
+
+
+def shrink(h: Tensor, factor: int) -> Tensor:
+    """Averages over factor x factor cells, or over cells that overlap where the factor does not divide the side."""
+    side = h.shape[-1]
+    return F.adaptive_avg_pool2d(h, shrunk(side, factor)) if side % factor else F.avg_pool2d(h, factor)
+
+
+def grow(h: Tensor, side: int) -> Tensor:
+    """Repeat each cell, or interpolate linearly where ``side`` is not a multiple of that of ``h``."""
+    if side % h.shape[-1]:
+        return F.interpolate(h, size=side, mode="bilinear", align_corners=False)
+    return F.interpolate(h, scale_factor=side // h.shape[-1])
 
 
 def space_to_depth(x: Tensor, factor: int) -> Tensor:

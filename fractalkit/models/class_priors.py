@@ -15,8 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fractalkit.errors import UsageError
-from fractalkit.models.blocks import gaussian, working
-from fractalkit.models.vdvae import VDVAE, DeepPrior, TopDown
+from fractalkit.models.blocks import gaussian, grow, working
+from fractalkit.models.trunk import DeepPrior, TopDown
+from fractalkit.models.vdvae import VDVAE
 
 BATCH = 100
 LEAST = 20  # pictures of a class
@@ -83,7 +84,7 @@ def _pass(model: VDVAE, x: Tensor, y: Tensor, noise: torch.Generator, sums: list
     blocks, places, totals = iter(_blocks(model)), iter(decoder.places), iter(sums)
     for layer in decoder.layers:
         if layer.kind == "mix":
-            h = working(F.interpolate(h, scale_factor=layer.size // h.shape[-1]) + next(places))
+            h = working(grow(h, layer.size) + next(places))
             continue
         block = next(blocks)
         assert isinstance(block.deep, DeepPrior)

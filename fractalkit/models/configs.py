@@ -12,7 +12,8 @@ from torch import nn
 
 from fractalkit.errors import DataError, UsageError
 from fractalkit.models.neural_collage import CROP, NeuralCollage, NeuralCollageConfig
-from fractalkit.models.vdvae import VDVAE, VDVAEConfig
+from fractalkit.models.vdvae import VDVAE
+from fractalkit.models.vdvae_config import VDVAEConfig
 from fractalkit.train.config import TrainConfig
 
 
@@ -119,6 +120,10 @@ _MNIST = VDVAEConfig(prior="block", classes=10, smooth=0.1, fine=0.25)
 _MNIST_TRAIN = TrainConfig(
     steps=20_000, batch=64, lr=1.5e-3, warmup=500, ema=0.9995, decay=0.01, clip=100.0, skip=2000.0, valid_items=2000
 )
+_MNIST_LARGE = replace(
+    _MNIST, stem=2, encoder="14x2,14d2,7x5,7d2,4x2,4d4,1x2", decoder="1x2,4m1,4x3,7m4,7x7,14m7,14x3", grid=7, free=0.02,
+)  # fmt: skip
+_MNIST_LARGE_TRAIN = replace(_MNIST_TRAIN, batch=256, lr=2e-3, ema=0.999, skip=0.0, sigmas=6.0, valid_every=2000)
 _FASHION = replace(
     _MNIST, features=24, hidden=48, patches=8, likelihood="logistic-mixture", smooth=0.0, latent=16
 )  # fmt: skip
@@ -131,6 +136,8 @@ CONFIGS: dict[str, Config] = {
     c.name: c
     for c in (
         Config("vdvae_mnist", "mnist-dynamic", _MNIST, _MNIST_TRAIN),
+        # three times the trunk, for a card: stages at 4 x 4 and at 14 x 14, which is folded to the same grid
+        Config("vdvae_mnist_large", "mnist-dynamic", _MNIST_LARGE, _MNIST_LARGE_TRAIN),
         # the same trunk with a convolutional head, for comparison; draws 28 x 28 only
         Config("vdvae_mnist_conv", "mnist-dynamic", replace(_MNIST, head="conv"), _MNIST_TRAIN),
         Config("vdvae_fashion", "fashion", _FASHION, replace(_MNIST_TRAIN, clip=200.0, skip=0.0, sigmas=6.0)),

@@ -13,11 +13,11 @@ from fractalkit.core import Window, fixed_point
 from fractalkit.errors import UsageError
 from fractalkit.maps.collage import decode
 from fractalkit.maps.dense import DenseMap, is_dense
-from fractalkit.models.blocks import Block, conv, full
+from fractalkit.models.blocks import Block, conv, full, space_to_depth
 
 
 class CollageHead(nn.Module):
-    """Features ``[B, width, G, G]`` -> a collage code of ``features`` channels -> pixels of any size.
+    """Features ``[B, width, f G, f G]`` -> a collage code of ``features`` channels -> pixels of any size.
 
     Each of the G x G ranges gets a contrast, a brightness and weights of the auxiliary patches, channel by channel;
     they are continuous fields, so the fixed point has no seams. It is a map of features: a small network, the same at
@@ -25,6 +25,7 @@ class CollageHead(nn.Module):
     more, so that a smooth field can have a sharp edge).
 
     Args:
+        fold: cells f of the features along each side of a range; their features are joined.
         rho: bound on the contrasts, so on the Lipschitz constant of each map.
         continuous: fields are splines; else each range has its own number, as in the paper, and seams.
         patches, order: number of auxiliary patches, and of cosines along each side that a patch is made of.
@@ -32,14 +33,15 @@ class CollageHead(nn.Module):
 
     def __init__(
         self, width: int, grid: int, *, features: int, hidden: int, outputs: int, patches: int, order: int, rho: float,
-        continuous: bool = True,
+        continuous: bool = True, fold: int = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         self.grid, self.features, self.rho, self.count, self.continuous = grid, features, rho, patches, continuous
-        self.emit = conv(width, features * (2 + patches), 1)
+        self.fold = fold
+        self.emit = conv(width * fold**2, features * (2 + patches), 1)
         with torch.no_grad():
             # begin with hardly any self-reference and mostly brightness, as a plain decoder would
-            weight = self.emit.weight.view(features, 2 + patches, width)
+            weight = self.emit.weight.view(features, 2 + patches, -1)
             weight[:, 0] *= 0.1
             weight[:, 2:] *= 0.5
         steps = torch.arange(order, dtype=torch.float32)
@@ -51,8 +53,8 @@ class CollageHead(nn.Module):
         self.bias2 = nn.Parameter(torch.zeros(outputs))
 
     def code(self, x: Tensor) -> CollageCode:
-        """The collage code of the features ``[B, width, G, G]``."""
-        b = x.shape[0]
+        """The collage code of the features ``[B, width, f G, f G]``."""
+        b, x = x.shape[0], space_to_depth(x, self.fold)
         raw = full(self.emit(F.silu(x))).reshape(b, self.features, 2 + self.count, self.grid, self.grid)
         return CollageCode(
             contrast=self.rho * torch.tanh(raw[:, :, 0, :, :, None]), brightness=raw[:, :, 1],

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,6 +16,8 @@ from fractalkit.models.noise import Between, Given, Noise
 from fractalkit.models.pretrained import Pretrained
 from fractalkit.raster.batch import PictureTensor
 from fractalkit.raster.view import SizeLike, size_in
+
+Labels = Sequence[int | None] | Tensor
 
 
 class Sampler(Pretrained):
@@ -42,7 +45,7 @@ class Sampler(Pretrained):
         *,
         seed: int = 0,
         window: tuple[int, int, int, int] | None = None,
-        digit: int | None = None,
+        digit: int | str | None = None,
         **options: Any,
     ) -> PictureTensor:
         """Draw n pictures, ``[n, C, H, W]`` in [0, 1].
@@ -70,12 +73,20 @@ class Sampler(Pretrained):
             torch.stack([torch.from_numpy(draw(picture, height, width, window=window)) for picture in drawn])
         )
 
+    def check_labels(self, labels: Sequence[int | None]) -> None:
+        """Raise a UsageError where a label is not one of the model's classes."""
+        if not self.classes:
+            raise UsageError("label: this model knows no classes; choose a model that was trained with them")
+        for value in labels:
+            if value is not None and not 0 <= value < self.classes:
+                raise UsageError(f"label: expected 0 to {self.classes - 1}, got {value}")
+
     def features(
         self,
         generators: Sequence[torch.Generator | Between | Given],
         temperature: float | Mapping[int, float] = 1.0,
         *,
-        labels: Sequence[int | None] | None = None,
+        labels: Labels | None = None,
         layers: int | None = None,
         guidance: float = 1.0,
     ) -> Tensor:
@@ -111,7 +122,7 @@ def pictures(
     like: Tensor | None = None,
     detail: float = 0.0,
     sharpness: float = 1.0,
-    label: int | None = None,
+    label: int | str | None = None,
     layers: int | None = None,
     guidance: float = 1.0,
 ) -> list[MeanPicture | Still]:
@@ -122,7 +133,8 @@ def pictures(
         like: a picture ``[1, C, S, S]`` in [0, 1] to reconstruct instead, each time from other noise.
         detail: how much of the self-reference shows beyond the training resolution, 0 to 2.
         sharpness: factor of the logits, for harder edges than those of the probabilities.
-        label: the class to draw; with ``like``, that class in the hand of the picture.
+        label: the class to draw; with ``like``, that class in the hand of the picture. By default, a model that knows
+            classes draws them evenly, see :func:`class_of`; "none" samples without a class.
         layers: draw the latents of the first so many layers only.
         guidance: how much of the class; see :meth:`VDVAE.features`.
 
@@ -131,12 +143,40 @@ def pictures(
     """
     generators = [torch.Generator().manual_seed(s) for s in seeds]
     if like is None:
-        labels = None if label is None else [label] * len(seeds)
+        labels = labels_of(model, seeds, label)
         h = model.features(generators, temperature, labels=labels, layers=layers, guidance=guidance)
     else:
         x = like.expand(len(seeds), -1, -1, -1)
+        if isinstance(label, str):
+            raise UsageError(f"label: expected a number beside a picture, got {label!r}")
         h = model.infer(x, generators) if label is None else model.redrawn(x, generators, label, guidance=guidance)
     return [model.picture(one, detail=detail, sharpness=sharpness) for one in h.split(1)]
+
+
+def labels_of(model: Sampler, seeds: Sequence[int], label: int | str | None) -> list[int] | None:
+    """The class of each sample; None for samples without classes.
+
+    Raises:
+        UsageError: a word other than "none".
+    """
+    if isinstance(label, str):
+        if label != "none":
+            raise UsageError(f'label: expected a number or "none", got {label!r}')
+        return None
+    if label is not None:
+        return [label] * len(seeds)
+    return [class_of(seed, model.classes) for seed in seeds] if model.classes else None
+
+
+def class_of(seed: int, classes: int) -> int:
+    """The class of a seed: of each ``classes`` seeds in a row, from a multiple of it, every one has another.
+
+    >>> [class_of(seed, 4) for seed in range(8)]
+    [3, 0, 1, 2, 1, 2, 3, 0]
+    """
+    block, place = divmod(seed, classes)
+    order = np.random.default_rng([classes, block]).permutation(classes)
+    return int(order[place])
 
 
 def walk(
@@ -147,12 +187,22 @@ def walk(
     temperature: float | Mapping[int, float] = 1.0,
     detail: float = 0.0,
     sharpness: float = 1.0,
-    label: int | None = None,
+    label: int | str | None = None,
     guidance: float = 1.0,
 ) -> Iterator[MeanPicture | Still]:
-    """Pictures from one seed to another: the noise of every layer turns from the first's to the second's."""
+    """Pictures from one seed to another: the noise of every layer turns from the first's to the second's.
+
+    Classes that differ are weighted by the squares of the cosine and the sine of the angle.
+    """
+    labels = labels_of(model, ends, label)
     for k in range(frames):
         first, second = (torch.Generator().manual_seed(s) for s in ends)
-        noise = Between(first, second, math.pi / 2 * k / (frames - 1))
-        h = model.features([noise], temperature, labels=None if label is None else [label], guidance=guidance)
+        angle = math.pi / 2 * k / (frames - 1)
+        mixed = None
+        if labels is not None:
+            model.check_labels(labels)
+            mixed = torch.zeros(1, model.classes + 1)
+            for y, weight in zip(labels, (math.cos(angle) ** 2, math.sin(angle) ** 2), strict=True):
+                mixed[0, y] += weight
+        h = model.features([Between(first, second, angle)], temperature, labels=mixed, guidance=guidance)
         yield model.picture(h, detail=detail, sharpness=sharpness)

@@ -12,267 +12,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from fractalkit.checked import BELOW_ONE, CheckedSettings, one_of, within
 from fractalkit.codes.collage import CollageCode
 from fractalkit.core import fixed_point
-from fractalkit.errors import DataError, UsageError
+from fractalkit.errors import UsageError
 from fractalkit.maps.collage import CollageMap
 from fractalkit.models import mean_picture
-from fractalkit.models.blocks import (
-    Block,
-    Layer,
-    conv,
-    full,
-    gaussian,
-    kl_divergence,
-    log_normal,
-    parse_layers,
-    space_to_depth,
-    working,
-)
+from fractalkit.models.blocks import parse_layers
 from fractalkit.models.heads import CollageHead, ConvHead
 from fractalkit.models.likelihoods import LIKELIHOODS
 from fractalkit.models.mean_picture import MeanPicture, Still, check_sharpness
-from fractalkit.models.noise import Between, Given, Noise, normal, stream, temperatures
+from fractalkit.models.noise import Between, Given, Noise, stream, temperatures
 from fractalkit.models.pretrained import register_model
-from fractalkit.models.sampling import Sampler
+from fractalkit.models.sampling import Labels, Sampler
+from fractalkit.models.trunk import Decoder, Encoder, Latents
+from fractalkit.models.vdvae_config import VDVAEConfig, check_layers
 
 MOST_GUIDANCE = 10.0
 SQUARES = 4.0  # weight of the square of a pixel's hidden variation beside its excess
-
-
-@dataclass(frozen=True)
-class VDVAEConfig(CheckedSettings):
-    """Configuration of a VDVAE: all that its weights do not determine.
-
-    Attributes:
-        size, channels: side and channels of the square training pictures.
-        stem: space-to-depth factor before the first convolution.
-        encoder, decoder: layer strings, sides counted after the stem; the last side of the decoder is the grid.
-        width, bottleneck: channels of the trunk, and the fraction of them inside blocks.
-        latent: channels of z in each top-down block.
-        prior: "linear", one 1x1 convolution of the state, or "block", which adds a block that also sees the mean state.
-        classes: number of classes that samples can be asked for; 0 for a model without. Needs ``prior="block"``.
-        unlabelled: share of the training pictures whose class is withheld, so that samples can do without one.
-        head: "collage" or "conv".
-        features, hidden: channels of the collage and of the network at each point.
-        patches, order, rho: see :class:`CollageHead`.
-        cells: a training pixel is the mean over cells x cells points of the fixed point.
-        continuous: the fields of the collage are splines without seams, or, as in the paper, one number per range.
-        likelihood: "bernoulli" or "logistic-mixture".
-        smooth: weight of the penalty on variation finer than a training pixel, in nats per pixel length.
-        warm: steps over which the weight of the KL grows to one.
-        fine: fraction of the batch for which the penalty is computed.
-    """
-
-    size: int = within(28, 4, 1024)
-    channels: int = within(1, 1, 4)
-    stem: int = within(4, 1, 16)
-    encoder: str = "7x5,7d7,1x2"
-    decoder: str = "1x2,7m1,7x8"
-    width: int = within(128, 1, 4096)
-    bottleneck: float = within(0.5, 1e-6, 4)
-    latent: int = within(8, 1, 1024)
-    prior: str = one_of("linear", "block")
-    classes: int = within(0, 0, 1000)
-    unlabelled: float = within(0.5, 0, 1)
-    head: str = one_of("collage", "conv")
-    features: int = within(16, 1, 1024)
-    hidden: int = within(24, 1, 4096)
-    patches: int = within(4, 0, 256)
-    order: int = within(4, 1, 32)
-    rho: float = within(0.7, 0, BELOW_ONE)
-    cells: int = within(2, 1, 8)
-    continuous: bool = True
-    likelihood: str = one_of(*LIKELIHOODS)
-    smooth: float = within(0.03, -1e9, 1e9)
-    warm: int = within(1000, 0, 10**9)
-    fine: float = within(0.125, 0, 1)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.classes and self.prior != "block":
-            raise UsageError('classes: only a prior "block" knows classes; set prior=block')
-
-
-class Encoder(nn.Module):
-    """Bottom-up network: the last activations at each side, which the posterior sees."""
-
-    def __init__(self, config: VDVAEConfig, layers: list[Layer]) -> None:
-        super().__init__()
-        middle = max(1, round(config.width * config.bottleneck))
-        self.factor = config.stem
-        self.stem = conv(config.channels * config.stem**2, config.width, 3)
-        n = sum(layer.kind == "block" for layer in layers)
-        self.layers = layers
-        self.blocks = nn.ModuleList(
-            Block(config.width, middle, config.width, layer.size, residual=True, scale=1 / math.sqrt(n))
-            for layer in layers
-            if layer.kind == "block"
-        )
-
-    def forward(self, x: Tensor) -> dict[int, Tensor]:
-        """Activations ``[B, width, side, side]`` by side, of pictures ``[B, C, S, S]`` in [0, 1]."""
-        h = self.stem(space_to_depth(2 * x - 1, self.factor))
-        out: dict[int, Tensor] = {h.shape[-1]: h}
-        blocks = iter(self.blocks)
-        for layer in self.layers:
-            if layer.kind == "down":
-                h = F.avg_pool2d(h, layer.other)
-            else:
-                h = next(blocks)(h)
-            out[h.shape[-1]] = h
-        return out
-
-
-@dataclass(frozen=True, eq=False)
-class Latents:
-    """Latents of pictures, a tensor ``[B, z, side, side]`` for each layer from the top.
-
-    Attributes:
-        z: their values.
-        noise: the standard normal numbers from which the prior draws these values.
-    """
-
-    z: list[Tensor]
-    noise: list[Tensor]
-
-    def given(self) -> list[Given]:
-        """The noise of each picture, for :meth:`VDVAE.features`."""
-        return [Given([layer[i] for layer in self.noise]) for i in range(len(self.noise[0]))]
-
-
-class DeepPrior(nn.Module):
-    """A block that adds to a linear prior; it sees the neighbours, the mean state, and the class.
-
-    It begins as zero, so a trained model with linear priors stays what it is until it is trained on.
-
-    Args:
-        classes: number of classes; the row after the last stands for none. Each has a vector that is added to the
-            state, and a table that is added to the parameters (see :mod:`.class_priors`).
-    """
-
-    def __init__(self, width: int, middle: int, outputs: int, size: int, classes: int) -> None:
-        super().__init__()
-        self.mean = conv(width, width, 1, zero=True)
-        self.block = Block(width, middle, outputs, size, zero=True)
-        self.labels = nn.Parameter(torch.zeros(classes + 1, width)) if classes else None
-        self.table = nn.Parameter(torch.zeros(classes + 1, outputs, size, size)) if classes else None
-
-    def forward(self, h: Tensor, labels: Tensor | None) -> Tensor:
-        """What is added to the parameters of the prior; state ``[B, width, s, s]``, classes ``[B]`` or None."""
-        x = h + self.mean(F.relu(h.mean((2, 3), keepdim=True)))
-        if self.labels is not None:
-            rows = self.labels[-1:] if labels is None else self.labels[labels]
-            x = x + rows[:, :, None, None].to(x.dtype)
-        out: Tensor = self.block(x)
-        if self.table is not None:
-            out = full(out) + (self.table[-1:] if labels is None else self.table[labels])
-        return out
-
-
-class TopDown(nn.Module):
-    """One stochastic layer: p(z | above), q(z | above, x), and the update of the state by z.
-
-    The state is already a deep function of all z above, so a linear prior reads its parameters off it with one 1x1
-    convolution; the posterior, which has to compare the state with the picture, gets a block.
-    """
-
-    def __init__(self, config: VDVAEConfig, size: int, n: int) -> None:
-        super().__init__()
-        w, z = config.width, config.latent
-        middle = max(1, round(w * config.bottleneck))
-        self.size, self.latent = size, z
-        self.prior = conv(w, 2 * z, 1, zero=True)
-        self.deep = DeepPrior(w, middle, 2 * z, size, config.classes) if config.prior == "block" else None
-        self.posterior = Block(w, middle, 2 * z, size)
-        self.inject = conv(z, w, 1, scale=1 / math.sqrt(n))
-        self.block = Block(w, middle, w, size, residual=True, scale=1 / math.sqrt(n))
-
-    def forward(
-        self,
-        h: Tensor,
-        seen: Tensor | None,
-        noise: Noise,
-        temperature: float = 1.0,
-        labels: Tensor | None = None,
-        record: Latents | None = None,
-        guidance: float = 1.0,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the state, the KL ``[B]`` (0 without ``seen``), and log p(z) - log q(z) at the sampled z ``[B]``.
-
-        z, and the noise with which the prior would have drawn it, are added to ``record``.
-        """
-        parameters = self.prior(F.relu(h))
-        pm, ps = gaussian(parameters if self.deep is None else parameters + self.deep(h, labels))
-        if guidance != 1 and labels is not None and self.deep is not None:
-            pm = torch.lerp(gaussian(parameters + self.deep(h, None))[0], pm, guidance)
-        shape = pm.shape
-        e = normal(shape, noise, h.device)
-        if seen is None:
-            z = pm + temperature * torch.exp(ps) * e
-            kl = ratio = pm.new_zeros(shape[0])
-        else:
-            qm, qs = gaussian(self.posterior(h + seen))
-            z = qm + torch.exp(qs) * e
-            kl = kl_divergence(qm, qs, pm, ps).flatten(1).sum(1)
-            ratio = (log_normal(z, pm, ps) - log_normal(z, qm, qs)).flatten(1).sum(1)
-        if record is not None:
-            record.z.append(z)
-            record.noise.append((z - pm) * torch.exp(-ps))
-        return self.block(h + self.inject(z.to(h.dtype))), kl, ratio
-
-
-class Decoder(nn.Module):
-    """Top-down network, from a learned constant to the features of the head."""
-
-    def __init__(self, config: VDVAEConfig, layers: list[Layer]) -> None:
-        super().__init__()
-        n = sum(layer.kind == "block" for layer in layers)
-        self.layers = layers
-        self.constant = nn.Parameter(torch.zeros(1, config.width, layers[0].size, layers[0].size))
-        self.blocks = nn.ModuleList(TopDown(config, layer.size, n) for layer in layers if layer.kind == "block")
-        sides = [layer.size for layer in layers if layer.kind == "mix"]
-        self.places = nn.ParameterList(nn.Parameter(torch.zeros(1, config.width, s, s)) for s in sides)
-
-    def forward(
-        self,
-        batch: int,
-        seen: dict[int, Tensor] | None,
-        noise: Noise,
-        temperature: Sequence[float] | None = None,
-        labels: Tensor | None = None,
-        record: Latents | None = None,
-        guidance: float = 1.0,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return features ``[B, width, side, side]``, KL ``[B, layers]`` and log p(z) - log q(z) ``[B]``.
-
-        Args:
-            temperature: of each layer; None for 1.
-            labels: the class of each picture, ``[B]``; None for none.
-            record: receives the latents of each layer.
-            guidance: factor of the distance of a class's prior means from those without a class.
-        """
-        h = working(self.constant.expand(batch, -1, -1, -1))
-        kls, ratios = [], []
-        blocks, places = iter(self.blocks), iter(self.places)
-        heat = iter(temperature or [1.0] * len(self.blocks))
-        for layer in self.layers:
-            if layer.kind == "mix":
-                h = working(F.interpolate(h, scale_factor=layer.size // h.shape[-1]) + next(places))
-                continue
-            at = None if seen is None else seen[layer.size]
-            h, kl, ratio = next(blocks)(h, at, noise, next(heat), labels, record, guidance)
-            kls.append(kl)
-            ratios.append(ratio)
-        return h, torch.stack(kls, dim=1), torch.stack(ratios).sum(0)
 
 
 @register_model("vdvae")
@@ -294,20 +56,21 @@ class VDVAE(Sampler):
         self.classes = config.classes
         self.any_size, self.light_on_dark = config.head == "collage", config.likelihood == "bernoulli"
         encoder, decoder = parse_layers(config.encoder), parse_layers(config.decoder)
-        _check_layers(config, encoder, decoder)
+        check_layers(config, encoder, decoder)
         self.likelihood = LIKELIHOODS[config.likelihood](config.channels)
         self.encoder = Encoder(config, encoder)
         self.decoder = Decoder(config, decoder)
         self.layer_sides = [layer.size for layer in decoder if layer.kind == "block"]
-        outputs, grid = self.likelihood.outputs, decoder[-1].size
+        outputs, last = self.likelihood.outputs, decoder[-1].size
         if config.head == "collage":
+            grid = config.grid or last
             self.head: CollageHead | ConvHead = CollageHead(
                 config.width, grid, features=config.features, hidden=config.hidden, outputs=outputs,
                 patches=config.patches, order=config.order, rho=config.rho,
-                continuous=config.continuous,
+                continuous=config.continuous, fold=last // grid,
             )  # fmt: skip
         else:
-            self.head = ConvHead(config.width, grid, config.size, features=config.features, outputs=outputs)
+            self.head = ConvHead(config.width, last, config.size, features=config.features, outputs=outputs)
 
     # ---- training
 
@@ -334,29 +97,30 @@ class VDVAE(Sampler):
     def losses(self, x: Tensor, generator: Noise, step: int, labels: Tensor | None = None) -> dict[str, Tensor]:
         """The training loss and its parts in nats per picture; x ``[B, C, S, S]`` in [0, 1], labels ``[B]``.
 
-        "loss" = distortion + beta KL + smooth * excess variation, beta growing to one over ``warm`` steps.
+        "loss" = distortion + beta KL + smooth * excess variation, beta growing to one over ``warm`` steps. Layers whose
+        mean KL is below ``free`` nats count as ``free``. Where only priors are trained, "loss" is the KL alone.
         """
         c = self.config
         if labels is not None:
             labels = self._withheld(labels, generator)
         h, kl, _ = self._posterior(x, generator, labels)
         beta = min(1.0, (step + 1) / c.warm) if c.warm else 1.0
+        per_layer = kl.mean(0)
+        rate, paid = per_layer.sum(), per_layer.clamp_min(c.free).sum()
+        if not (h.requires_grad or any(p.requires_grad for p in self.head.parameters())):
+            return {"loss": beta * paid, "kl": rate.detach()}  # only priors are trained: pictures stay what they are
         out: dict[str, Tensor] = {}
         if isinstance(self.head, CollageHead):
             n = c.size * self.cells
             code = self.head.code(h)
             parameters = self.head.pixels(self.head.fixed_point(code, n, n))
-            excess = None
-            if parameters.requires_grad:  # not while only priors are trained
-                excess = self._excess(code, parameters, generator)
-                out["excess"] = excess.detach()
+            excess = self._excess(code, parameters, generator)
+            out["excess"] = excess.detach()
         else:
             parameters = self.head(h, c.size, c.size)
             excess = None
         nll = -self.likelihood.log_prob(parameters, x, self.cells).mean()
-        per_layer = kl.mean(0)
-        rate = per_layer.sum()
-        loss = nll + beta * rate
+        loss = nll + beta * paid
         if excess is not None and c.smooth:
             loss = loss + c.smooth * excess
         return out | {
@@ -425,19 +189,17 @@ class VDVAE(Sampler):
 
     # ---- pictures
 
-    def _labels(self, labels: Sequence[int | None] | Tensor | None, n: int) -> Tensor | None:
-        """Classes ``[n]`` on the device, the one after the last for None."""
+    def _labels(self, labels: Labels | None, n: int) -> Tensor | None:
+        """Classes ``[n]`` on the device, the one after the last for None; or weights of these ``[n, classes + 1]``."""
         if labels is None:
             return None
-        given = [None if v is None else int(v) for v in labels]
-        if not self.classes:
-            raise UsageError("label: this model knows no classes; choose a model that was trained with them")
-        if len(given) != n:
-            raise UsageError(f"labels: {len(given)} for {n} pictures")
-        for value in given:
-            if value is not None and not 0 <= value < self.classes:
-                raise UsageError(f"label: expected 0 to {self.classes - 1}, got {value}")
+        if len(labels) != n:
+            raise UsageError(f"labels: {len(labels)} for {n} pictures")
         device = next(self.parameters()).device
+        if isinstance(labels, Tensor) and labels.is_floating_point():
+            return labels.to(device)
+        given = [None if v is None else int(v) for v in labels]
+        self.check_labels(given)
         return torch.tensor([self.classes if v is None else v for v in given], device=device)
 
     @torch.no_grad()
@@ -446,7 +208,7 @@ class VDVAE(Sampler):
         generators: Sequence[torch.Generator | Between | Given],
         temperature: float | Mapping[int, float] = 1.0,
         *,
-        labels: Sequence[int | None] | None = None,
+        labels: Labels | None = None,
         layers: int | None = None,
         guidance: float = 1.0,
     ) -> Tensor:
@@ -456,7 +218,7 @@ class VDVAE(Sampler):
 
         Args:
             temperature: scales the standard deviation of p(z | z above), of all layers or by their side; 0 takes means.
-            labels: the class of each picture; None for any.
+            labels: the class of each picture, None for none; or weights ``[B, classes + 1]`` of the classes and none.
             layers: only the first so many layers are drawn; those below take their means.
             guidance: how much of a class: 1 samples its distribution, more moves the means further away from those
                 without a class, for plainer examples of it (after Ho and Salimans, *Classifier-Free Diffusion
@@ -511,8 +273,7 @@ class VDVAE(Sampler):
         The posterior does not depend on the class, so classes differ by their KL only. The largest entry is the class
         that explains a picture best.
         """
-        if not self.classes:
-            raise UsageError("label: this model knows no classes; choose a model that was trained with them")
+        self.check_labels([])
         scores = []
         for value in range(self.classes):
             noise = torch.Generator(x.device).manual_seed(seed)
@@ -542,34 +303,6 @@ class VDVAE(Sampler):
         shown = (MeanPicture.of(self, one, detail=detail, sharpness=sharpness) for one in h.split(1))
         drawn = [mean_picture.draw(one, height, width) for one in shown]
         return torch.from_numpy(np.stack(drawn)).to(h.device)
-
-
-def _check_layers(config: VDVAEConfig, encoder: list[Layer], decoder: list[Layer]) -> None:
-    """Raise a DataError where the layers of the trunk do not fit together."""
-    if config.size % config.stem:
-        raise DataError(f"config: size {config.size} is no multiple of stem {config.stem}")
-    sides = _encoder_sides(config.size // config.stem, encoder)
-    side = decoder[0].size
-    for layer in decoder:
-        if layer.kind == "down" or (layer.kind == "mix" and layer.other != side):
-            raise DataError("config: decoder: sides can only grow, each mix from the side before it")
-        if layer.kind == "block" and (layer.size != side or layer.size not in sides):
-            raise DataError(f"config: decoder: the encoder never passes side {layer.size} of a block")
-        side = layer.size
-    if decoder[-1].kind != "block" or all(layer.kind != "block" for layer in encoder):
-        raise DataError("config: encoder and decoder must end with blocks")
-
-
-def _encoder_sides(side: int, encoder: list[Layer]) -> set[int]:
-    """Sides of the activations of an encoder that begins at ``side``."""
-    sides = {side}
-    for layer in encoder:
-        if layer.kind == "mix" or layer.size != side:
-            raise DataError(f"config: encoder: a layer at side {layer.size} where the trunk is at {side}")
-        if layer.kind == "down":
-            side //= layer.other
-            sides.add(side)
-    return sides
 
 
 def uniform_span(n: int, side: int, at: int) -> tuple[int, int]:

@@ -185,13 +185,14 @@ def _(code: CollageCode, **_: Any) -> Zoomable:
 def _(code: Sampler, *, seed: int = 0, threads: int | None = None, **_: Any) -> Zoomable:
     import torch
 
+    from fractalkit.models.sampling import pictures
+
     if not code.any_size:
         raise UsageError(f"{type(code).__name__}: draws one size only, so there is nothing to zoom into")
     before = torch.get_num_threads()
     torch.set_num_threads(1)  # small layers are slower on several threads
     try:
-        h = code.features([torch.Generator().manual_seed(seed)])
-        return CollageWindows(code.picture(h, detail=1.0), threads)
+        return CollageWindows(pictures(code, [seed], detail=1.0)[0], threads)
     finally:
         torch.set_num_threads(before)
 

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from fractalkit.maps.collage import decode, valid_size
 from fractalkit.models.mean_picture import MeanPicture, draw, lattice, rows, to_bytes
 from fractalkit.models.pretrained import from_pretrained
+from fractalkit.models.sampling import pictures
 from fractalkit.models.vdvae import VDVAE, hidden_variation
 from fractalkit.raster.area import area_means
 from fractalkit.render.rows_png import PngRows
@@ -49,9 +50,11 @@ def main() -> None:
     """Benchmarks of sampling."""
 
 
-def picture_of(model: VDVAE, seed: int) -> MeanPicture:
-    """Draw the sample of one seed."""
-    return MeanPicture.of(model, model.features([torch.Generator().manual_seed(seed)]))
+def picture_of(model: VDVAE, seed: int, **options: Any) -> MeanPicture:
+    """The sample of one seed; options as of :func:`fractalkit.models.sampling.pictures`."""
+    picture = pictures(model, [seed], **options)[0]
+    assert isinstance(picture, MeanPicture)
+    return picture
 
 
 def plain_steps(picture: MeanPicture, side: int, steps: int = STEPS) -> Tensor:
@@ -355,9 +358,7 @@ def whole(model: str, seeds: int, detail: float, sharpness: float) -> None:
     rows_: list[dict[str, Any]] = []
     by_row = np.zeros(SMALL)
     for seed in range(seeds):
-        h = net.features([torch.Generator().manual_seed(seed)])
-        picture = MeanPicture.of(net, h, detail=detail, sharpness=sharpness)
-        p = draw(picture, WHOLE, WHOLE)[0]
+        p = draw(picture_of(net, seed, detail=detail, sharpness=sharpness), WHOLE, WHOLE)[0]
         hidden = hidden_variation(torch.from_numpy(p)[None, None], cells)[0, 0].numpy()
         by_row += hidden.mean(1) / seeds
         rows_.append({"seed": seed, "specks": small_parts(p, cells**2), "hidden": float(hidden.max())})

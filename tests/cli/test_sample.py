@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 
 from fractalkit.cli.main import main
+from fractalkit.models.sampling import class_of
 from fractalkit.models.vdvae import VDVAE, VDVAEConfig
 from fractalkit.raster.png import read_png_text
 
@@ -128,7 +129,19 @@ def test_classes(here: Path) -> None:
     assert np.array_equal(pixels("0.png"), first)
     assert run(*known, "--digit", 1, "--guidance", 1, "-o", "wide.png").exit_code == 0
     assert not np.array_equal(pixels("wide.png"), first)
-    refused(run(*known, "--guidance", 1), 2, "--guidance: belongs to --digit")
+    # without --digit, the seed's class, in full variety; a walk ends with the pictures of its seeds
+    seeds = class_of(0, 3), class_of(1, 3)
+    assert run(*known, "--digit", seeds[0], "--guidance", 1, "-o", "own.png").exit_code == 0
+    assert np.array_equal(pixels("any.png"), pixels("own.png"))
+    assert run(*known, "--digit", "none", "-o", "none.png").exit_code == 0
+    assert not np.array_equal(pixels("none.png"), pixels("any.png"))
+    assert run(*known, "--interpolate", 0, 1, "--frames", 2, "-o", "end-{frame}.png").exit_code == 0
+    assert run(*known, "--seed", 1, "-o", "last.png").exit_code == 0
+    assert np.array_equal(pixels("end-0.png"), pixels("any.png"))
+    assert np.abs(pixels("end-1.png").astype(int) - pixels("last.png")).max() <= 1
+    refused(run(*known, "--guidance", 1, "--digit", "none"), 2, "does not go with --digit none")
+    refused(run(*known, "--digit", "x"), 2, "expected the number of a class, from 0, or none")
+    refused(run("sample", "--model", "tiny.safetensors", "--guidance", 1), 2, "--guidance", "knows no classes")
     refused(run(*known, "--digit", 3), 2, "--digit 3", "the classes 0 to 2")
     refused(run("sample", "--model", "tiny.safetensors", "--digit", 3), 2, "--digit 3", "knows no classes")
 

@@ -16,7 +16,7 @@ def test_layer_strings_of_the_literature():
     assert [x.kind for x in parse_layers("1x2,7m1,7x3")] == ["block"] * 2 + ["mix"] + ["block"] * 3
 
 
-@pytest.mark.parametrize("text", ["", "7", "7y2", "0x1", "7x0", "7d2", "7m2", "7x300", "7x-1", "x", "7x1;7x2"])
+@pytest.mark.parametrize("text", ["", "7", "7y2", "0x1", "7x0", "7d8", "7m8", "7x300", "7x-1", "x", "7x1;7x2"])
 def test_other_strings_are_refused(text):
     if text == "7":
         assert parse_layers(text)[0].size == 7

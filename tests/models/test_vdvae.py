@@ -20,16 +20,46 @@ from tests.models.tiny import build, generators, pictures
         {"cells": 1},
         {"prior": "block"},
         {"prior": "block", "classes": 3},
+        {"prior": "block", "prior_blocks": 2, "free": 0.5},
+        {"size": 10, "encoder": "5x1,5d2,3x1,3d3,1x1", "decoder": "1x1,3m1,3x1,5m3,5x1"},
     ],
 )
 def test_losses_have_gradients_everywhere(changes):
     model = build(**changes)
     labels = torch.tensor([0, 2, 1, 2]) if model.classes else None
-    got = model.losses(pictures(4, model.config.channels), torch.Generator().manual_seed(0), 10, labels)
+    got = model.losses(
+        pictures(4, model.config.channels, model.config.size), torch.Generator().manual_seed(0), 10, labels
+    )
     got["loss"].backward()
     assert torch.isfinite(got["loss"]) and float(got["elbo"]) == pytest.approx(float(got["nll"] + got["kl"]), rel=1e-5)
     missing = [n for n, p in model.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
     assert not missing
+
+
+def test_a_trunk_that_ends_finer_than_the_grid_is_folded():
+    model = build(stem=1, encoder="6x1,6d2,3x1,3d2,2x1,2d2,1x1", decoder="1x1,2m1,2x1,3m2,3x1,6m3,6x1", grid=3)
+    assert model.layer_sides == [1, 2, 3, 6]
+    h = model.features(generators(1))
+    code = model.head.code(h)
+    assert h.shape == (1, 8, 6, 6) and code.grid == (3, 3) and model.draw(h, 21, 21).shape == (1, 1, 21, 21)
+    h[..., :2, :2] += 1  # the cells of the first range
+    moved = (model.head.code(h).brightness - code.brightness).abs().amax((0, 1)) > 1e-6
+    assert moved.tolist() == [[True, False, False], [False] * 3, [False] * 3]
+
+
+def test_free_bits_cost_nothing_and_priors_are_trained_alone():
+    model, x = build(), pictures(4)
+    plain, free = (build(free=f).losses(x, torch.Generator().manual_seed(0), 1) for f in (0.0, 100.0))
+    assert float((free["loss"] - plain["loss"]).detach()) == pytest.approx(3 * 100 - float(plain["kl"]), abs=1e-3)
+    assert float(free["elbo"]) == float(plain["elbo"])
+    model = build(prior="block", prior_blocks=2)
+    whole = model.losses(x, torch.Generator().manual_seed(0), 1)
+    for name, p in model.named_parameters():
+        p.requires_grad_(".deep." in name)
+    alone = model.losses(x, torch.Generator().manual_seed(0), 1)
+    assert alone.keys() == {"loss", "kl"} and float(alone["loss"].detach()) == float(whole["kl"])
+    alone["loss"].backward()
+    assert all((p.grad is not None) == (".deep." in name) for name, p in model.named_parameters())
 
 
 def test_the_bound_is_below_the_importance_weighted_one():
@@ -119,6 +149,7 @@ def test_excess_variation_is_what_averaging_hides():
         ({"decoder": "1x1,3x1"}, "decoder"),
         ({"decoder": "1x1,6m1,6x1"}, "decoder"),
         ({"decoder": "1x1,3m1"}, "blocks"),
+        ({"grid": 2}, "grid"),
         ({"rho": 1.0}, "rho"),
         ({"width": 0}, "width"),
         ({"head": "magic"}, "head"),
@@ -158,7 +189,7 @@ def labelled() -> VDVAE:
 
 def test_a_block_in_the_prior_begins_as_the_linear_prior():
     torch.manual_seed(0)
-    deep = VDVAE(VDVAEConfig(**{**build().config.to_dict(), "prior": "block", "classes": 3}))
+    deep = VDVAE(VDVAEConfig(**{**build().config.to_dict(), "prior": "block", "prior_blocks": 3, "classes": 3}))
     linear = build()
     found = deep.state_dict() | linear.state_dict()
     deep.load_state_dict(found)

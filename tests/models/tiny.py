@@ -23,6 +23,6 @@ def generators(n: int, first: int = 0) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(first + i) for i in range(n)]
 
 
-def pictures(n: int, channels: int = 1) -> torch.Tensor:
+def pictures(n: int, channels: int = 1, size: int = 6) -> torch.Tensor:
     g = torch.Generator().manual_seed(7)
-    return (torch.rand(n, channels, 6, 6, generator=g) > 0.6).float()
+    return (torch.rand(n, channels, size, size, generator=g) > 0.6).float()
