@@ -123,7 +123,7 @@ for m in [1, 1e2, 1e4, 1e6, 1e9, 1e12]:
     s = near.source
     left, right = s.corner[0] + s.side * x0, s.corner[0] + s.side * x1
     low, high = s.corner[1] + s.side * (1 - y1), s.corner[1] + s.side * (1 - y0)
-    mass = s.words(left, low, right, high)[1]
+    mass = s.words(left, low, right, high).mass
     print(f"{m:12,.0e} x {len(mass):7d} {mass.sum():20.2e} {1 / mass.sum():20,.0f}")
 
 # %% [markdown]

@@ -7,6 +7,8 @@ then mapped by the remaining words, so that all of them are in or near the windo
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +31,34 @@ _FINE = 0.2  # size of the pieces as a share of the window
 _DEPTH = 4000
 
 
+@dataclass(frozen=True)
+class Words:
+    """Words of letters, of which each stands for a piece of the measure.
+
+    Attributes:
+        maps: ``[N, 2, 3]``, relative to the window's middle, x - middle = A y + t, which keeps their precision at any
+            depth.
+        mass: ``[N]``.
+        tint: colours ``[N, 3]`` of the letters, blended, and ``rest [N]`` the weight of the colours below them.
+        field: colours as affine functions of y ``[N, 3, 3]``, or None.
+    """
+
+    maps: np.ndarray
+    mass: np.ndarray
+    tint: np.ndarray
+    rest: np.ndarray
+    field: np.ndarray | None
+
+
 class IFSWindows:
     """Windows of the measure of a planar code, each with an exposure of its own.
 
     Args:
-        ifs: a contractive code of the plane.
+        ifs: a contractive code of the plane. Its ``colour_field`` counts unless a palette is given.
         palette: ``[256, 3]`` sRGB along the order of maps; None takes the code's colours, or a green.
         quality: samples a pixel.
         seed: fixes the points.
-        device: "gpu" copies the points to the pieces on the GPU.
+        device: "gpu" copies the points to the pieces on the GPU, but for those of a ``colour_field``.
 
     Raises:
         UsageError: a code in space.
@@ -76,9 +97,13 @@ class IFSWindows:
             ifs.matrices, ifs.offsets, ifs.probabilities, torch.from_numpy(self.tints.clip(0, 1)), self.speed
         ).colour_of(orbit.addresses).numpy()  # fmt: skip
 
+        self.field, self.letters = None, 0  # of a word, at least, so that it tells its function of the colours
+        if palette is None and ifs.colour_field is not None:
+            self.field = ifs.colour_field.detach().numpy()
+            self.letters = 1 if len(self.field) == k else 2
         self.device = device
         self.copies = None
-        if device == "gpu":
+        if device == "gpu" and self.field is None:
             from fractalkit.orbit.wgsl.copies import Copies
 
             self.copies = Copies(self.points, self.blend)
@@ -100,46 +125,52 @@ class IFSWindows:
         x, y = (at - self.corner) / self.side
         return float(x), float(1 - y)
 
-    def words(
-        self, x0: float, y0: float, x1: float, y1: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Maps ``[N, 2, 3]``, masses ``[N]``, colours ``[N, 3]`` and weights ``[N]`` of the colours below the words.
-
-        The maps are relative to the window's middle, x - middle = A y + t, which keeps their precision at any depth.
-        """
+    def words(self, x0: float, y0: float, x1: float, y1: float) -> Words:
+        """The words whose pieces are in a window."""
         middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
         half = np.array([x1 - x0, y1 - y0]) / 2
         fine = _FINE * float(half.max()) * 2
-        # map, mass and colour of a word, and the weight of the colours below it
-        todo = [(np.eye(2), np.zeros(2) - middle, 1.0, np.zeros(3), 1.0)]
+        # map, mass and colour of a word, the weight of the colours below it, and its first letters
+        todo = [(np.eye(2), np.zeros(2) - middle, 1.0, np.zeros(3), 1.0, ())]
         done = []
         s = self.speed
-        for _ in range(_DEPTH):
+        for length in range(_DEPTH):
             grown = []
-            for a, t, p, c, rest in todo:
+            for word in todo:
+                a, t = word[:2]
                 reach = float(np.linalg.norm(a, 2)) * self.radius
                 at = a @ self.centre + t
                 if (np.abs(at) > half + reach).any():
                     continue
-                if reach <= fine:
-                    done.append((a, t, p, c, rest))
+                if reach <= fine and length >= self.letters:
+                    done.append(word)
                 else:
-                    grown.append((a, t, p, c, rest))
+                    grown.append(word)
             if not grown:
                 break
-            if len(done) + len(grown) * len(self.p) > _WORDS:
+            if len(done) + len(grown) * len(self.p) > _WORDS and length >= self.letters:
                 done += grown
                 break
             todo = [
-                (a @ self.a[k], a @ self.t[k] + t, p * self.p[k], c + rest * s * self.tints[k], rest * (1 - s))
-                for a, t, p, c, rest in grown
+                (
+                    a @ self.a[k], a @ self.t[k] + t, p * self.p[k], c + rest * s * self.tints[k], rest * (1 - s),
+                    (*first, k)[: self.letters],
+                )
+                for a, t, p, c, rest, first in grown
                 for k in range(len(self.p))
                 if self.p[k] > 0
             ]  # fmt: skip
         if not done:
-            return np.zeros((0, 2, 3)), np.zeros(0), np.zeros((0, 3)), np.zeros(0)
+            return Words(np.zeros((0, 2, 3)), np.zeros(0), np.zeros((0, 3)), np.zeros(0), None)
         maps = np.stack([np.concatenate([w[0], w[1][:, None]], axis=1) for w in done])
-        return maps, *(np.array([w[i] for w in done]) for i in (2, 3, 4))  # type: ignore[return-value]
+        mass, tint, rest = (np.array([w[i] for w in done]) for i in (2, 3, 4))
+        if self.field is None:
+            return Words(maps, mass, tint, rest, None)
+        piece = np.ravel_multi_index(np.array([w[5] for w in done]).T, (len(self.p),) * self.letters)
+        f = self.field[piece]
+        slopes = f[:, :, :2] @ maps  # of x - middle by y, with a constant
+        slopes[:, :, 2] += f[:, :, :2] @ middle + f[:, :, 2]
+        return Words(maps, mass, tint, rest, slopes)
 
     def window(self, x0: float, y0: float, x1: float, y1: float, width: int, height: int) -> npt.NDArray[np.uint8]:
         """The picture of x0 … x1, y0 … y1 (shares of the whole's width, y down), uint8 ``[height, width, 3]``.
@@ -172,7 +203,8 @@ class IFSWindows:
                 cells around the window belong to it.
         """
         left, bottom, right, top = box
-        maps, mass, tint, rest = self.words(left, bottom, right, top)
+        words = self.words(left, bottom, right, top)
+        mass = words.mass
         if len(mass):
             # distribute the samples over the words; rounding the cumulative sum keeps the total
             share = np.cumsum(mass / mass.sum()) * n
@@ -182,10 +214,16 @@ class IFSWindows:
             if self.copies is not None:
                 down = np.array([[1.0], [-1.0]]) * scale
                 shift = np.array([columns / 2 + gutter, rows / 2 + gutter])
+                maps = words.maps
                 cells = np.concatenate([maps[..., :2] * down, (maps[..., 2:] * down) + shift[:, None]], axis=2)
-                self.copies.add(cells, counts, np.c_[tint, rest], hist)
+                self.copies.add(cells, counts, np.c_[words.tint, words.rest], hist)
+            elif words.field is None:
+                _scatter(
+                    words.maps, counts, words.tint, words.rest, self.points, self.blend, scale, rows, columns, gutter,
+                    hist,
+                )  # fmt: skip
             else:
-                _scatter(maps, counts, tint, rest, self.points, self.blend, scale, rows, columns, gutter, hist)
+                _scatter_field(words.maps, counts, words.field, self.points, scale, rows, columns, gutter, hist)
 
 
 def draw_window(
@@ -239,5 +277,27 @@ def _scatter(maps, counts, tint, rest, points, blend, scale, rows, columns, gutt
                 hist[q, r, 0] += tint[k, 0] + rest[k] * blend[j, 0]
                 hist[q, r, 1] += tint[k, 1] + rest[k] * blend[j, 1]
                 hist[q, r, 2] += tint[k, 2] + rest[k] * blend[j, 2]
+                hist[q, r, 3] += 1
+        start += counts[k]
+
+
+@nb.njit(cache=True, nogil=True)
+def _scatter_field(maps, counts, field, points, scale, rows, columns, gutter, hist):
+    """The same with colours as affine functions ``[N, 3, 3]`` of the points, cut to [0, 1]."""
+    start = np.int64(0)
+    total = len(points)
+    h, w = hist.shape[0], hist.shape[1]
+    for k in range(len(counts)):
+        a, b, e = maps[k, 0, 0] * scale, maps[k, 0, 1] * scale, maps[k, 0, 2] * scale + columns / 2 + gutter
+        c, d, f = -maps[k, 1, 0] * scale, -maps[k, 1, 1] * scale, rows / 2 + gutter - maps[k, 1, 2] * scale
+        for i in range(start, start + counts[k]):
+            j = i % total
+            x, y = points[j, 0], points[j, 1]
+            px, py = a * x + b * y + e, c * x + d * y + f
+            if px >= 0 and py >= 0 and px < w and py < h:
+                q, r = int(py), int(px)
+                for n in range(3):
+                    v = field[k, n, 0] * x + field[k, n, 1] * y + field[k, n, 2]
+                    hist[q, r, n] += min(max(v, 0.0), 1.0)
                 hist[q, r, 3] += 1
         start += counts[k]

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from fractalkit.codes.flame import Flame, Xform
 from fractalkit.codes.flame_blend import between, blend, turned
@@ -251,6 +252,24 @@ def test_windows_of_a_code_agree_with_the_whole():
         open_source("a.txt")
     with pytest.raises(UsageError, match="no windows"):
         windows_of(object())
+
+
+@pytest.mark.parametrize("pieces", [3, 9])
+def test_windows_have_the_colours_of_positions(pieces):
+    slopes = torch.tensor([[0.5, 0.25, 0.0], [0.0, 0.5, 0.25], [-2.0, 0.0, 0.75]], dtype=torch.float64)
+    ifs = replace(
+        preset("sierpinski-triangle"), colours=torch.full((3, 3), 0.5), colour_field=slopes.expand(pieces, 3, 3)
+    )
+    z = IFSWindows(ifs)
+    for box in ((0.25, 0.25, 0.75, 0.75), (0.5, 0.0, 0.5 + 1 / 64, 1 / 64)):
+        sums = np.zeros((16, 16, 4), np.float32)
+        z.collect(box, 4000, sums)
+        rows, columns = np.nonzero(sums[..., 3])
+        cell = (box[2] - box[0]) / 16
+        at = np.stack([box[0] + (columns + 0.5) * cell, box[3] - (rows + 0.5) * cell, np.ones(len(rows))])
+        seen = sums[rows, columns, :3] / sums[rows, columns, 3:]
+        assert len(rows) > 20
+        assert np.abs(seen - (slopes.numpy() @ at).clip(0, 1).T).max() < 1.1 * cell + 1e-5
 
 
 def test_films_and_pages(tmp_path):
