@@ -54,9 +54,13 @@ HOPELESS = 3.0  # a restart that ends above this is not repeated
 MISSED = 0.5  # relative to the score of rounder maps: below this, an attractor of flat maps was nearly found
 COMPLETED = 12  # largest number of maps for which a search for missing ones pays
 MEASURED = 12  # largest number of maps that are searched by density
-ROUNDS = {2: 160, 3: 100}  # of that search in the plane and in space, at effort 5
+ROUNDS = {2: 200, 3: 100}  # of that search in the plane and in space, at effort 5,
+WORK = 52.0  # and what they and the polishing may cost together, in CPU seconds of a machine of 2024, about:
+_ROUND = {2: (0.02, 0.032), 3: (0.05, 0.08)}  # a round on coarse and on fine grids, for each map,
+_POLISH = {2: 1e-4, 3: 2e-4}  # and polishing, for each point
 BETTER = 0.93  # of a polished code's excess, below which another one is polished
-DENSE = 1.15  # misfit of the density above which a code is not good enough
+DENSE = 1.15  # misfit of the density above which a code is not good enough,
+ASTRAY = 1.35  # and above which some map is wrong, which distances do not mend
 STRIDE = 4  # hops between two checks of the chains
 _CAP = 0.95  # upper bound of the norm of a map that is proposed
 _LIMIT = 0.985  # and of one that is refined by the attractor
@@ -128,7 +132,7 @@ class _Fit:
         self, target: Target, effort: int, rng: np.random.Generator, say: Callable[[str, float], None]
     ) -> None:
         self.target, self.effort, self.rng, self.say = target, effort, rng, say
-        self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(len(target))
+        self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(int(target.counts.sum()))
         self.isotropy = 0.0
         self.brief = False  # to compare numbers of maps
         self.density = Density(target, cap=_LIMIT, seed=int(rng.integers(1 << 31))) if target.dim > 1 else None
@@ -195,27 +199,34 @@ class _Fit:
 
     def rounds(self) -> int:
         """Rounds of the search by density."""
-        most = ROUNDS[self.target.dim] * (0.25 if self.brief else 1.0)
-        return max(6, round(most * 2.0 ** (self.effort - 5)))
+        return max(6, round(self.share() * ROUNDS[self.target.dim]))
+
+    def share(self) -> float:
+        """Of the work at effort 5."""
+        return (0.25 if self.brief else 1.0) * 2.0 ** (self.effort - 5)
 
     def measured(self, k: int, say: Callable[[float], None]) -> Candidate:
-        """Search by density until a code that has been polished is good, or the rounds are spent.
+        """Search by density until a code that has been polished is good, or the rounds or the work are spent.
 
         If the first one is not, self-maps of the cloud join the search, which are right however little mass they have.
         """
         assert self.density is not None
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         search = MeasureSearch(self.density, k, self.rng)
-        rounds = self.rounds()
+        price = k * np.array(_ROUND[self.target.dim])  # of a round in each stage
+        work = max(WORK * self.share(), 12 * float(price.mean()))
+        rounds = min(self.rounds(), int(work / price.mean()))
         best: Candidate | None = None
         enough, left = 0.0, rounds
         say(0.0)
         while best is None or (left > 0 and not self.good(best)):
             done = rounds - left
+            spent = price[search.stage]
             found, used = search.run(left, enough=enough, tell=lambda n: say((done + n) / rounds))  # noqa: B023
-            left -= used
+            work -= used * spent + _POLISH[self.target.dim] * len(self.density.points)
+            left = max(min(left - used, int(work / price[search.stage])), 0)
             say((rounds - left) / rounds)
-            c = self.polished(found)
+            c = self.polished(found, most=ASTRAY)
             best = c if best is None else min(best, c, key=self.misfit)
             search.join(search.refined(c.maps, c.weights))
             if not len(searcher.pool) and left > 0 and not self.good(best):
@@ -223,13 +234,15 @@ class _Fit:
                 search.archive.add(searcher.pool.maps)
             enough = BETTER * search.excess(search.front[0])
         say(1.0)
-        return best
+        if best.density <= ASTRAY or self.good(best):
+            return best
+        return min(best, self.polished(Measured(best.maps, best.weights, 0.0)), key=self.misfit)
 
-    def polished(self, code: Measured) -> Candidate:
-        """Refine a code by density and then by distance, on all points."""
+    def polished(self, code: Measured, *, most: float = math.inf) -> Candidate:
+        """Refine a code by density and then, if that misfits by at most so much, by distance, on all points."""
         assert self.density is not None
         maps, weights, _ = self.density.refine(code.maps, code.weights, levels=(1, 2), steps=15)
-        maps, weights, _ = self.density.refine(maps, weights, levels=(2,), steps=8, orbits=len(self.target))
+        maps, weights, _ = self.density.refine(maps, weights, levels=(2,), steps=8, orbits=len(self.density.points))
         rng = np.random.default_rng(int(self.rng.integers(1 << 62)))
         refiner = Refiner(self.target, rng, cap=_LIMIT, points=20_000, isotropy=self.isotropy, density=self.density)
         seed = int(rng.integers(1 << 31))
@@ -239,7 +252,7 @@ class _Fit:
 
         best = rated(maps, weights)
         for steps, tau, points in ((10, (4.0, 2.0), 5000), (12, (3.0, 2.0), None)):
-            if self.good(best):
+            if self.good(best) or best.density > most:
                 break
             best = min(
                 best,

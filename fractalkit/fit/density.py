@@ -18,7 +18,8 @@ from fractalkit.fit.search import clip_maps
 from fractalkit.fit.target import Target
 
 DEPTH = 8  # letters of the address of a point of the attractor
-BURN = 40  # letters before them, which bring a point to the attractor
+BURN = (40, 400)  # letters before them, least and most, which bring a point to the attractor
+_SETTLED = 8.0  # logarithm of the contraction that they make
 JDEPTH = 6  # letters that a step changes, and that are spread evenly
 SIDES = {2: (16, 32, 64), 3: (10, 16, 22)}
 _BORDER = 1.5  # cells around the cloud
@@ -73,16 +74,19 @@ class Density:
         self.target, self.cap, self.isotropy = target, cap, isotropy
         self.dim = target.dim
         rng = np.random.default_rng(seed)
-        self.points = target.lookup.points
+        # floats of a small or uneven attractor coincide, most where it is dense
+        self.points = np.repeat(target.lookup.points, target.counts, axis=0)
         self.order = rng.permutation(len(self.points))
         self.starts = self.points[self.order]
         self.centre = self.points.mean(axis=0, keepdims=True)
-        self.shifts = rng.random(DEPTH + BURN)
+        least, most = BURN
+        self.shifts = rng.random(DEPTH + least)
         # the additive recurrence of the generalised golden ratio for the letters that matter most
         ratio = 2.0
         for _ in range(60):
             ratio = (1 + ratio) ** (1 / (JDEPTH + 1))
-        self.jumps = np.concatenate([ratio ** -np.arange(1.0, JDEPTH + 1), rng.random(DEPTH + BURN - JDEPTH)])
+        self.jumps = np.concatenate([ratio ** -np.arange(1.0, JDEPTH + 1), rng.random(DEPTH + least - JDEPTH)])
+        self.shifts, self.jumps = (np.append(v, rng.random(most - least)) for v in (self.shifts, self.jumps))
         self.orbits = orbits
         self.levels = [self._level(side) for side in SIDES[self.dim]]
 
@@ -118,7 +122,8 @@ class Density:
         address = np.empty((count, depth), np.int64)
         z = np.empty((count, depth + 1, 3))
         cumulative = np.cumsum(weights / weights.sum())
-        walk(maps, cumulative, start, self.shifts, self.jumps[: DEPTH + BURN if full else depth], address, z)
+        letters = DEPTH + burn_in(maps, weights) if full else depth
+        walk(maps, cumulative, start, self.shifts, self.jumps[:letters], address, z)
         return address, z
 
     def pieces(self, maps: np.ndarray, points: np.ndarray, level: Level) -> np.ndarray:
@@ -232,6 +237,14 @@ class Density:
             if ended:
                 break
         return maps, weights, f
+
+
+def burn_in(maps: np.ndarray, weights: np.ndarray) -> int:
+    """Letters after which an orbit of maps ``[K, 3, 4]`` forgets where it began, within :data:`BURN`."""
+    norms = np.linalg.norm(maps[:, :, :3], ord=2, axis=(1, 2))
+    rate = -float(weights @ np.log(np.maximum(norms, 1e-3))) / float(weights.sum())
+    least, most = BURN
+    return most if rate * most <= _SETTLED else max(least, int(np.ceil(_SETTLED / rate)))
 
 
 def likely_weights(psi: np.ndarray, mass: np.ndarray, steps: int = 30) -> np.ndarray:

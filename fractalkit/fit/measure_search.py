@@ -37,7 +37,7 @@ _APART = 0.01  # distance, in diagonals of the cloud, between the images of maps
 _ALIKE = 0.04  # distance of maps of codes that are alike
 _FRONT = 4
 _STAGES = ((0, 1), (1, 2))  # levels of the search
-_COARSE = 0.75  # of the rounds, at most, before the finer grids
+_COARSE = 0.4  # of the rounds, at most, before the finer grids
 _FEW, _SOME = 800, 1500  # points of the cloud whose images are drawn
 _CELLS = 4000  # and that are parted into cells
 _PROBES = 12
@@ -402,14 +402,15 @@ class MeasureSearch:
     ) -> tuple[Measured, int]:
         """The best code after so many rounds, or once its excess on the finest grids is at most ``enough``.
 
-        What is good enough on coarse grids, or is the best after most of the rounds, goes on on finer ones, and is
+        What is good enough on coarse grids, or is the best after a part of the rounds, goes on on finer ones, and is
         returned at once. ``tell`` gets the number of rounds done, which is returned too.
         """
         for r in range(rounds + 1):
             coarse = self.stage + 1 < len(_STAGES)
-            if coarse and r % _EPOCH == 0:
+            late = r >= _COARSE * rounds
+            if coarse and r % _EPOCH == 0 and not (late and self.front):
                 self.begin()
-            if coarse and (self.excess(self.front[0]) <= 1 or r >= _COARSE * rounds):
+            if coarse and (late or self.excess(self.front[0]) <= 1):
                 self.advance()
                 return self.front[0], r
             if not coarse and self.excess(self.front[0]) <= enough:

@@ -16,7 +16,7 @@ import numba as nb
 import numpy as np
 from scipy.spatial import cKDTree
 
-from fractalkit.fit.density import Density
+from fractalkit.fit.density import Density, burn_in
 from fractalkit.fit.metrics import crowding
 from fractalkit.fit.search import clip_maps
 from fractalkit.fit.target import Target
@@ -24,7 +24,6 @@ from fractalkit.fit.target import Target
 # mypy: disable-error-code="no-untyped-def"
 
 DEPTH = 8  # length of addresses
-BURN = 40  # letters before them, which bring a point to the attractor
 JDEPTH = 4  # maps of an address that a step changes
 DAMPING, RELAX, MOMENTUM = 1e-3, 1.9, 0.6  # of the steps
 
@@ -189,7 +188,7 @@ class Refiner:
     ) -> None:  # fmt: skip
         self.density = density  # for weights; None takes them from the nearest pieces
         self.target, self.rng, self.cap, self.isotropy, self.workers = target, rng, cap, isotropy, workers
-        self.points = min(points, len(target))
+        self.points = min(points, int(target.counts.sum()))
         self.centre = np.pad(target.points.mean(axis=0), (0, 3 - target.dim))
 
     def draw(self, maps: np.ndarray, weights: np.ndarray, n: int, *, seed: int | None = None, near: bool = False):
@@ -204,7 +203,8 @@ class Refiner:
         out = np.empty((n, 3))
         address = np.empty((n, DEPTH), np.int64)
         cumulative = np.cumsum(weights / weights.sum())
-        _walk(maps, cumulative, 0 if near else BURN, int(rng.integers(1 << 31)), origin, out, address)
+        burn = 0 if near else burn_in(maps, weights)
+        _walk(maps, cumulative, burn, int(rng.integers(1 << 31)), origin, out, address)
         return out, origin, address
 
     def match(
@@ -217,7 +217,7 @@ class Refiner:
         near: bool = False,
     ) -> Sample:
         """Draw the attractor and match it both ways with the cloud."""
-        n = self.points if points is None else min(points, len(self.target))
+        n = self.points if points is None else min(points, self.points)
         out, origin, address = self.draw(maps, weights, n, seed=seed, near=near)
         y = np.ascontiguousarray(out[:, : self.target.dim])
         x = self.target.points
@@ -228,18 +228,20 @@ class Refiner:
 
     def score(self, sample: Sample) -> Score:
         """Score a matched sample; lower is better."""
-        return _score(sample.forward, sample.backward)
+        return _score(sample.forward, np.repeat(sample.backward, self.target.counts[sample.subset]))
 
     def floor(self, points: int) -> Score:
         """Score that ``points`` of an independent sample of the same set would have."""
-        x = self.target.points
-        apart = crowding(x, self.target.tree)
-        forward = apart * self.target.tree.query(x, k=2, workers=-1)[0][:, 1]
-        if points >= len(x):
+        z, counts = self.target.points, self.target.counts
+        apart = crowding(z, self.target.tree)
+        nearest = np.where(counts > 1, 0.0, self.target.tree.query(z, k=2, workers=-1)[0][:, 1])
+        if points >= counts.sum():
+            forward = apart * np.repeat(nearest, counts)
             return _score(forward, forward)
+        x = np.repeat(z, counts, axis=0)
         order = np.random.default_rng(0).permutation(len(x))
         part, rest = x[order[:points]], x[order[points:]]
-        return _score(forward, apart * cKDTree(part).query(rest, workers=-1)[0])
+        return _score(apart * np.repeat(nearest, counts), apart * cKDTree(part).query(rest, workers=-1)[0])
 
     def weigh(self, sample: Sample, k: int) -> np.ndarray:
         """Weights ``[K]``: the fraction of the cloud nearest to each map's piece, at least 1/1000."""

@@ -22,6 +22,7 @@ from fractalkit.fit.strays import strays
 
 NEIGHBOURS = 8
 MIN_POINTS = 20  # fewer do not determine affine maps reliably
+_MARKED = 0.01  # of all points at one place: a marker, such as that of a beam that did not return, which counts once
 _MARGIN = 0.12  # margin of the grid around the bounding box, relative to the diagonal
 
 
@@ -64,6 +65,7 @@ class Target:
     spacing: np.ndarray  # [N] local spacing: distance to the third neighbour
     lookup: Lookup
     notes: tuple[str, ...]  # sentences on what was dropped or reduced
+    counts: np.ndarray  # [N] points of the cloud as given at each of these, which the density is told by
 
     def __len__(self) -> int:
         return len(self.points)
@@ -127,8 +129,10 @@ def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator, kee
         DataError: a wrong shape, or fewer than 20 distinct finite points.
     """
     points, kept, notes = usable_points(points, keep_strays=keep_strays)
+    counts = np.ones(len(points), np.int64)
     if len(kept):
-        _, first = np.unique(points[kept], axis=0, return_index=True)
+        _, first, times = np.unique(points[kept], axis=0, return_index=True, return_counts=True)
+        counts[kept[first]] = np.where(times > _MARKED * len(kept), 1, times)
         if len(first) < len(kept):
             notes.append(f"dropped {len(kept) - len(first)} duplicate points")
         kept = kept[np.sort(first)]
@@ -136,6 +140,9 @@ def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator, kee
         raise DataError(f"points: {len(kept)} distinct finite points, a fit needs at least {MIN_POINTS}")
     if len(kept) > limit:
         kept = np.sort(rng.choice(kept, limit, replace=False))
+    counts = counts[kept]
+    if (total := int(counts.sum())) > limit:
+        counts = np.maximum(counts * limit // total, 1)
     chosen = points[kept]
     low, high = chosen.min(axis=0), chosen.max(axis=0)
     with np.errstate(over="ignore"):
@@ -157,7 +164,8 @@ def make_target(points: np.ndarray, *, limit: int, rng: np.random.Generator, kee
     distance, graph = tree.query(z, k=k)
     graph = np.pad(graph[:, 1:], ((0, 0), (0, NEIGHBOURS + 1 - k)), mode="edge").astype(np.int32)
     spacing = distance[:, min(3, k - 1)]
-    return Target(subspace, z.shape[1], z, kept, tree, spacing, _lookup(z, graph), tuple(notes))
+    lookup = _lookup(z, graph)
+    return Target(subspace, z.shape[1], z, kept, tree, spacing, lookup, tuple(notes), counts)
 
 
 def _own_axes(unit: np.ndarray, notes: list[str]) -> np.ndarray:

@@ -182,3 +182,14 @@ def test_the_collage_bound_holds():
     x, y = cloud.numpy(), points.numpy()
     diagonal = np.linalg.norm(x.max(0) - x.min(0))
     assert compare_clouds(y, x, points=None).hausdorff * diagonal <= collage_bound(shifted, cloud) + 0.02
+
+
+@pytest.mark.slow
+def test_a_dust_smaller_than_the_cells_of_grids_is_found():
+    a = torch.tensor([[[-0.25, -0.137], [-0.293, -0.037]], [[0.44, -0.385], [0.173, -0.697]]], dtype=torch.float64)
+    t = torch.tensor([[-0.3485, -0.2286], [-0.2863, 0.7896]], dtype=torch.float64)
+    truth = AffineIFS(a, t, torch.tensor([0.1145, 0.8855], dtype=torch.float64))
+    found = fit_cloud(sample(truth, 20_000, seed=1).points, maps=2)
+    order = np.argsort(found.probabilities.numpy())
+    np.testing.assert_allclose(found.matrices.numpy()[order], a, atol=1e-3)
+    np.testing.assert_allclose(found.probabilities.numpy()[order], truth.probabilities, atol=0.02)

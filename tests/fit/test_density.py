@@ -11,6 +11,7 @@ from fractalkit.fit import density_distance
 from fractalkit.fit.density import Density, likely_weights
 from fractalkit.fit.density_kernels import gaps_with, jacobian, settle, spread
 from fractalkit.fit.measure_search import Archive, Measured, MeasureSearch
+from fractalkit.fit.refine import Refiner
 from fractalkit.fit.target import make_target
 from fractalkit.orbit import sample
 
@@ -98,6 +99,21 @@ def test_refinement_returns_to_the_truth(dim):
     assert np.abs(found - maps).max() < 0.02 and np.abs(w - weights).max() < 0.03
 
 
+def test_orbits_of_slow_maps_forget_where_they_began():
+    turn = 0.975 * np.array([[np.cos(1), -np.sin(1)], [np.sin(1), np.cos(1)]])
+    code = AffineIFS(np.stack([turn, 0.3 * np.eye(2)]), np.array([[0.0, 0.0], [1.0, 0.0]]), np.array([0.96, 0.04]))
+    cloud = sample(code, 3000, seed=1, dtype=torch.float64).points.numpy()
+    target = make_target(cloud, limit=3000, rng=np.random.default_rng(0))
+    sub = target.subspace
+    maps = np.zeros((2, 3, 4))
+    maps[:, :2, :2] = code.matrices.numpy()
+    maps[:, :2, 3] = (code.matrices.numpy() @ sub.centre + code.offsets.numpy() - sub.centre) / sub.scale
+    assert Density(target, cap=0.98).misfit(maps, code.probabilities.numpy()) < 1.15
+    refiner = Refiner(target, np.random.default_rng(0), cap=0.98, points=3000)
+    score = refiner.score(refiner.match(maps, code.probabilities.numpy(), seed=1))
+    assert score.chamfer < 1.15 * refiner.floor(3000).chamfer
+
+
 def test_one_map_settles_where_the_others_leave_mass():
     target, maps, weights = problem()
     d = Density(target, cap=0.95)
@@ -169,3 +185,12 @@ def test_the_density_distance():
     assert density_distance(y, x, side=2) == pytest.approx(0.25, abs=0.02)
     with pytest.raises(DataError, match="dimensions"):
         density_distance(x, np.zeros((5, 3)))
+
+
+def test_points_that_coincide_count_but_not_a_marker():
+    rng = np.random.default_rng(0)
+    cloud = rng.random((300, 2))
+    cloud = np.concatenate([cloud, cloud[:100], np.tile(cloud[:1], (20, 1))])
+    target = make_target(cloud, limit=1000, rng=rng)
+    assert target.counts.tolist() == [1] + 99 * [2] + 200 * [1]
+    assert len(Density(target, cap=0.98).points) == 399
