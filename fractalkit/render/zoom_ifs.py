@@ -8,6 +8,7 @@ then mapped by the remaining words, so that all of them are in or near the windo
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -131,7 +132,7 @@ class IFSWindows:
         half = np.array([x1 - x0, y1 - y0]) / 2
         fine = _FINE * float(half.max()) * 2
         # map, mass and colour of a word, the weight of the colours below it, and its first letters
-        todo = [(np.eye(2), np.zeros(2) - middle, 1.0, np.zeros(3), 1.0, ())]
+        todo: list[tuple[Any, ...]] = [(np.eye(2), np.zeros(2) - middle, 1.0, np.zeros(3), 1.0, ())]
         done = []
         s = self.speed
         for length in range(_DEPTH):
