@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -109,6 +109,20 @@ def pick_engine(name: str) -> tuple[str, str]:
 
     where = pick_device(name)
     return name, torch.cuda.get_device_name(where) if where.type == "cuda" else "Metal by torch"
+
+
+def drew(asked: str, engine: str, why: str, note: Callable[[str], object]) -> str:
+    """What drew the points of a code, for the report.
+
+    Args:
+        asked: the value of ``--device``.
+        engine: of :func:`pick_engine`.
+        why: why it did not draw them (:func:`fractalkit.orbit.api.why_not`), so that the CPU did; "" where it did.
+        note: called with a sentence if the CPU drew what another device was asked to.
+    """
+    if why and asked != "auto":
+        note(f"--device {asked}: the CPU drew the points; {why}")
+    return "CPU" if why else engine
 
 
 def on(engine: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import Progress, answer, command_line, emit, pick_engine, warn
+from fractalkit.cli.common import Progress, answer, command_line, drew, emit, pick_engine, warn
 from fractalkit.cli.completion import presets
 from fractalkit.cli.options import PATH, SEED, Real, Whole, device_option, json_option, source_argument
 from fractalkit.errors import DataError, UsageError
@@ -148,6 +148,7 @@ def ifs(
         common: dict[str, Any] = {
             "code_path": planned.code, "preview_path": planned.preview, "maps": maps or "auto", "points": count,
             "even": evenly, "seed": seed, "command": command_line(ctx), "clock": clock, "progress": progress,
+            "device": where,
         }  # fmt: skip
         if pictured:
             result = _of_picture(path, planned, effort, threshold=threshold, kind=kind or "auto", **common)
@@ -156,13 +157,13 @@ def ifs(
             result = write_fractal(
                 ifs_code if ifs_code is not None else _read(path, seed, clock), planned.cloud,
                 name=path.name.removesuffix(".ifs.json").removesuffix(".fk"), method=method or "auto",
-                effort=5 if effort is None else effort, device=where, up=up, mesh=planned.mesh, style=other,
+                effort=5 if effort is None else effort, up=up, mesh=planned.mesh, style=other,
                 keep_strays=keep_strays, **common,
             )  # fmt: skip
     finally:
         progress.clear()
     result["source"] = source
-    result["engine"] = engine if result.pop("drawn_by_device", False) else "CPU"
+    result["engine"] = drew(device, engine, result.pop("not_by_device"), result["notes"].append)
     answer(result, as_json, "\n".join(report_lines(result)))
     if view:
         from fractalkit.render.window import show_file
@@ -283,7 +284,7 @@ def report_lines(result: dict[str, Any]) -> list[str]:
         *([f"  {result['reason']}"] if result["reason"] not in ("", "as asked") else []),
         *(f"  warning: {w}" for w in result["warnings"]),
         *(f"  note: {n}" for n in result["notes"]),
-        *([f"  points drawn on {result['engine']}"] if result.get("engine", "CPU") != "CPU" else []),
+        *_drawn_on(result),
         f"  {', '.join(facts)}",
         "",
         *_distances(result),
@@ -298,12 +299,17 @@ def _picture_lines(result: dict[str, Any]) -> list[str]:
         f"{result['name']}: {result['maps']} maps of a picture of {width} x {height} ({result['maps_rule']})",
         f"  the subject, {result['input']['pixels']:,} pixels, is {result['rule']}; fitted as a {result['kind']}",
         *(f"  note: {n}" for n in result["notes"]),
+        *_drawn_on(result),
         f"  {_dimension(result)}",
         f"  pixels that agree  {result['iou']:.2%}  (both lit and touched, over those that are either)",
         *([f"  measure, distance  {result['distance']:.4f}"] if "distance" in result else []),
         "",
         *_outputs(result),
     ]
+
+
+def _drawn_on(result: dict[str, Any]) -> list[str]:
+    return [f"  points drawn on {result['engine']}"] if result.get("engine", "CPU") != "CPU" else []
 
 
 def _dimension(result: dict[str, Any]) -> str:

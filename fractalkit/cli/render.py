@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import Progress, answer, command_line, on, warn
+from fractalkit.cli.common import Progress, answer, command_line, drew, on, pick_engine, warn
 from fractalkit.cli.completion import presets
 from fractalkit.cli.options import (
     PATH,
@@ -105,7 +105,7 @@ def render(ctx: click.Context, sources: tuple[str, ...], palettes: bool, as_json
     answer(
         result,
         as_json,
-        f"{r['output']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s{on(r.get('engine', 'CPU'))}",
+        f"{r['output']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s{on(r['engine'])}",
     )
 
 
@@ -154,8 +154,6 @@ class _Job:
     @cached_property
     def engine(self) -> tuple[str, str]:
         """The device that draws, and its name."""
-        from fractalkit.cli.common import pick_engine
-
         return pick_engine(self.device)
 
     @property
@@ -236,14 +234,14 @@ class _Job:
             "--index": self.index, "--name": self.name, "--add-quality": self.add_quality, "--buffer": self.buffer,
             "--preview": self.preview, "--oversample": self.oversample, "--transparent": self.transparent,
             "--bits": None if self.bits == "8" else self.bits,
-            "--device": None if self.device in ("auto", "cpu") else self.device,
         })  # fmt: skip
         out = self.out or Path(f"{Path(source).name.split('.')[0]}.png")
         self._check_outputs(Path(source), out, None)
         made = save_code_picture(
             source, code, out, size=self.res, quality=self.quality, palette=self.palette, seed=self.seed,
-            command=command_line(self.ctx),
+            command=command_line(self.ctx), device=self.engine[0],
         )  # fmt: skip
+        made["engine"] = drew(self.device, self.engine[1], made.pop("not_by_device"), _note)
         return made | {"quality": self.quality, "buffer": None, "whole": True, "notes": []}
 
     def _one_source(self) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fractalkit.cli.batch import Item, is_made, run, sources
+from fractalkit.cli.common import drew, on, pick_engine
 from fractalkit.errors import DataError, FileWarning, UsageError, one_line
 from fractalkit.files import atomic_path
 from fractalkit.raster.png import COMMAND_KEY, SEED_KEY
@@ -60,20 +61,23 @@ def render_one(item: Item) -> Item:
 
     began = time.perf_counter()
     o = item["options"]
+    engine = pick_engine(o["device"] or "cpu")
     code = spatial_code(item["source"])
     if code is not None:
         made = save_code_picture(
             item["source"], code, Path(item["target"]), size=o["size"], quality=o["quality"], palette=o["palette"],
-            seed=o["seed"], command=item["command"],
+            seed=o["seed"], command=item["command"], device=engine[0],
         )  # fmt: skip
+        notes: list[str] = []
+        made["engine"] = drew(engine[0], engine[1], made.pop("not_by_device"), notes.append)
         return made | {"target": item["target"], "quality": o["quality"], "empty": False, "whole": True, "notes": [],
-                       "seconds": round(time.perf_counter() - began, 3), "warnings": []}  # fmt: skip
+                       "seconds": round(time.perf_counter() - began, 3), "warnings": notes}  # fmt: skip
     flame = prepared(
         item["source"], item["index"], size=o["size"], palette=o["palette"], oversample=o["oversample"],
         note=lambda sentence: None, strict=o["strict"],
     )  # fmt: skip
     exposure = Exposure.empty(flame, o["seed"])
-    exposure.expose(flame.quality if o["quality"] is None else o["quality"], threads=o["threads"], device=o["device"])
+    exposure.expose(flame.quality if o["quality"] is None else o["quality"], threads=o["threads"], device=engine[0])
     picture = develop(exposure, item["source"], transparent=o["transparent"], threads=o["threads"])
     text = texts(exposure.flame, exposure.seed, item["command"])
     save_flame_picture(item["target"], picture, bits=o["bits"], text=text)
@@ -84,6 +88,7 @@ def render_one(item: Item) -> Item:
         "source": item["source"], "target": item["target"], "width": w, "height": h, "quality": exposure.quality,
         "empty": empty, "seed": o["seed"], "seconds": round(time.perf_counter() - began, 3),
         "whole": flame.whole, "notes": flame.notes(), "warnings": [one_line(f"{item['source']}: {w}") for w in remarks],
+        "engine": engine[1],
     }  # fmt: skip
 
 
@@ -99,7 +104,7 @@ def is_drawn(item: Item) -> bool:
 def line(r: Item) -> str:
     """The report of one picture."""
     quality = "" if r["quality"] is None else f"quality {r['quality']:g}, "
-    return f"{r['target']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s"
+    return f"{r['target']}: {r['width']} x {r['height']}, {quality}{r['seconds']:.1f} s{on(r['engine'])}"
 
 
 def contact_sheets(results: list[Item], out: Path | None) -> dict[str, Any]:

@@ -52,6 +52,25 @@ def pick_engine(engine: str, device: torch.device | str | None) -> tuple[str, to
     return engine, where
 
 
+def why_not(
+    ifs: AffineIFS | CloudCollage, device: torch.device | str, *, double: bool = False, even: bool = False
+) -> str:
+    """Why a device does not draw points of a code, which the CPU then does; "" where it does.
+
+    Neither "gpu" nor Metal has float64, in which torch draws collages.
+    """
+    kind = "gpu" if device == "gpu" else torch.device(device).type
+    if kind == "cpu":
+        return ""
+    if even:
+        return "points that cover an attractor evenly are found by the CPU"
+    if kind != "cuda" and double:
+        return "coordinates so far from the origin need float64, which the device has not"
+    if kind not in ("cuda", "gpu") and isinstance(ifs, CloudCollage):
+        return "collages of clouds need float64, which the device has not"
+    return ""
+
+
 def _checked_type(dtype: torch.dtype, engine: str) -> torch.dtype:
     if dtype not in (torch.float32, torch.float64):
         raise UsageError(f"dtype: expected float32 or float64, got {dtype}")

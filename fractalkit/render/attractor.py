@@ -36,6 +36,7 @@ def draw_ifs(
     supersample: int = 2,
     brightness: float = 1.0,
     gamma: float = 2.2,
+    device: torch.device | str | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Draw the invariant measure of a code (plane) or points of its attractor (space).
 
@@ -49,6 +50,7 @@ def draw_ifs(
         camera: in space; None frames the attractor.
         up: "x", "y", "z" or "auto", for framing and light in space.
         brightness, gamma: of the tone map, in the plane.
+        device: that draws the points, as :func:`fractalkit.orbit.sample` takes it; None is the CPU.
 
     Returns:
         uint8 ``[H, W, 3]``; the same for the same code, options and seed.
@@ -65,12 +67,12 @@ def draw_ifs(
     ifs = ifs.to(device="cpu")
     if ifs.dim == 3:
         n = points if points is not None else min(6 * h * w, 4_000_000)
-        return _draw_space(ifs, n, size, palette, background, seed, camera, up, supersample)
+        return _draw_space(ifs, n, size, palette, background, seed, camera, up, supersample, device)
     s = supersample
     bounds, shape = plane_window(ifs, size), (h * s, w * s)
-    n = points if points is not None else _enough(ifs, bounds, shape, seed)
+    n = points if points is not None else _enough(ifs, bounds, shape, seed, device)
     by_code = palette is None and ifs.coloured
-    hist = histogram(ifs, n, shape=shape, bounds=bounds, colours=by_code, seed=seed)
+    hist = histogram(ifs, n, shape=shape, bounds=bounds, colours=by_code, seed=seed, device=device)
     counts = hist.counts.flip(0).numpy()  # pictures begin at the top, the grid at the lowest y
     rgb = None if hist.rgb is None else hist.rgb.flip(0).numpy()
     return tone_map(
@@ -79,11 +81,13 @@ def draw_ifs(
 
 
 def _enough(
-    ifs: AffineIFS | CloudCollage, bounds: tuple[torch.Tensor, torch.Tensor], shape: tuple[int, int], seed: int
-) -> int:
+    ifs: AffineIFS | CloudCollage, bounds: tuple[torch.Tensor, torch.Tensor], shape: tuple[int, int], seed: int,
+    device: torch.device | str | None,
+) -> int:  # fmt: skip
     """The number of points of a picture of so many cells: more where the attractor covers more of them."""
     cells = shape[0] * shape[1]
-    lit = int((histogram(ifs, _LEAST * cells, shape=shape, bounds=bounds, seed=seed).counts > 0).sum())
+    first = histogram(ifs, _LEAST * cells, shape=shape, bounds=bounds, seed=seed, device=device)
+    lit = int((first.counts > 0).sum())
     return min(max(_LIT_POINTS * lit, _LEAST * cells), CELL_POINTS * cells)
 
 
@@ -123,9 +127,9 @@ def piece_colours(ifs: AffineIFS | CloudCollage) -> Array:
 
 def _draw_space(
     ifs: AffineIFS | CloudCollage, n: int, size: tuple[int, int], name: str | Palette | None, background: str,
-    seed: int, camera: Camera | None, up: str, supersample: int,
+    seed: int, camera: Camera | None, up: str, supersample: int, device: torch.device | str | None,
 ) -> npt.NDArray[np.uint8]:  # fmt: skip
-    orbit = sample(ifs, n, seed=seed, colours=name is None and ifs.coloured)
+    orbit = sample(ifs, n, seed=seed, colours=name is None and ifs.coloured, device=device)
     x, c = checked(orbit.points, orbit.colours)
     if name is not None:
         c = colours_by_height(x, name)

@@ -44,7 +44,13 @@ def spatial_code(source: str | Path) -> AffineIFS | CloudCollage | None:
 
 
 def draw_code(
-    code: AffineIFS | CloudCollage, size: Size | None, *, quality: float | None, palette: str | None, seed: int
+    code: AffineIFS | CloudCollage,
+    size: Size | None,
+    *,
+    quality: float | None,
+    palette: str | None,
+    seed: int,
+    device: str = "cpu",
 ) -> npt.NDArray[np.uint8]:
     """Draw a code: uint8 ``[H, W, 3]``, lit points in space, a density in the plane.
 
@@ -52,12 +58,14 @@ def draw_code(
         size: None: 1000 x 1000.
         quality: points for each pixel; None as :func:`.attractor.draw_ifs` has them.
         palette: of :data:`.palette.PALETTES`, in place of the code's own colours.
+        device: that draws the points; the CPU does for one that cannot (:func:`fractalkit.orbit.api.why_not`).
 
     Raises:
         UsageError: an option out of range.
     """
     from fractalkit.codes.affine import AffineIFS
     from fractalkit.orbit import sample
+    from fractalkit.orbit.api import why_not
     from fractalkit.render.attractor import draw_ifs
     from fractalkit.render.camera import Camera
 
@@ -67,30 +75,35 @@ def draw_code(
     if code.dim == 3:
         some = sample(code, _FRAMED, seed=seed).points.double().numpy()
         camera = Camera.frame(some, (w, h), up="auto", usual="z" if isinstance(code, AffineIFS) else None)
-    return draw_ifs(code, size=(w, h), points=points, palette=palette, seed=seed, camera=camera)
+    where = "cpu" if why_not(code, device) else device
+    return draw_ifs(code, size=(w, h), points=points, palette=palette, seed=seed, camera=camera, device=where)
 
 
 def save_code_picture(
     source: str, code: AffineIFS | CloudCollage, target: Path, *, size: Size | None, quality: float | None,
-    palette: str | None, seed: int, command: str,
+    palette: str | None, seed: int, command: str, device: str = "cpu",
 ) -> dict[str, Any]:  # fmt: skip
     """Draw a code to a PNG file, which carries it unless it is larger than 16 MiB; facts, for the report.
+
+    ``not_by_device`` says why the CPU drew it in place of the device, or nothing.
 
     Raises:
         UsageError: another suffix, or an option out of range.
     """
+    from fractalkit.orbit.api import why_not
     from fractalkit.raster.png import save_png
 
     if target.suffix.lower() != ".png":
         raise UsageError(f"--out {target}: the picture of a code in space is a PNG; name it {target.stem}.png")
-    pixels = draw_code(code, size, quality=quality, palette=palette, seed=seed)
+    pixels = draw_code(code, size, quality=quality, palette=palette, seed=seed, device=device)
     texts = {SEED_KEY: str(seed), COMMAND_KEY: command}
     text = code.to_json()
     if len(text) <= CODE_IN_PICTURE:
         texts[CODE_KEY] = text
     save_png(target, pixels, text=texts)
     return {"source": source, "output": str(target), "width": pixels.shape[1], "height": pixels.shape[0], "seed": seed,
-            "mean": float(pixels.mean()) / 255, "command": command}  # fmt: skip
+            "mean": float(pixels.mean()) / 255, "command": command,
+            "not_by_device": why_not(code, device)}  # fmt: skip
 
 
 def refuse(source: str, given: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ from fractalkit.fit.metrics import explained
 from fractalkit.fit.strays import strays
 from fractalkit.fit.target import named_strays
 from fractalkit.orbit import extent, sample, stream
+from fractalkit.orbit.api import why_not
 from fractalkit.orbit.coverage import even as even_points
 from fractalkit.raster.png import CODE_KEY, COMMAND_KEY, SEED_KEY, save_png
 from fractalkit.render.code_picture import CODE_IN_PICTURE
@@ -75,7 +76,7 @@ def write_fractal(
         maps, method, effort: of :func:`fractalkit.fit.fit_attractor`.
         points: of the attractor; None takes as many as the cloud has, or 1,000,000 for a code.
         even: cover the attractor evenly, else by its weights; None: evenly for plain fits of up to 2,000,000 points.
-        device: to draw the points on, as torch names it, or "gpu"; see :func:`draws_points`.
+        device: to draw the points on, as torch names it, or "gpu"; see :func:`fractalkit.orbit.api.why_not`.
         up: axis that points up in the preview of a cloud in space, or "auto".
         style: a cloud of whose parts the fitted collage is made (:func:`fractalkit.fit.fit_cloud_style`).
         keep_strays: fit the points of a cloud that lie far from all others too.
@@ -118,7 +119,7 @@ def write_fractal(
         ifs = _with_provenance(ifs, result, cloud)
     with clock("draw"):
         write = write_mesh if mesh else write_points
-        result["drawn_by_device"] = not mesh and draws_points(ifs, _double(ifs), even, device)
+        result["not_by_device"] = why_not(ifs, device, double=_double(ifs), even=even)
         notes = write(cloud_path, ifs, n, even=even, seed=seed, device=device, progress=progress)
         result["notes"] += notes or ()
     if code_path is not None:
@@ -259,7 +260,7 @@ def write_points(
     double = _double(ifs)
     dtype = torch.float64 if double else torch.float32
     collage = isinstance(ifs, CloudCollage)
-    if not draws_points(ifs, double, even, device):
+    if why_not(ifs, device, double=double, even=even):
         device = "cpu"
     coloured = ifs.coloured
     pieces = (
@@ -278,17 +279,6 @@ def _double(ifs: AffineIFS | CloudCollage) -> bool:
     """Whether float32 would round the coordinates visibly."""
     low, high = extent(ifs)
     return needs_double(low.numpy(), high.numpy())
-
-
-def draws_points(ifs: AffineIFS | CloudCollage, double: bool, even: bool, device: torch.device | str) -> bool:
-    """Whether a device draws points of a code, in float32 or float64; what it cannot do is done by the CPU.
-
-    Neither "gpu" nor Metal has float64, in which torch draws collages. Points that cover evenly are found on the CPU.
-    """
-    kind = "gpu" if device == "gpu" else torch.device(device).type
-    if even or kind == "cpu":
-        return kind == "cpu"
-    return kind == "cuda" or not (double or (kind != "gpu" and isinstance(ifs, CloudCollage)))
 
 
 def check_mesh(source: Cloud | AffineIFS | CloudCollage, name: str, points: int | None) -> int:

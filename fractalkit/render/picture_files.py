@@ -17,6 +17,7 @@ from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.dimension import similarity_dimension
 from fractalkit.errors import naming
 from fractalkit.fit import Foreground, fit_picture, foreground_of
+from fractalkit.orbit.api import why_not
 from fractalkit.orbit.coverage import covering_weights
 from fractalkit.raster.png import CODE_KEY, COMMAND_KEY, SEED_KEY, save_png
 from fractalkit.render.attractor import piece_colours
@@ -40,7 +41,7 @@ def write_picture_fractal(
     picture: npt.NDArray[Any], cloud_path: Path, *, source: str = "", code_path: Path | None = None,
     preview_path: Path | None = None, maps: int | str = "auto", threshold: float | None = None, kind: str = "auto",
     effort: int = 3, points: int | None = None, even: bool | None = None, seed: int = 0, command: str = "",
-    clock: Clock | None = None, progress: Progress = lambda stage, share: None,
+    device: torch.device | str = "cpu", clock: Clock | None = None, progress: Progress = lambda stage, share: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Fit a code to a picture; write its attractor, the code and a preview; return the report.
 
@@ -51,6 +52,7 @@ def write_picture_fractal(
         maps, threshold, kind, effort: of :func:`fractalkit.fit.fit_picture`.
         points: of the attractor; None takes as many as the subject has pixels.
         even: cover the attractor evenly, else by its weights; None: evenly for a set, by weights for a measure.
+        device: to draw the points on, as of :func:`.fractal_files.write_fractal`.
 
     Raises:
         DataError: no subject, or an output that cannot be written.
@@ -71,6 +73,7 @@ def write_picture_fractal(
         "similarity_dimension": similarity_dimension(code), "coloured": code.coloured,
         "input": {"kind": "picture", "size": list(picture.shape[:2]), "pixels": int(subject.lit.sum())},
         "command": command, "seed": seed, "points": n, "even": even, "warnings": [], "notes": [],
+        "not_by_device": why_not(code, device, even=even),
     }  # fmt: skip
     if "distance" in about:
         result["distance"] = about["distance"]
@@ -79,7 +82,7 @@ def write_picture_fractal(
     made = {"source": Path(source).name, "command": command, "version": __version__}
     code = replace(code, name=name, provenance={**about, **made})
     with clock("draw"):
-        write_points(cloud_path, code, n, even=even, seed=seed, progress=progress)
+        write_points(cloud_path, code, n, even=even, seed=seed, device=device, progress=progress)
     if code_path is not None:
         code.save(code_path)
         result["code_bytes"] = code_path.stat().st_size

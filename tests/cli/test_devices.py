@@ -11,8 +11,8 @@ from PIL import Image
 from fractalkit.codes import CloudCollage, preset
 from fractalkit.errors import UsageError
 from fractalkit.orbit import sample
+from fractalkit.orbit.api import why_not
 from fractalkit.orbit.wgsl import trust
-from fractalkit.render.fractal_files import draws_points
 from tests.cli.test_render import folder, run  # noqa: F401
 from tests.orbit.gpu import device
 
@@ -51,9 +51,27 @@ def test_points_of_a_code_on_the_gpu(folder, capsys):  # noqa: F811
     assert np.allclose(np.load("gpu.npy"), np.load("cpu.npy"), atol=1e-4)
     assert told["gpu"]["engine"] == str(device()) and told["cpu"]["engine"] == "CPU"
     collage = CloudCollage.of(preset("barnsley-fern"))
-    assert [draws_points(collage, double, False, "gpu") for double in (False, True)] == [True, False]
+    assert [why_not(collage, "gpu", double=double) == "" for double in (False, True)] == [True, False]
+    assert "float64" in why_not(collage, "mps") and not why_not(collage, "cpu", double=True, even=True)
     assert run("ifs", "barnsley-fern", "--points", "500", "--even", "--no-preview", "--device", "gpu", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["engine"] == "CPU"  # even points are found on the CPU
+    told = json.loads(capsys.readouterr().out)
+    assert told["engine"] == "CPU" and "cover an attractor evenly" in told["notes"][0]
+
+
+def test_pictures_of_codes_on_the_gpu(folder, capsys):  # noqa: F811
+    name = str(device())
+    CloudCollage.of(preset("barnsley-fern")).save("collage.ifs.json")
+    for source in ("menger-sponge", "collage.ifs.json"):
+        drawn = []
+        for where in ("gpu", "cpu"):
+            assert run("render", source, "--res", "60", "--device", where, "-o", f"{where}.png", "--json") == 0
+            assert json.loads(capsys.readouterr().out)["engine"] == (name if where == "gpu" else "CPU")
+            drawn.append(np.asarray(Image.open(f"{where}.png"), np.float64))
+        # points agree to rounding, so few of them fall into other pixels
+        assert np.abs(drawn[0] - drawn[1]).mean() < 1 and drawn[0].std() > 20
+    assert run("render", "collage.ifs.json", "a.flame", "--res", "30", "--quality", "9", "--device", "gpu",
+               "--jobs", "1", "-o", "out", "--json") == 0  # fmt: skip
+    assert [r["engine"] for r in json.loads(capsys.readouterr().out)["files"]] == [name, name]
 
 
 def test_films_on_the_gpu(folder, capsys):  # noqa: F811
@@ -89,7 +107,6 @@ def test_a_device_that_is_not_there_is_refused_in_a_sentence(folder, capsys, wor
 def test_what_a_command_or_an_engine_cannot_do_is_refused(folder, capsys):  # noqa: F811
     Image.new("RGB", (8, 8)).save("a.png")
     assert run("fractalize", "a.png", "--device", "cuda") == 2
-    assert run("render", "menger-sponge", "--device", "gpu") == 2
     assert "--device" in capsys.readouterr().err
     with pytest.raises(UsageError, match="triton runs on CUDA"):
         sample(preset("barnsley-fern"), 10, engine="triton", device="cpu")
