@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fractalkit.cli.common import answer
-from fractalkit.cli.options import PATH, Whole, source_argument, variations_option
+from fractalkit.cli.common import answer, on, pick_engine
+from fractalkit.cli.options import PATH, Whole, device_option, source_argument, variations_option
 from fractalkit.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -41,14 +41,17 @@ pip install "fractalkit[demo]"."""
 @click.option("--new", is_flag=True, help="Begin with an empty history; the old journal is kept beside the new one.")
 @click.option("--cluster", metavar="ADDRESS", help="Offer to draw large pictures on a Dask cluster.")
 @click.option("--open/--no-open", "open_", default=True, help="Open the page in the browser.")
+@device_option("cpu", "gpu")
 @variations_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object with the address.")
 def studio(
-    file: str | None, port: int | None, work: Path | None, new: bool, cluster: str | None, open_: bool, as_json: bool
+    file: str | None, port: int | None, work: Path | None, new: bool, cluster: str | None, open_: bool,
+    device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Edit flames and codes in the browser: drag their maps and see.
 
     FILE is a .flame, a code (.ifs.json), a PNG that holds one of these, or a preset. Without one, the last work opens.
+    A browser with WebGPU and a card draws by itself; --device is what draws the server's pictures and films of flames.
     """
     for name in ("starlette", "uvicorn", "websockets"):
         if find_spec(name) is None:
@@ -58,17 +61,19 @@ def studio(
     from fractalkit.studio.studio import Studio, default_folder
 
     start = None if file is None else _first(file)
+    where, engine = pick_engine(device)
     with ExitStack() as stack:
         journal = stack.enter_context(open_journal(work or default_folder(), new=new))
         socket = stack.enter_context(bound(port))
-        made = Studio(journal, start, label=f"open {Path(file).name}" if file else "open", cluster=cluster)
+        made = Studio(journal, start, label=f"open {Path(file).name}" if file else "open", cluster=cluster,
+                      device=where)  # fmt: skip
         stack.callback(made.close)
         token = secrets.token_urlsafe(18)
         url = f"http://127.0.0.1:{socket.getsockname()[1]}/{token}/"
 
         def ready() -> None:
-            facts = {"url": url, "port": socket.getsockname()[1], "journal": str(journal.path)}
-            answer(facts, as_json, f"{url}   (Ctrl-C to stop)")
+            facts = {"url": url, "port": socket.getsockname()[1], "journal": str(journal.path), "engine": engine}
+            answer(facts, as_json, f"{url}{on(engine)}   (Ctrl-C to stop)")
             if open_:
                 webbrowser.open(url)
 

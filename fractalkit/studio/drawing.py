@@ -85,9 +85,10 @@ def _shape(flame: Flame) -> tuple[Any, ...]:
 
 @dataclass
 class Canvas:
-    """The picture of one page while it grows."""
+    """The picture of one page while it grows, drawn by a device."""
 
     send: Callable[[Frame | str], None]
+    device: str = "cpu"
     wanted: Request | None = None
     request: Request | None = None
     flame: Flame | None = None
@@ -146,7 +147,8 @@ class Canvas:
         seed = int(np.random.SeedSequence([1, self.batches]).generate_state(1, np.uint64)[0] >> np.uint64(1))
         for i, layer in enumerate(self.layers):
             accumulate(
-                layer, n, gutter=GUTTER, seed=seed + i, compiled=False, chains=CHAINS, out=self.histogram
+                layer, n, gutter=GUTTER, seed=seed + i, compiled=False, chains=CHAINS, device=self.device,
+                out=self.histogram,
             )  # fmt: skip
         spent = max(time.perf_counter() - started, 1e-4)
         self.rate = min(max(0.5 * self.rate + 0.5 * n / spent, 2e5), 1e9)
@@ -218,9 +220,10 @@ def as_url(data: bytes) -> str:
 
 
 class Painter:
-    """Draws for all pages, one step after the other, in a thread of its own."""
+    """Draws for all pages on a device, one step after the other, in a thread of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self._device = device
         self._canvases: dict[int, Canvas] = {}
         self._news = threading.Condition()
         self._stopped = False
@@ -241,7 +244,7 @@ class Painter:
     def join(self, page: int, send: Callable[[Frame | str], None]) -> None:
         """Draw for a page; ``send`` is called with pictures, or with a sentence, from the painter's thread."""
         with self._news:
-            self._canvases[page] = Canvas(send)
+            self._canvases[page] = Canvas(send, self._device)
 
     def leave(self, page: int) -> None:
         """The page is gone."""

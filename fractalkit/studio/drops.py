@@ -24,10 +24,11 @@ class Drops:
 
     Args:
         cluster: address of the Dask scheduler whose workers may draw large pictures.
+        device: that draws flames.
     """
 
-    def __init__(self, cluster: str | None = None) -> None:
-        self.cluster = cluster
+    def __init__(self, cluster: str | None = None, device: str = "cpu") -> None:
+        self.cluster, self.device = cluster, device
         self._numbers = itertools.count(1)
         self._subjects: OrderedDict[int, Subject] = OrderedDict()
         self._photos: OrderedDict[int, Photo] = OrderedDict()

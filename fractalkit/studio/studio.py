@@ -32,15 +32,17 @@ class Studio:
         start: the flame to begin with, whatever the journal holds; None: the journal's last state, or a starting point.
         label: of the state that ``start`` becomes.
         cluster: address of a Dask scheduler for large pictures.
+        device: that draws flames, as :func:`fractalkit.orbit.flame.accumulate` takes it.
     """
 
     def __init__(
-        self, journal: Journal, start: Flame | None = None, *, label: str = "open", cluster: str | None = None
-    ) -> None:
+        self, journal: Journal, start: Flame | None = None, *, label: str = "open", cluster: str | None = None,
+        device: str = "cpu",
+    ) -> None:  # fmt: skip
         self.journal = journal
-        self.painter = Painter()
+        self.painter = Painter(device)
         self.tasks = Tasks(self.tell)
-        self.drops = Drops(cluster)
+        self.drops = Drops(cluster, device)
         self._pages: dict[int, Send] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.RLock()

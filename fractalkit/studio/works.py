@@ -113,7 +113,7 @@ def _render(message: dict[str, Any], drops: Drops) -> Prepared:
             return _written(task, flame, drawn, picture, deep)
         batches = max(16, min(1000, round(size[0] * size[1] * quality / 2e7)))
         picture = render_flame(
-            drawn, transparent=transparent, batches=batches,
+            drawn, transparent=transparent, batches=batches, device=drops.device,
             callback=lambda _, share: task.say("draws", 0.98 * share),
         )  # fmt: skip
         return _written(task, flame, drawn, picture, deep)
@@ -152,7 +152,7 @@ def _film(message: dict[str, Any], drops: Drops) -> Prepared:
         from fractalkit.render.film import save_film, with_progress
 
         motion = Motion(flames, frames, loop=loop)
-        pixels = (draw_frame(motion, k, size=size, quality=quality) for k in range(frames))
+        pixels = (draw_frame(motion, k, size=size, quality=quality, device=drops.device) for k in range(frames))
         path = task.folder / f"{file_name(flames[0])}.{form}"
         save_film(with_progress(pixels, frames, lambda word, share: task.say("films", 0.99 * share)), path, fps=fps)
         return {"frames": frames}
@@ -171,7 +171,7 @@ def _zoom(message: dict[str, Any], drops: Drops) -> Prepared:
         from fractalkit.render.zoom import interesting
 
         task.say("looks for a point", 0.0)
-        thing = windows_of(flame, quality=quality)
+        thing = windows_of(flame, quality=quality, device=drops.device)
         at = interesting(thing, depth)
         kept, why = thing.reach(at, depth, 1024) if hasattr(thing, "reach") else (depth, "")
         if kept <= 1:

@@ -12,6 +12,7 @@ from fractalkit.errors import DataError
 from fractalkit.render.flame import render_flame
 from fractalkit.studio.drawing import LIVE_CELLS, Canvas, Painter, Request, glance
 from fractalkit.studio.offers import start
+from tests.orbit.gpu import device
 
 SIZE = (160, 120)
 
@@ -28,10 +29,14 @@ def drawn(canvas, request, quality, *, rough=False):
     return canvas.frame()
 
 
-@pytest.mark.parametrize("name", ["lace", "sierpinski", "medusa"])
-def test_the_page_shows_what_render_draws(name):
+@pytest.mark.parametrize(
+    ("name", "where"), [("lace", "cpu"), ("sierpinski", "cpu"), ("medusa", "cpu"), ("lace", "gpu")]
+)
+def test_the_page_shows_what_render_draws(name, where):
+    if where == "gpu":
+        device()
     flame = replace(start(name), oversample=1)
-    frame = drawn(Canvas(print), Request(flame, SIZE), 60.0)
+    frame = drawn(Canvas(print, where), Request(flame, SIZE), 60.0)
     # the estimation is in pixels of the whole picture
     whole = replace(flame, estimator_radius=flame.estimator_radius * SIZE[0] / flame.size[0])
     one, two = (render_flame(whole, size=SIZE, quality=60.0, threads=1, batches=1, seed=k) for k in range(2))

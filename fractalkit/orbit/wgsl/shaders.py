@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import Any
 
@@ -10,6 +11,7 @@ from fractalkit.orbit.wgsl.device import Gpu
 
 KEPT = 64  # compiled shaders
 _pipelines: OrderedDict[str, Any] = OrderedDict()
+_lock = threading.Lock()  # of them
 
 # the hash of fractalkit.orbit.streams
 RANDOM = f"""
@@ -48,9 +50,10 @@ def cell_text(dim: int, point: str) -> str:
 
 def pipeline_of(gpu: Gpu, text: str) -> Any:
     """A shader's pipeline, compiled once."""
-    if text not in _pipelines:
-        while len(_pipelines) >= KEPT:
-            _pipelines.popitem(last=False)
-        _pipelines[text] = gpu.pipeline(text)
-    _pipelines.move_to_end(text)
-    return _pipelines[text]
+    with _lock:
+        if text not in _pipelines:
+            while len(_pipelines) >= KEPT:
+                _pipelines.popitem(last=False)
+            _pipelines[text] = gpu.pipeline(text)
+        _pipelines.move_to_end(text)
+        return _pipelines[text]
