@@ -109,9 +109,10 @@ class Cells:
     def add_runs(self, longest: int) -> int:
         """Append the unions of 2 to ``longest`` leaves that follow one another and are no cells; returns how many."""
         edges = np.append(self.bounds[self.leaves(), 0], len(self.points))
-        first, last = np.triu_indices(len(edges), 2)
-        near = last - first <= longest
-        runs = np.stack([edges[first[near]], edges[last[near]]], axis=1)
+        first = np.repeat(np.arange(len(edges)), longest - 1)
+        last = first + np.tile(np.arange(2, longest + 1), len(edges))
+        there = last < len(edges)
+        runs = np.stack([edges[first[there]], edges[last[there]]], axis=1)
         key = len(self.points) + 1
         runs = runs[~np.isin(runs @ [key, 1], self.bounds[: self.count] @ [key, 1])]
         n = self.count
