@@ -61,26 +61,18 @@ class Graph:
         ends = np.round(np.cumsum(self.weights) * points).astype(np.int64)
         return np.maximum(np.diff(ends, prepend=0), 1)
 
-    def sources(self, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """A source for each point, drawn from the points of its domain: ``[N]``."""
-        ends = np.concatenate([[0], np.cumsum(counts)])
-        low, high = ends[self.domains[:, 0]], ends[self.domains[:, 1]]
-        u = rng.random(ends[-1])
-        return np.repeat(low, counts) + np.minimum(
-            (u * np.repeat(high - low, counts)).astype(np.int64), np.repeat(high - low, counts) - 1
-        )
-
     def pool(
         self, points: int, rng: np.random.Generator, *, sweeps: int = 24, start: np.ndarray | None = None
     ) -> PointPool:
         """Points of the attractor, each the image of another one, from ``start`` or the offsets of the maps."""
         counts = self.counts(points)
         owner = np.repeat(np.arange(len(counts)), counts)
-        x = self.maps[owner, :, 3] if start is None or len(start) != len(owner) else start
-        source = x
-        for _ in range(sweeps):
-            source = x[self.sources(counts, rng)]
-            x = apply(self.maps, owner, source)
+        ends = np.concatenate([[0], np.cumsum(counts)])
+        x = self.maps[owner, :, 3] if start is None or len(start) != len(owner) else start.copy()
+        y, source = np.empty_like(x), np.empty_like(x)
+        for k in range(sweeps):
+            sweep(self.maps, ends, self.domains, rng.random(len(x)), x, y, source, k == sweeps - 1)
+            x, y = y, x
         return PointPool(x, source, owner)
 
     def sample(self, points: int, rng: np.random.Generator) -> PointPool:
@@ -126,6 +118,24 @@ def gaps(maps, domains, ends, x):
             worst = max(worst, back[j])
         out[k] = worst
     return out
+
+
+@nb.njit(cache=True)
+def sweep(maps, ends, domains, u, x, y, source, keep):
+    """Write to y ``[N, 3]`` for each point the image of a point x of its range's domain, drawn by u ``[N]`` in [0, 1).
+
+    Range r has the points ends[r] to ends[r + 1]. With ``keep`` the points that were drawn are written to ``source``.
+    """
+    for k in range(len(maps)):
+        m = maps[k]
+        low = ends[domains[k, 0]]
+        count = ends[domains[k, 1]] - low
+        for i in range(ends[k], ends[k + 1]):
+            j = low + min(np.int64(u[i] * count), count - 1)
+            for r in range(3):
+                y[i, r] = m[r, 0] * x[j, 0] + m[r, 1] * x[j, 1] + m[r, 2] * x[j, 2] + m[r, 3]
+                if keep:
+                    source[i, r] = x[j, r]
 
 
 @nb.njit(cache=True)

@@ -6,7 +6,7 @@ import torch
 
 from fractalkit.errors import DataError, UsageError
 from fractalkit.fit import compare_clouds, fit_cloud_collage, fit_cloud_style
-from fractalkit.fit.attractor import Graph, apply, gaps
+from fractalkit.fit.attractor import Graph, apply, gaps, sweep
 from fractalkit.fit.cells import Cells
 from fractalkit.fit.matching import (
     ANGLES,
@@ -88,18 +88,8 @@ def test_colours_follow_the_scan():
     rgb = np.clip(0.5 + 0.4 * np.stack([cloud[:, 0], cloud[:, 1], -cloud[:, 2]], axis=1), 0, 1)
     code = fit_cloud_collage(cloud, maps=64, colours=rgb, effort=1)
     assert float(torch.linalg.matrix_norm(code.colour_matrices, ord=2).max()) <= 0.9 + 1e-9
-    # the maps' fixed colours, iterated over points as their places are
-    maps = np.concatenate([code.matrices.numpy(), code.offsets.numpy()[..., None]], axis=2)
-    graph = Graph(maps, code.domains.numpy(), code.weights.numpy())
-    rng = np.random.default_rng(0)
-    counts = graph.counts(3000)
-    owner = np.repeat(np.arange(64), counts)
-    place, colour = np.zeros((len(owner), 3)), np.zeros((len(owner), 3))
-    for _ in range(40):
-        source = graph.sources(counts, rng)
-        place = apply(graph.maps, owner, place[source])
-        colour = np.einsum("nij,nj->ni", code.colour_matrices.numpy()[owner], colour[source])
-        colour += code.colour_offsets.numpy()[owner]
+    drawn = sample(code, 3000, colours=True)
+    place, colour = drawn.points.numpy(), drawn.colours.numpy()
     expected = 0.5 + 0.4 * np.stack([place[:, 0], place[:, 1], -place[:, 2]], axis=1)
     assert np.abs(colour - expected).mean() < 0.03
 
@@ -181,6 +171,19 @@ def test_samples_of_a_pool_share_no_sources():
 
 
 # ---- kernels and their plain twins
+
+
+def test_a_sweep_draws_from_the_domain_of_each_range():
+    rng = np.random.default_rng(16)
+    maps, ends, domains = rng.normal(size=(3, 3, 4)), np.array([0, 2, 7, 12]), np.array([[1, 3], [0, 1], [0, 3]])
+    x, u = rng.normal(size=(12, 3)), rng.random(12)
+    y, source = np.empty_like(x), np.zeros_like(x)
+    sweep(maps, ends, domains, u, x, y, source, True)
+    owner = np.repeat([0, 1, 2], np.diff(ends))
+    low, high = ends[domains[owner]].T
+    drawn = x[low + (u * (high - low)).astype(int)]
+    np.testing.assert_array_equal(source, drawn)
+    np.testing.assert_allclose(y, np.einsum("nij,nj->ni", maps[owner, :, :3], drawn) + maps[owner, :, 3])
 
 
 def test_nearest_points_of_all_pairs():
