@@ -7,6 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from fractalkit.codes.collage import CollageCode, Domain
@@ -46,6 +47,8 @@ class CollageMap(NodeMap):
             picture, enlarged by cubic convolution; at 1 the result is the fixed point. In between the contrast of the
             detail falls by this factor from level to level; above 1 it rises, at 2 to the most that contracts.
         native: (width, height) of the pictures that a model was trained on; needed for a ``detail`` other than 1.
+        cells: points of the native picture along each side of a pixel that was learned. Copies of it show its pixels'
+            means, as the points inside a pixel were never seen one by one.
 
     Raises:
         DataError: the code is not finite or does not contract.
@@ -60,6 +63,7 @@ class CollageMap(NodeMap):
         *,
         detail: float = 1.0,
         native: tuple[int, int] | None = None,
+        cells: int = 1,
     ) -> None:
         check_size(height, width)
         if not 0 <= detail <= 2:
@@ -70,7 +74,7 @@ class CollageMap(NodeMap):
         if not recorded:
             code.check()
         super().__init__(code)
-        self.height, self.width, self.native = height, width, native
+        self.height, self.width, self.native, self.cells = height, width, native, cells
         self.detail = 1.0 if self._small else detail
 
     @cached_property
@@ -166,7 +170,8 @@ class CollageMap(NodeMap):
     def _at(self, height: int, width: int, detail: float = 1.0) -> CollageMap:
         """The same code at another size; in full detail where no more can be changed, or no range divides the size."""
         other = CollageMap.__new__(CollageMap)  # without the checks
-        other.code, other.fields, other.native, other.detail = self.code, self.fields, self.native, 1.0
+        other.code, other.fields, other.native, other.cells = self.code, self.fields, self.native, self.cells
+        other.detail = 1.0
         other.height, other.width = height, width
         if not (other._small or other._undivided):
             other.detail = detail
@@ -206,8 +211,11 @@ class CollageMap(NodeMap):
         return domain.scale * size[0], domain.scale * size[1]
 
     def _enlarged(self, native: Tensor, domain: Domain, rows: list[Span], cols: list[Span]) -> Tensor:
-        """The same intervals of a domain, interpolated from the picture at the native size."""
+        """The same intervals of a domain, interpolated from the pixels of the picture at the native size."""
         height, width = self._shown(domain)
+        if self.cells > 1:
+            pixels = [max(1, n // self.cells) for n in native.shape[-2:]]
+            native = F.adaptive_avg_pool2d(native, pixels)
         for dim, spans, n in ((-2, rows, height * domain.scale), (-1, cols, width * domain.scale)):
             places = np.concatenate([np.arange(a, b) for a, b in spans])
             native = Taps.cubic(2 * places + 1, 2 * n, native.shape[dim]).apply(native, dim)

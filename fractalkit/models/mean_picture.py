@@ -47,6 +47,7 @@ class MeanPicture:
         size: points per side of a training picture; pictures are drawn from at least as many.
         layers: weights ``[H, C]``, ``[H]``, ``[O, H]``, ``[O]`` where ``mean`` is sigmoid(linear(silu(linear))).
         detail: contrast of the self-reference beyond the training resolution, 0 to 2; see :class:`CollageMap`.
+        cells: points along each side of a training pixel.
     """
 
     code: CollageCode
@@ -54,6 +55,7 @@ class MeanPicture:
     size: int
     layers: tuple[Tensor, ...] | None = None
     detail: float = 1.0
+    cells: int = 1
 
     @staticmethod
     def of(model: Any, h: Tensor, *, detail: float = 0.0, sharpness: float = 1.0) -> MeanPicture:
@@ -80,7 +82,8 @@ class MeanPicture:
             layers = tuple(t.detach() for t in (head.pixel1, head.bias1, *last))
         tensors = {k: getattr(code, k).detach() for k in ("contrast", "brightness", "mixing", "patches")}
         code = replace(code, **tensors)
-        return MeanPicture(code, mean, model.config.size * model.cells, layers if bernoulli else None, detail)
+        cells = model.cells
+        return MeanPicture(code, mean, model.config.size * cells, layers if bernoulli else None, detail, cells)
 
     @property
     def fast(self) -> bool:
@@ -230,7 +233,7 @@ class MeanMap(CollageMap):
 
     def __init__(self, picture: MeanPicture, height: int, width: int, *, fused: bool = False) -> None:
         native = (picture.size, picture.size)
-        super().__init__(picture.code, height, width, detail=picture.detail, native=native)
+        super().__init__(picture.code, height, width, detail=picture.detail, native=native, cells=picture.cells)
         self.picture, self.fused = picture, fused
 
     def lift(self, parts: Sequence[Tensor], window: Window | None) -> Tensor:

@@ -199,7 +199,7 @@ def from_pretrained(
 
 def _wanted(kind: type[Pretrained]) -> str:
     """The name of a class in messages."""
-    return getattr(kind, "architecture", None) or kind.__name__
+    return getattr(kind, "architecture", None) or getattr(kind, "role", None) or kind.__name__
 
 
 def _built(kind: type[Pretrained], about: dict[str, str], path: Path, numbers: int) -> Pretrained:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -31,6 +31,7 @@ class Sampler(Pretrained):
         layer_sides: side of each layer of latents, in the order of "kl" of :meth:`eval_losses`.
     """
 
+    role: ClassVar = "generative model"
     side: int
     channels: int
     any_size: bool

@@ -148,8 +148,9 @@ class VDVAE(Sampler):
         if k // 3 % 2:
             fine = self.head.fixed_point(code[:some], n * cells, n * cells, window)
         else:
-            native = (n * self.cells, n * self.cells)
-            fine = fixed_point(CollageMap(code[:some], n * cells, n * cells, detail=0.0, native=native), window)
+            native, shown = (n * self.cells, n * self.cells), code[:some]
+            map = CollageMap(shown, n * cells, n * cells, detail=0.0, native=native, cells=self.cells)
+            fine = fixed_point(map, window)
         area = ((n + side - 1) / side) ** 2  # over the share of windows that cover a pixel
         p = self.likelihood.mean(self.head.pixels(fine))
         squares = hidden_variation(p, cells).square().sum() / some

@@ -416,11 +416,14 @@ def test_most_detail_still_contracts():
 
 
 @pytest.mark.parametrize("domains", [(WHOLE,), (Domain(isometry=6),), (Domain(2, 1, 0, 5), WHOLE)])
-def test_no_detail_copies_an_enlargement_of_the_native_picture(domains):
+@pytest.mark.parametrize("cells", [1, 2])
+def test_no_detail_copies_an_enlargement_of_the_native_picture(domains, cells):
     code = make((4, 4), *domains, rho=0.3)
-    plain = CollageMap(code, 64, 64, detail=0, native=(32, 32))
-    below = [decode(code, d.scale * 8, d.scale * 8) for d in domains]
-    enlarged = [torch.nn.functional.interpolate(x, scale_factor=2, mode="bicubic", align_corners=False) for x in below]
+    plain = CollageMap(code, 64, 64, detail=0, native=(32, 32), cells=cells)
+    below = [torch.nn.functional.avg_pool2d(decode(code, d.scale * 8, d.scale * 8), cells) for d in domains]
+    enlarged = [
+        torch.nn.functional.interpolate(x, scale_factor=2 * cells, mode="bicubic", align_corners=False) for x in below
+    ]
     full = CollageMap(code, 64, 64)
     parts = []
     for (_, (left, top, right, bottom)), x in zip(full.needs(None), enlarged, strict=True):

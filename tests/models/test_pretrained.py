@@ -109,7 +109,7 @@ def test_a_new_architecture_is_a_class_and_a_name(tmp_path):
         again = from_pretrained(tmp_path / "dot.safetensors")
         assert isinstance(again, Dot) and again.config.size == 5 and again.about == {"steps": 1}
         assert again.summary()["parameters"] == 5
-        with pytest.raises(UsageError, match="is a dot, and what is needed here is a Sampler"):
+        with pytest.raises(UsageError, match="is a dot, and what is needed here is a generative model"):
             from_pretrained(tmp_path / "dot.safetensors", kind=Sampler)
         with pytest.raises(DataError, match="size: expected a whole number from 1 to 9, got 10"):
             DotConfig.from_dict({"size": 10})
