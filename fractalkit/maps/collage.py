@@ -214,8 +214,8 @@ class CollageMap(NodeMap):
         """The same intervals of a domain, interpolated from the pixels of the picture at the native size."""
         height, width = self._shown(domain)
         if self.cells > 1:
-            pixels = [max(1, n // self.cells) for n in native.shape[-2:]]
-            native = F.adaptive_avg_pool2d(native, pixels)
+            down, across = (max(1, n // self.cells) for n in native.shape[-2:])
+            native = F.adaptive_avg_pool2d(native, (down, across))
         for dim, spans, n in ((-2, rows, height * domain.scale), (-1, cols, width * domain.scale)):
             places = np.concatenate([np.arange(a, b) for a, b in spans])
             native = Taps.cubic(2 * places + 1, 2 * n, native.shape[dim]).apply(native, dim)
