@@ -61,6 +61,7 @@ _POLISH = {2: 1e-4, 3: 2e-4}  # and polishing, for each point
 BETTER = 0.93  # of a polished code's excess, below which another one is polished
 DENSE = 1.15  # misfit of the density above which a code is not good enough,
 ASTRAY = 1.35  # and above which some map is wrong, which distances do not mend
+_WIDE = 6.0  # spacings within which points are matched, so that their distances need no wider weights
 STRIDE = 4  # hops between two checks of the chains
 _CAP = 0.95  # upper bound of the norm of a map that is proposed
 _LIMIT = 0.985  # and of one that is refined by the attractor
@@ -251,14 +252,17 @@ class _Fit:
             return self.graded(Candidate(maps, weights, refiner.score(refiner.match(maps, weights, seed=seed))))
 
         best = rated(maps, weights)
-        for steps, tau, points in ((10, (4.0, 2.0), 5000), (12, (3.0, 2.0), None)):
+        stages = [(10, (4.0, 2.0), 5000, True), (12, (3.0, 2.0), None, True), (12, (3.0, 2.0), None, False)]
+        # where grids are coarse for the spacing of the points, distances are wide at first
+        wide = 0.0 if self.good(best) else refiner.reach(refiner.match(maps, weights, points=5000, seed=seed))
+        while wide > _WIDE:
+            stages.insert(0, (8, (wide, wide / 3), 5000, True))
+            wide /= 3
+        for steps, tau, points, uneven in stages:
             if self.good(best) or best.density > most:
                 break
-            best = min(
-                best,
-                rated(*refiner.refine(best.maps, best.weights, steps=steps, tau=tau, points=points)),
-                key=self.misfit,
-            )
+            found = refiner.refine(best.maps, best.weights, steps=steps, tau=tau, points=points, uneven=uneven)
+            best = min(best, rated(*found), key=self.misfit)
         return best
 
     def restart(

@@ -226,6 +226,12 @@ class Refiner:
         backward, source = cKDTree(y, balanced_tree=False, compact_nodes=False).query(x[subset], workers=self.workers)
         return Sample(y, origin, address, forward, hit, subset, backward, source)
 
+    def reach(self, sample: Sample) -> float:
+        """Distance within which nine of ten points are matched, in spacings, local ones where those are wider."""
+        spacing = np.maximum(self.target.spacing, np.median(self.target.spacing))
+        f, b = sample.forward / spacing[sample.hit], sample.backward / spacing[sample.subset]
+        return float(max(np.quantile(f, 0.9), np.quantile(b, 0.9)))
+
     def score(self, sample: Sample) -> Score:
         """Score a matched sample; lower is better."""
         return _score(sample.forward, np.repeat(sample.backward, self.target.counts[sample.subset]))
@@ -250,9 +256,14 @@ class Refiner:
         return mass / mass.sum()
 
     def refine(
-        self, maps: np.ndarray, weights: np.ndarray, *, steps: int, tau: tuple[float, float], points: int | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Refine maps and weights by Gauss-Newton with Geman-McClure weights of width tau[0] -> tau[1] spacings."""
+        self, maps: np.ndarray, weights: np.ndarray, *, steps: int, tau: tuple[float, float],
+        points: int | None = None, uneven: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """Refine maps and weights by Gauss-Newton with Geman-McClure weights of width tau[0] -> tau[1] spacings.
+
+        With ``uneven``, distances count in units of the local spacing where that is wider than usual: the parts of a
+        cloud that are dense tell the maps exactly, and those of few points do not.
+        """
         target, dim = self.target, self.target.dim
         k, d1 = len(maps), dim + 1
         maps = maps.copy()
@@ -274,6 +285,8 @@ class Refiner:
             d2 = np.concatenate([s.forward, s.backward]) ** 2
             local = np.concatenate([target.spacing[s.hit], target.spacing[s.subset]])
             w = (1 + d2 / np.maximum(width, width / spacing * local) ** 2) ** -2.0
+            if uneven:
+                w *= (spacing / np.maximum(local, spacing)) ** 2
             a, g = _accumulate(maps, dim, s.origin, s.address, rows, aims, w, JDEPTH)
             scale = np.diag(a).copy()
             a[np.diag_indices_from(a)] += DAMPING * scale + 1e-9 * scale.max() + 1e-12
