@@ -6,16 +6,19 @@ What it finds is refined on coarse pixels (:mod:`.raster`), whose agreement says
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable
 
 import numpy as np
 from scipy import ndimage
 
+from fractalkit.errors import DataError
 from fractalkit.fit.density import Density
 from fractalkit.fit.filled import CELLS, Filled
 from fractalkit.fit.measure_search import Measured, MeasureSearch
 from fractalkit.fit.raster import FINE, QUICK, Raster, RasterFit
+from fractalkit.fit.search import Searcher
 from fractalkit.fit.target import Subspace, make_target
 
 MOST = 12  # maps
@@ -24,6 +27,7 @@ DONE = 0.93  # agreement of coarse pixels at which a search ends
 NUMBERS = (2, 3, 4, 5, 6, 8, 11)  # of maps that are tried
 GAINED = 0.1  # share of the pixels that disagree: if two more tries at K do not mend it, there is no use in more
 ROUNDS = 80  # of the search at effort 3
+_PROPOSALS, _KEPT = 5000, 60  # random self-maps in each range of ratios at effort 3, and those that are registered
 _CELLS = 1e5  # of the fine grid on which coarse pixels are drawn
 _BETTER = 0.93  # of a polished code's excess, below which another one is polished
 _CAP = 0.985
@@ -49,6 +53,7 @@ class SetSearch:
         self.raster = Raster(blocks, unit=unit, cells=_CELLS, seed=seed)
         self.effort, self.progress = effort, progress
         self.densities: dict[tuple[float, bool], Density] = {}
+        self.known: dict[float, np.ndarray] = {}  # self-maps
 
     @property
     def planar(self) -> bool:
@@ -88,11 +93,21 @@ class SetSearch:
         if best.iou >= DONE:
             return best
         other = MeasureSearch(self.density(isotropy, filled=True), k, self.rng)
+        other.archive.add(self.self_maps(isotropy))
         other.archive.add(search.archive.maps)
         for code in (*search.front, Measured(from_picture(best.maps, self.target.subspace), np.ones(k), 0.0)):
             other.join(other.refined(code.maps, code.weights))
         filled = self._run(other, rounds, lambda part: self.progress(f"{k} maps", middle + (end - middle) * part))
         return max(best, filled, key=lambda fitted: fitted.iou)
+
+    def self_maps(self, isotropy: float) -> np.ndarray:
+        """Maps ``[H, 3, 4]`` of the set into itself, found by registration, which any piece's map is one of."""
+        if isotropy not in self.known:
+            searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=isotropy)
+            with contextlib.suppress(DataError):  # a set of which no part resembles the whole
+                searcher.explore(searcher.evens, int(_PROPOSALS * 2.0 ** (self.effort - 3)), _KEPT)
+            self.known[isotropy] = searcher.pool.maps
+        return self.known[isotropy]
 
     def _run(self, search: MeasureSearch, rounds: int, tell: Callable[[float], None]) -> RasterFit:
         """The best code of a search, whose codes are polished when they are found."""
