@@ -72,7 +72,8 @@ def accumulate(
         device: "gpu" takes the engine of :mod:`.wgsl`, on cards of every maker, with noise of its own stream; another
             than the CPU, as torch names it, the plain twin (:mod:`.flame_plain`).
         plain: the twin in any case, which need not be compiled; another random stream, so another noise.
-        late: points are drawn in the colour that they had before their last map, as JWildfire Swan does; by the twin.
+        late: points are drawn in the colour c that they had before their last map, which is that of row floor(256 c) of
+            the palette, as JWildfire Swan does; by the twin or the loop that looks its instructions up.
         compiled: whether by a loop compiled for this flame's structure, or by one that looks its instructions up
             (:mod:`.flame_machine`); None: the latter for up to :data:`FEW` samples,
             or fewer where formulas have long loops.
@@ -98,16 +99,18 @@ def accumulate(
 
         out += accumulate_gpu(flame, samples, out.shape[:2], camera, colours_of(flame), seed=seed)
         return out
-    if plain or late or device not in (None, "cpu"):
+    if plain or device not in (None, "cpu"):
         from fractalkit.orbit.flame_plain import accumulate_plain
 
         out += accumulate_plain(
-            flame, samples, out.shape[:2], camera, colours_of(flame), seed=seed, device=device or "cpu", late=late
+            flame, samples, out.shape[:2], camera, colours_of(flame, late), seed=seed, device=device or "cpu", late=late
         )
         return out
     if compiled is None:
-        compiled = samples * _work(flame) > FEW * USUAL
-    _run_threads(flame, samples, camera, seed, threads, out, compiled, chains)
+        compiled = not late and samples * _work(flame) > FEW * USUAL
+    elif compiled and late:
+        raise UsageError("late: a compiled loop draws points in their own colours; leave out compiled")
+    _run_threads(flame, samples, camera, seed, threads, out, compiled, chains, late)
     return out
 
 
@@ -159,14 +162,16 @@ def _run_threads(
     out: npt.NDArray[np.float32],
     compiled: bool,
     chains: int | None,
+    late: bool,
 ) -> None:
     """Add samples by one of the two loops, each thread into a histogram of its own."""
     run = _compiled(flame) if compiled else _interpreted(flame)
     cumulative = np.cumsum(flame.matrix(), 1)
     cumulative[:, -1] = 2.0
-    table, scale = colours_of(flame)
+    table, scale = colours_of(flame, late)
     table = table.ravel()
-    scale = np.append(scale, 0.0)  # the last one tells the loop to stop
+    # the third tells the loop to stop, the fourth whether points are drawn in the colours from before their last maps
+    scale = np.append(scale, [0.0, float(late)])
     threads = max(1, min(threads or os.cpu_count() or 1, 1 + MAX_BUFFERS // out.nbytes, samples))
     # as many chains as flam3 starts for so many samples: where maps do not contract, it shows
     chains = min(CHAINS, max(16, samples // threads // RESTART) if chains is None else max(1, chains))
@@ -185,7 +190,7 @@ def _run_threads(
         try:
             list(pool.map(one, range(threads)))
         except BaseException:
-            scale[-1] = 1.0
+            scale[2] = 1.0
             raise
     for b in buffers if full else buffers[1:]:
         out += b
@@ -234,15 +239,17 @@ def camera_of(flame: Flame, gutter: int) -> npt.NDArray[np.float64]:
     return np.array([ppu * c, -ppu * s, ox - ppu * turned[0], ppu * s, ppu * c, oy - ppu * turned[1]])
 
 
-def colours_of(flame: Flame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+def colours_of(flame: Flame, late: bool = False) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     """The palette as a table ``[M, 4]``, and (factor, chance): the row of a colour c in [0, 1] is that of
     factor c + chance u, rounded down, with u uniform in [0, 1). Behind it are the colours of painted points, if any."""
-    table, scale = _palette(flame)
+    table, scale = _palette(flame, late)
     return (np.concatenate([table, paint_table()]) if paints(flame) else table), scale
 
 
-def _palette(flame: Flame) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+def _palette(flame: Flame, late: bool) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
     palette = np.ascontiguousarray(flame.palette, np.float32)
+    if late:
+        return palette, np.array([255.9999, 0.0])
     if flame.by_jwildfire:  # the row is that of 254 c, rounded; by chance between two
         return palette, np.array([254.0, 0.9999])
     if flame.palette_mode != "linear":

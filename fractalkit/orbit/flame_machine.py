@@ -326,6 +326,13 @@ def _catch(R, state, bad):
 
 
 @nb.njit(nogil=True, error_model="numpy")
+def _exchange(a, b):
+    """The numbers of two rows change places."""
+    for k in range(len(a)):
+        a[k], b[k] = b[k], a[k]
+
+
+@nb.njit(nogil=True, error_model="numpy")
 def _plot(R, bad, first, weights, colours, scale, camera, state, need, rows, columns, picture):
     """Samples into the histogram."""
     chains, maps = len(bad), len(first) - 2
@@ -390,8 +397,12 @@ def play(
             if m == maps:
                 _catch(table, state, bad)
                 a, b = 0, chains if turn == 0 and age > 0 else 0
+                if scale[3] != 0.0:  # drawn in the colours from before the maps
+                    _exchange(table[C], S[3])
             if b > a:
                 execute(code, scalars, R, chains, turns, state, a, b, starts[m])
+        if scale[3] != 0.0:
+            _exchange(table[C], S[3])
         if turn < 0:
             turn += 1
             continue

@@ -2,14 +2,15 @@
 
     python -m recipes.benchmarks.flames swan DIR --out swan.json --sheet swan.png
 
-The pictures are square, whatever the size of the flame; the plane is scaled by the mean of the ratios of the sides, as
-JWildfire does. Their program, JWildfire Swan, differs from JWildfire in two ways, which were found from the pictures
-and are the same for all of them: a point has the colour that it had before its last map, and pictures are brighter.
-Three numbers say how, fitted once over the flames whose shapes agree: log densities times ``BRIGHTER``, colours times
-``GAIN`` / white level in place of 200 / white level, and the glow ``GLOW`` times that of 100 samples a pixel. Ours are
-drawn at 512 pixels and made smaller as theirs are, since the mean of a logarithm is not the logarithm of a mean; where
-samples are few they are spread (density estimation of radius 2), for theirs have more. A remaining shift of at most 2
-pixels of 64 is taken out.
+The pictures are square, whatever the size of the flame; the plane is scaled by the mean of the ratios of the sides,
+as JWildfire does. Their program, JWildfire Swan, differs from JWildfire in some ways, which were found from the
+pictures and are the same for all of them: a point has the colour c that it had before its last map, from row
+floor(256 c) of the palette; a flame with depth of field is drawn in the plane, without its camera and its maps'
+affine maps in other planes; and pictures are brighter. Three numbers say how, fitted once over the flames whose
+shapes agree: log densities times ``BRIGHTER``, colours times ``GAIN`` / white level in place of 200 / white level,
+and the glow ``GLOW`` times that of 100 samples a pixel. Ours are drawn at 512 pixels and made smaller as theirs are,
+since the mean of a logarithm is not the logarithm of a mean; cells with very few samples are spread (density
+estimation of radius 1), for theirs have more. A remaining shift of at most 2 pixels of 64 is taken out.
 
 Reported are, for flames drawn whole and for the others apart: the ratio of the mean levels, and the RMSE at 64 pixels.
 """
@@ -27,6 +28,7 @@ from typing import Any
 import numpy as np
 
 from fractalkit.codes.flame import Flame, read_flames
+from fractalkit.codes.flame_parts import CAMERA, IDENTITY
 from fractalkit.errors import FileWarning, FractalKitError
 from fractalkit.orbit.flame import accumulate
 from fractalkit.render.flame import Exposure, drawn_layers, look_of, to_8_bit
@@ -37,14 +39,27 @@ DRAWN = 512  # and at which ours are drawn
 MEAN, RMSE = 0.05, 12.0
 
 
+def in_the_plane(flame: Flame) -> Flame:
+    """The flame without its camera in space and its maps' affine maps in other planes."""
+    others: dict[str, Any] = dict.fromkeys(("yz_coefs", "zx_coefs", "yz_post", "zx_post"), IDENTITY)
+    flat: dict[str, Any] = dict.fromkeys(CAMERA, 0.0)
+    return replace(
+        flame, xforms=tuple(replace(x, **others) for x in flame.xforms),
+        final=None if flame.final is None else replace(flame.final, **others),
+        more_finals=tuple(replace(x, **others) for x in flame.more_finals), **flat,
+    )  # fmt: skip
+
+
 def seen_there(flame: Flame, quality: float) -> Flame:
     """The flame in the square picture of its gallery, with the brightness that pictures have there."""
     w, h = flame.size
+    if flame.cam_dof != 0:
+        flame = in_the_plane(flame)
     return replace(
         flame, size=(DRAWN, DRAWN), scale=flame.scale * (DRAWN / w + DRAWN / h) / 2, filter=0.3, oversample=1,
         white_level=flame.white_level * 200 * 255 / 256 / GAIN, brightness=flame.brightness * BRIGHTER,
         low_density_brightness=flame.low_density_brightness * BRIGHTER * GLOW * (quality / 100) ** 2,
-        estimator_radius=2.0, estimator_curve=0.5,
+        estimator_radius=1.0, estimator_curve=0.5,
     )  # fmt: skip
 
 

@@ -155,7 +155,7 @@ def test_the_loop_paints_as_the_twin_does():
 
 
 def test_late_colours_are_those_before_the_last_map():
-    late = accumulate(triangle(), 30_000, seed=2, late=True)
+    late = accumulate(triangle(), 30_000, seed=2, late=True, plain=True)
     usual = accumulate(triangle(), 30_000, seed=2, plain=True)
     # the same points; the lower right third has colour 0.5 half of the time, and late the mean of all colours
     assert (late[..., 3] == usual[..., 3]).all()
@@ -164,4 +164,8 @@ def test_late_colours_are_those_before_the_last_map():
     assert means[0] == pytest.approx(0.5, abs=0.02) and means[1] == pytest.approx(0.5, abs=0.02)
     left = (slice(32, 64), slice(0, 32))
     assert usual[left][..., 0].sum() / usual[left][..., 3].sum() > 0.7
-    assert late[left][..., 0].sum() / late[left][..., 3].sum() == pytest.approx(0.5, abs=0.02)
+    loop = accumulate(triangle(), 30_000, seed=2, late=True, threads=1)
+    for h in (late, loop):
+        assert h[left][..., 0].sum() / h[left][..., 3].sum() == pytest.approx(0.5, abs=0.02)
+    with pytest.raises(UsageError, match="late"):
+        accumulate(triangle(), 100, late=True, compiled=True)
