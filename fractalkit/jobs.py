@@ -72,7 +72,7 @@ def _over_processes(function: Callable[[Any], Any], items: Sequence[Any], jobs: 
         pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_handle_interrupts)
         try:
             workers: set[BaseProcess] = set()
-            with _blocked_interrupts():
+            with blocked_interrupts():
                 running = {pool.submit(attempt, function, items[i]): i for i in list(waiting)}
                 workers = set(active_children()) - others
             for future in as_completed(running):
@@ -129,7 +129,7 @@ def _handle_interrupts() -> None:
 
 
 @contextmanager
-def _blocked_interrupts() -> Iterator[None]:
+def blocked_interrupts() -> Iterator[None]:
     """Block SIGINT: processes started here receive it once they unblock it, this process after the ``with`` block."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -74,6 +74,7 @@ def studio(
         def ready() -> None:
             facts = {"url": url, "port": socket.getsockname()[1], "journal": str(journal.path), "engine": engine}
             answer(facts, as_json, f"{url}{on(engine)}   (Ctrl-C to stop)")
+            made.compile_ahead()
             if open_:
                 webbrowser.open(url)
 

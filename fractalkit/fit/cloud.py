@@ -79,6 +79,7 @@ def fit_cloud(
     isotropy: float | None = None,
     keep_strays: bool = False,
     progress: Callable[[str, float], None] | None = None,
+    callback: Callable[[AffineIFS], None] | None = None,
 ) -> AffineIFS:
     """Fit an affine IFS to a cloud.
 
@@ -96,6 +97,8 @@ def fit_cloud(
         keep_strays: fit points far from all others too (:func:`fractalkit.fit.strays.strays`); they are left out
             otherwise, and a note in the ``provenance`` names them.
         progress: called with a short label and the fraction of the work done.
+        callback: called with the best code so far of the present number of maps, without colours, whenever another one
+            is the best; it may raise to end the fit.
 
     Returns:
         The code, float64, in the cloud's own units, every norm at most 0.985; ``provenance`` describes the fit.
@@ -112,6 +115,8 @@ def fit_cloud(
     rng = np.random.default_rng(seed)
     target = make_target(x, limit=20_000, rng=rng, keep_strays=keep_strays)
     fit = _Fit(target, effort, rng, progress or (lambda word, share: None))
+    if callback is not None:
+        fit.shown = lambda maps, weights: callback(_bare(target, maps, weights))
     best, rule = fit.auto(isotropy) if maps == "auto" else (fit.fixed(int(maps), isotropy, 0.0, 1.0), "given")
     fit.say(f"{len(best.maps)} maps", 1.0)
     return _code(target, fit, best, rule, x, rgb, {"seed": seed, "effort": effort})
@@ -136,12 +141,20 @@ class _Fit:
         self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(int(target.counts.sum()))
         self.isotropy = 0.0
         self.brief = False  # to compare numbers of maps
+        self.shown: Callable[[np.ndarray, np.ndarray], None] | None = None
+        self.last: np.ndarray | None = None  # maps that were shown last
         self.density = Density(target, cap=_LIMIT, seed=int(rng.integers(1 << 31))) if target.dim > 1 else None
 
     def refiner(self, *, workers: int) -> Refiner:
         """Return a refiner with its own random stream."""
         rng = np.random.default_rng(int(self.rng.integers(1 << 62)))
         return Refiner(self.target, rng, cap=_CAP, points=20_000, isotropy=self.isotropy, workers=workers)
+
+    def show(self, maps: np.ndarray, weights: np.ndarray) -> None:
+        """Show the best maps so far, if they are others than those that were shown last."""
+        if self.shown is not None and maps is not self.last:
+            self.last = maps
+            self.shown(maps, weights)
 
     def budget(self, k: int) -> Budget:
         work = 2.0 ** (self.effort - 5)
@@ -219,16 +232,23 @@ class _Fit:
         rounds = min(self.rounds(), int(work / price.mean()))
         best: Candidate | None = None
         enough, left = 0.0, rounds
+
+        def tell(n: int) -> None:
+            say((done + n) / rounds)
+            if best is None:
+                self.show(search.front[0].maps, search.front[0].weights)
+
         say(0.0)
         while best is None or (left > 0 and not self.good(best)):
             done = rounds - left
             spent = price[search.stage]
-            found, used = search.run(left, enough=enough, tell=lambda n: say((done + n) / rounds))  # noqa: B023
+            found, used = search.run(left, enough=enough, tell=tell)
             work -= used * spent + _POLISH[self.target.dim] * len(self.density.points)
             left = max(min(left - used, int(work / price[search.stage])), 0)
             say((rounds - left) / rounds)
             c = self.polished(found, most=ASTRAY)
             best = c if best is None else min(best, c, key=self.misfit)
+            self.show(best.maps, best.weights)
             search.join(search.refined(c.maps, c.weights))
             if not len(searcher.pool) and left > 0 and not self.good(best):
                 searcher.explore(searcher.evens, self.budget(k).proposals // 5, 60)
@@ -297,6 +317,8 @@ class _Fit:
                     searcher.complete(kept[which], budget.proposals // 5, budget.keep // 2, limit=limit)
                     list(pool.map(lambda h, m: h.complete(m, k), chains, kept))
                 list(pool.map(lambda h: h.advance(STRIDE), chains))
+                first = min((h.best for h in chains), key=lambda c: c.score.total)
+                self.show(first.maps, first.weights)
                 tick()
             return list(pool.map(lambda h: h.finish(), chains))
 
@@ -399,6 +421,14 @@ def _elbow(tried: list[tuple[int, float]]) -> int:
         if after <= 0.9 * before:
             k = n
     return k
+
+
+def _bare(target: Target, maps: np.ndarray, weights: np.ndarray) -> AffineIFS:
+    """The code of maps and weights in the cloud's units, without colours."""
+    d = target.dim
+    a, t = target.subspace.lift(maps[:, :d, :d], maps[:, :d, 3])
+    rows = [torch.from_numpy(np.ascontiguousarray(v)) for v in (a, t, weights / weights.sum())]
+    return AffineIFS(rows[0], rows[1], rows[2])
 
 
 def _code(

@@ -24,6 +24,8 @@ from fractalkit.codes.flame import Flame
 from fractalkit.errors import FractalKitError, first_line
 from fractalkit.render.flame import TONE_FIELDS, drawn_layers, look_of, resized, to_8_bit
 from fractalkit.render.flame_tone import develop
+from fractalkit.studio.glimpse import glimpse
+from fractalkit.studio.loops import MACHINE
 
 LIVE_CELLS = 80_000  # pixels of a picture while something is dragged
 LIVE_RADIUS = 2.0  # of its density estimation
@@ -33,6 +35,7 @@ LIVE_MOST = 40.0  # where it stops
 FIRST_QUALITY = 3.0  # of the first whole picture
 MOST = 120.0  # samples a pixel at which a picture is done
 STEP = 0.08  # seconds between looks at what pages ask for
+PLAIN_STEP = 250_000  # samples of a step without the loop, whose chains are many
 CHAINS = 256  # of each thread: few samples are drawn soonest by many
 GUTTER = 16  # cells about a histogram, so that the radius of the estimation may change up to this
 MAX_PIXELS = 4_000_000
@@ -125,6 +128,11 @@ class Canvas:
         if self.quality >= self.goal:
             self.further()
 
+    @property
+    def early(self) -> bool:
+        """Whether it is drawn without the loops, which are being compiled."""
+        return MACHINE.absent and self.device != "gpu"
+
     def further(self) -> None:
         """Set the number of samples of the next picture."""
         self.goal = min(self.quality * 2.2, self.limit)
@@ -142,12 +150,13 @@ class Canvas:
         assert self.flame is not None and self.histogram is not None
         pixels = self.flame.size[0] * self.flame.size[1]
         wanted = (self.goal - self.quality) * pixels
-        n = max(1, min(round(wanted), round(self.rate * STEP)))
+        n = max(1, min(round(wanted), PLAIN_STEP if self.early else round(self.rate * STEP)))
         started = time.perf_counter()
         seed = int(np.random.SeedSequence([1, self.batches]).generate_state(1, np.uint64)[0] >> np.uint64(1))
         for i, layer in enumerate(self.layers):
             accumulate(
-                layer, n, gutter=GUTTER, seed=seed + i, compiled=False, chains=CHAINS, device=self.device,
+                layer, n, gutter=GUTTER, seed=seed + i, compiled=False, plain=self.early, chains=CHAINS,
+                device=self.device,
                 out=self.histogram,
             )  # fmt: skip
         spent = max(time.perf_counter() - started, 1e-4)
@@ -167,7 +176,7 @@ class Canvas:
         cut = (GUTTER if k == 1 else cells.shape[0] - flame.size[1] >> 1) - look.gutter
         cells = cells if cut <= 0 else cells[cut:-cut, cut:-cut]
         done = self.quality >= self.limit * 0.999 and self.rough <= self.request.live
-        picture = to_8_bit(develop(np.ascontiguousarray(cells), look))
+        picture = to_8_bit((glimpse if MACHINE.absent else develop)(np.ascontiguousarray(cells), look))
         return Frame(
             self.request.serial, round(self.quality, 2), done, self.request.live, flame.size,
             jpeg(picture, 86 if self.rough or k > 1 else 94),
@@ -281,8 +290,7 @@ class Painter:
             return None
 
     def _run(self) -> None:
-        import fractalkit.orbit.flame_machine  # noqa: F401  (the loops are loaded while the page is)
-
+        MACHINE.take()  # while the page is loaded
         while (canvas := self._next()) is not None:
             try:
                 self._step(canvas)

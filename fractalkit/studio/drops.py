@@ -13,6 +13,7 @@ from fractalkit.errors import DataError
 
 if TYPE_CHECKING:
     from fractalkit.studio.collages import Photo
+    from fractalkit.studio.fitter import Fitter
     from fractalkit.studio.fitting import Hand, Subject
 
 KEPT = 8
@@ -34,6 +35,21 @@ class Drops:
         self._photos: OrderedDict[int, Photo] = OrderedDict()
         self._hands: dict[int, Hand] = {}
         self._lock = threading.Lock()
+        self._fitter: Fitter | None = None
+
+    @property
+    def fitter(self) -> Fitter:
+        """The process of fits."""
+        from fractalkit.studio.fitter import Fitter
+
+        with self._lock:
+            self._fitter = self._fitter or Fitter()
+            return self._fitter
+
+    def close(self) -> None:
+        """End the process of fits."""
+        if self._fitter is not None:
+            self._fitter.close()
 
     def _put(self, where: OrderedDict[int, T], thing: T) -> int:
         with self._lock:

@@ -95,6 +95,11 @@ def _cloud(path: Path, name: str) -> Subject:
     return Subject(name, points, colours, notes=(*cloud.warnings, *notes))
 
 
+def subject_of_points(x: Array, name: str = "points") -> Subject:
+    """The subject of points ``[N, 2 or 3]``."""
+    return Subject(name, _centred(x)[0])
+
+
 def _picture(path: Path, name: str) -> Subject:
     from fractalkit.data.pictures import read_picture
     from fractalkit.fit.foreground import foreground_of
@@ -124,16 +129,23 @@ Maps = tuple[Array, Array, Array]  # matrices [K, D, D], offsets [K, D], weights
 
 
 def search(
-    subject: Subject, maps: int | str, seed: int, say: Callable[[str, float], None], effort: int = EFFORT
+    subject: Subject,
+    maps: int | str,
+    seed: int,
+    say: Callable[[str, float], None],
+    show: Callable[[AffineIFS], None] | None = None,
+    *,
+    effort: int = EFFORT,
 ) -> AffineIFS:
-    """Find maps of a subject."""
+    """Find maps of a subject; ``show`` gets the best so far."""
     from fractalkit.fit import fit_cloud
 
     some = np.random.default_rng(seed).permutation(len(subject.points))[:SEARCHED]
     colours = None if subject.colours is None else subject.colours[some]
     found = fit_cloud(
-        subject.points[some], maps=maps, colours=colours, effort=effort, seed=seed, keep_strays=True, progress=say
-    )
+        subject.points[some], maps=maps, colours=colours, effort=effort, seed=seed, keep_strays=True, progress=say,
+        callback=show,
+    )  # fmt: skip
     return replace(found, name=Path(subject.name).stem[:80])
 
 
@@ -209,11 +221,18 @@ class Hand:
     flame: Flame | None = None
     held: tuple[int, ...] = ()
     lock: threading.Lock = field(default_factory=threading.Lock)
+    news: bool = False
 
-    def give(self, flame: Flame, held: tuple[int, ...]) -> None:
+    def give(self, flame: Flame | None, held: tuple[int, ...]) -> None:
         """Replace what is pulled at."""
         with self.lock:
-            self.flame, self.held = flame, held
+            self.flame, self.held, self.news = flame, held, True
+
+    def moved(self) -> bool:
+        """Whether something was given since this was asked last."""
+        with self.lock:
+            news, self.news = self.news, False
+            return news
 
     def take(self) -> tuple[Flame | None, tuple[int, ...]]:
         """What was pulled at, once; what is held, until it is let go."""

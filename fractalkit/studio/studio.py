@@ -16,6 +16,7 @@ from fractalkit.studio.drawing import Frame, Painter, Request, glance
 from fractalkit.studio.drops import Drops
 from fractalkit.studio.fields import whole
 from fractalkit.studio.journal import Journal, State
+from fractalkit.studio.loops import FITS, MACHINE, compiled
 from fractalkit.studio.offers import first_start
 from fractalkit.studio.plain import from_plain, to_plain
 from fractalkit.studio.tasks import Tasks
@@ -55,9 +56,20 @@ class Studio:
         self.painter.start()
 
     def close(self) -> None:
-        """Stop the threads."""
+        """Stop the threads, and the process of fits."""
         self.painter.stop()
+        MACHINE.close()
+        self.drops.close()
         self.tasks.close()
+
+    def compile_ahead(self) -> None:
+        """Where the loops of fits are not on the disk, have them compiled once pictures are drawn."""
+
+        def wait() -> None:
+            if MACHINE.ready.wait(120) and not compiled(FITS):
+                self.drops.fitter.warm()
+
+        threading.Thread(target=wait, name="ahead", daemon=True).start()
 
     # ---- pages
 
@@ -162,6 +174,10 @@ class Studio:
             state = self.journal.go(whole(message, "id", 0, 1 << 52))
         self._stepped(state, page)
 
+    def warm(self, page: int, message: dict[str, Any]) -> None:
+        """A fit may be wanted soon."""
+        self.drops.fitter.warm()
+
     def stop(self, page: int, message: dict[str, Any]) -> None:
         """Stop a task."""
         self.tasks.stop(whole(message, "id", 0, 1 << 52))
@@ -211,7 +227,7 @@ class Studio:
 
 _ACTS: dict[str, Callable[[Studio, int, dict[str, Any]], None]] = {
     "draw": Studio.draw, "rest": Studio.rest, "commit": Studio.commit, "undo": Studio.undo, "redo": Studio.redo,
-    "go": Studio.go,
+    "go": Studio.go, "warm": Studio.warm,
     "stop": Studio.stop, "task": Studio.task, "pull": Studio.pull,
 }  # fmt: skip
 

@@ -12,7 +12,7 @@ from fractalkit.errors import DataError
 from fractalkit.studio.drops import Drops
 from fractalkit.studio.fields import real, whole
 from fractalkit.studio.plain import from_plain, to_plain
-from fractalkit.studio.tasks import Task, Tasks
+from fractalkit.studio.tasks import QUICK, Task, Tasks
 
 if TYPE_CHECKING:
     from fractalkit.studio.collages import Wish
@@ -40,7 +40,7 @@ def begin(tasks: Tasks, message: dict[str, Any], everybody: Tell, page: Tell, dr
     def tell(facts: dict[str, Any]) -> None:
         (page if private else everybody)(facts | {"work": work, "key": key if isinstance(key, int) else 0})
 
-    tasks.add(title, run, tell, private=private)
+    tasks.add(title, run, tell, private=private, lane=_LANES.get(str(work), "slow"))
 
 
 Prepared = tuple[str, Callable[[Task], Any], bool]
@@ -196,24 +196,24 @@ def _fit(message: dict[str, Any], drops: Drops) -> Prepared:
     given = None if message.get("flame") is None else from_plain(message["flame"])
 
     def run(task: Task) -> Any:
-        from fractalkit.studio.codes import flame_of_code
-        from fractalkit.studio.fitting import refine, search
+        from fractalkit.studio.fitter import Job, Step
 
-        flame, begun = given, 0.0
-        if flame is None:
-            begun = 0.5
-            found = search(subject, count or "auto", seed, lambda word, share: task.say(word, begun * share))
-            flame = flame_of_code(found)
-            if found.dim == 2:  # as the page shows the points while it waits
-                flame = replace(flame, center=(0.0, 0.0), scale=min(flame.size) / 2.3)
+        def result(flame: Flame, agreement: float | None) -> dict[str, Any]:
+            known = None if agreement is None else round(agreement, 4)
+            return {"flame": to_plain(flame), "agreement": known, "subject": message["subject"]}
 
-        def tell(now: Flame, agreement: float, share: float) -> None:
-            task.result = {"flame": to_plain(now), "agreement": round(agreement, 4), "subject": message["subject"]}
-            task.say(f"refines, {agreement:.1%}", begun + (1 - begun) * share)
+        def heard(step: Step) -> None:
+            if step.flame is not None:
+                task.result = result(step.flame, step.agreement)
+            if step.share < 0:  # no news
+                task.say(task.word, task.share)
+                return
+            word = step.word if not step.agreement else f"{step.word}, {step.agreement:.1%}"
+            task.say(word, step.share, force=step.flame is not None)
 
         with drops.hand(task.id) as hand:
-            best, agreement = refine(subject, flame, hand, tell)
-        return {"flame": to_plain(best), "agreement": round(agreement, 4), "subject": message["subject"]}
+            done = drops.fitter.run(Job(subject, count, seed, given), hand, heard)
+        return result(done.flame, done.agreement)
 
     return f"{'fit' if given is None else 'refine'} {subject.name}"[:80], run, True
 
@@ -310,6 +310,7 @@ def _collage(message: dict[str, Any], drops: Drops) -> Prepared:
     return f"collage {size[0]} x {size[1]}", run, False
 
 
+_LANES = {"relatives": QUICK, "fit": "fit"}  # what is told to one page alone, which waits for it
 _WORKS: dict[str, Callable[[dict[str, Any], Drops], Prepared]] = {
     "relatives": _relatives, "render": _render, "film": _film, "zoom": _zoom, "fit": _fit,
     "collage": _collage, "points": _points, "mesh": _mesh,

@@ -235,7 +235,17 @@ class TestInTheBrowser:
         with running(tmp_path / "w", str(STARTS / "lace.flame")) as (_, facts), visiting(browser, facts["url"]) as page:
             page.evaluate("() => { const s = document.querySelector('#fit-maps'); s.value = '3'; "
                           "s.dispatchEvent(new Event('change')); }")  # fmt: skip
+            before = page.evaluate("() => JSON.stringify(studio.work.flame)")
             page.set_input_files("#file", cloud)
+            until(page, "() => studio.work.flame.xforms.length == 3")  # the best maps so far, of a search that goes on
+            page.click("#fit-stop")
+            until(page, "() => !studio.fit.running && studio.work.undo")  # what was found is a state
+            page.wait_for_timeout(300)
+            while page.evaluate("() => studio.work.undo"):
+                page.click("#undo")
+                page.wait_for_timeout(300)
+            until(page, f"() => JSON.stringify(studio.work.flame) == {json.dumps(before)}")
+            page.click("#fit-find")
             until(page, "() => studio.fit.agreement > 0.9 && !studio.fit.running")
             assert page.evaluate("() => studio.work.flame.xforms.length") == 3
             assert page.evaluate("() => !document.querySelector('#target').hidden")

@@ -170,7 +170,13 @@ def test_colours_of_the_wrong_shape_are_refused():
 @pytest.mark.slow
 def test_progress_rises_to_its_end():
     seen = []
-    fit_cloud(draw("heighway-dragon", 500), maps=2, effort=0, progress=lambda word, share: seen.append(share))
+    shown: list[AffineIFS] = []
+    fit_cloud(
+        draw("heighway-dragon", 500), maps=2, effort=0, progress=lambda word, share: seen.append(share),
+        callback=shown.append,
+    )  # fmt: skip
+    assert shown and all(len(code) == 2 and code.dim == 2 for code in shown)
+    assert shown[-1].matrices.abs().max() < 1.1
     assert seen == sorted(seen) and 0 < seen[-1] <= 1 and len(seen) > 3
 
 

@@ -1,6 +1,8 @@
 """Pictures of a flame while it is edited: equal to render's, kept where only the tone changes, stopped by news."""
 
 import io
+import os
+import sys
 import threading
 from dataclasses import replace
 
@@ -8,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from fractalkit.compiled import on_disk
 from fractalkit.errors import DataError
 from fractalkit.render.flame import render_flame
 from fractalkit.studio.drawing import LIVE_CELLS, Canvas, Painter, Request, glance
+from fractalkit.studio.loops import MACHINE
 from fractalkit.studio.offers import start
 from tests.orbit.gpu import device
 
@@ -43,6 +47,29 @@ def test_the_page_shows_what_render_draws(name, where):
     noise = np.abs(one - two).mean()
     assert frame.size == SIZE and np.abs(pixels(frame.data) - one).mean() < 1.2 * noise + 0.004
     assert np.abs(pixels(frame.data)[::-1] - one).mean() > 2 * noise + 0.02
+
+
+def test_pictures_are_alike_before_the_loops_are_compiled(monkeypatch):
+    flame = replace(start("lace"), oversample=1, estimator_radius=0.0, vibrancy=0.8, highlight_power=0.5)
+    usual = pixels(drawn(Canvas(print), Request(flame, SIZE), 24.0).data)
+    monkeypatch.setattr(MACHINE, "absent", True)
+    early = pixels(drawn(Canvas(print), Request(flame, SIZE), 24.0).data)
+    blocks = [x.reshape(30, 4, 40, 4, 3).mean((1, 3)) for x in (usual, early)]
+    assert np.abs(blocks[0] - blocks[1]).mean() < 0.02 < 0.2 * blocks[0].std()
+    assert np.abs(usual.mean((0, 1)) - early.mean((0, 1))).max() < 0.01
+
+
+def test_whether_loops_are_on_the_disk(tmp_path, monkeypatch):
+    module, kept = tmp_path / "part" / "loops.py", tmp_path / "cache" / "part_0123"
+    module.parent.mkdir()
+    kept.mkdir(parents=True)
+    module.write_text("")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
+    assert not on_disk(module)
+    (kept / f"loops.run-7.py{sys.version_info.major}{sys.version_info.minor}.nbi").write_bytes(b"")
+    assert on_disk(module)
+    os.utime(module, (2e9, 2e9))  # written since
+    assert not on_disk(module)
 
 
 def test_the_tone_alone_keeps_the_samples():

@@ -12,7 +12,8 @@ from fractalkit.codes.presets import preset
 from fractalkit.errors import DataError
 from fractalkit.orbit import sample
 from fractalkit.studio.codes import flame_of_code
-from fractalkit.studio.fitting import Hand, maps_of, read_subject, refine, with_maps
+from fractalkit.studio.fitter import Fitter, Job
+from fractalkit.studio.fitting import Hand, maps_of, read_subject, refine, subject_of_points, with_maps
 
 CORNERS = np.array([[0.0, 0.0], [0.5, 0.0], [0.2, 0.4]])
 TRUE = AffineIFS(np.array([[[0.5, 0.0], [0.0, 0.5]]] * 3), CORNERS)
@@ -105,3 +106,35 @@ def test_coloured_clouds_keep_their_colours():
     subject = read_subject(text.getvalue().encode(), "a.xyzrgb")
     assert subject.colours is not None and subject.colours.shape == (50, 3)
     assert np.linalg.norm(np.ptp(subject.points, axis=0)) == pytest.approx(2)
+
+
+def test_a_fit_in_a_process_of_its_own_shows_its_best_and_is_stopped_and_pulled_at():
+    subject, fitter, steps = subject_of_points(sample(TRUE, 800, seed=1).points.double().numpy()), Fitter(), []
+
+    class Stop(Exception):
+        pass
+
+    def until_there_is_something(step):
+        steps.append(step)
+        if step.flame is not None:
+            raise Stop
+
+    try:
+        with pytest.raises(Stop):
+            fitter.run(Job(subject, 3, 0), Hand(), until_there_is_something)
+        assert steps[-1].agreement is None and len(steps[-1].flame.xforms) == 3  # while it is searched
+        hand, words = Hand(), []
+
+        def pull(step):
+            words.append(step.word)
+            if step.flame is not None and step.agreement is None and not hand.held:
+                hand.give(pushed(flame_of_code(in_units(subject, TRUE)), 0.02), (0,))
+            elif step.agreement and hand.held:
+                hand.give(None, ())
+
+        done = fitter.run(Job(subject, 3, 0), hand, pull)  # the process that was stopped is replaced
+        assert done.agreement > 0.9 and "refines" in words
+        with pytest.raises(DataError, match="2 dimensions"):
+            fitter.run(Job(subject, flame=flame_of_code(preset("sierpinski-pyramid"))), Hand(), lambda step: None)
+    finally:
+        fitter.close()

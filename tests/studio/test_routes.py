@@ -32,6 +32,7 @@ from fractalkit.studio.journal import Journal  # noqa: E402
 from fractalkit.studio.plain import from_plain, to_plain  # noqa: E402
 from fractalkit.studio.solid import affine_of, blocks_of  # noqa: E402
 from fractalkit.studio.studio import Studio  # noqa: E402
+from fractalkit.studio.tasks import QUICK, Tasks  # noqa: E402
 
 PORT, TOKEN = 7999, "secret"
 LIVE = f"ws://127.0.0.1:{PORT}/{TOKEN}/live"
@@ -205,6 +206,26 @@ def test_relatives_and_films_and_pages_are_made(client):
         found = last(socket, "task", work="relatives", state="done", key=3)["result"]
         assert len(found) == 2 and from_plain(found[0]["flame"]).xforms
         assert found[0]["picture"].startswith("data:image/jpeg;base64,")
+
+
+def test_what_is_quick_does_not_wait_for_what_is_slow():
+    told, begun, over, tasks = [], threading.Event(), threading.Event(), Tasks(lambda facts: None)
+    try:
+        slow = tasks.add("slow", lambda task: begun.set() or over.wait(60))
+        later = tasks.add("later", lambda task: told.append("later"))
+        assert begun.wait(60)
+        quick = threading.Event()
+        tasks.add("quick", lambda task: quick.set(), lane=QUICK)
+        assert quick.wait(60) and slow.state == "running" and later.state == "waiting"
+        tasks.stop(later.id)
+        assert later.state == "stopped"
+        over.set()
+        last_one = threading.Event()
+        tasks.add("last", lambda task: last_one.set())
+        assert last_one.wait(60) and told == [] and slow.state == "done"
+    finally:
+        over.set()
+        tasks.close()
 
 
 def test_a_task_that_is_stopped_leaves_no_files(client, studio):

@@ -4,20 +4,21 @@ import * as net from "./net.js";
 import { copy, isAffine } from "./flame.js";
 import { place, screen } from "./stage.js";
 import { button, el, iconButton, toast } from "./widgets.js";
-import { changed, commit, put, select, watch, work } from "./work.js";
+import { changed, chosen, commit, put, select, watch, work } from "./work.js";
 
 const MOST = 24; // maps
 const canvas = document.querySelector("#target");
 const pen = canvas.getContext("2d");
 export const fit = { subject: null, shown: 0.5, task: 0, key: 0, running: false, agreement: 0, follow: true };
 let count = 0; // of maps; 0 lets the fit choose
-let begun = false; // whether the maps of this search are on the page
+let begun = false; // whether the maps are refined
+let before = null; // the flame that was there before the best maps so far of a search were shown
 const watchers = [];
 const tell = () => {
   watchers.forEach((act) => act());
   document.body.classList.toggle("searching", searching());
 };
-const searching = () => fit.running && !begun; // its points are all there is to see
+const searching = () => fit.running && !begun && !before; // its points are all there is to see
 
 // ---- what is fitted, as dots
 
@@ -66,6 +67,7 @@ export async function fitFile(file, open) {
 
 function find() {
   begun = false;
+  restore();
   begin({ maps: count, seed: Math.floor(Math.random() * 2 ** 31), flame: null });
   paint();
 }
@@ -92,17 +94,47 @@ function begin(options) {
 net.on("task", (task) => {
   if (task.work !== "fit" || task.key !== fit.key) return;
   Object.assign(fit, { task: task.id, word: task.word, share: task.share, running: task.state === "running" || task.state === "waiting" });
-  if (task.state === "failed") toast(task.error, "bad");
-  if (task.result) arrived(task);
+  if (task.state === "failed") {
+    toast(task.error, "bad");
+    restore();
+  }
+  if (task.result && task.state !== "failed") arrived(task);
   tell();
 });
 
+function restore() {
+  if (!before) return;
+  work.flame = before;
+  before = null;
+  changed("state");
+}
+
+/** The best maps so far; they are no state of the history. */
+function preview(found) {
+  if (work.dragging) return; // they are in one's hand, and about to be refined
+  before ??= copy(work.flame);
+  work.flame = copy(found);
+  if (!chosen()) work.selected = 0;
+  work.refining = true;
+  changed("state");
+  work.refining = false;
+}
+
 function arrived({ result, state, title }) {
-  fit.agreement = result.agreement;
   const found = result.flame;
+  if (result.agreement === null) {
+    if (state !== "stopped") return preview(found);
+    if (!before) return;
+    before = null;
+    put(work.flame, `${title}, so far`); // what was found is kept; undo goes back
+    return;
+  }
+  fit.agreement = result.agreement;
   if (!begun) {
     begun = true;
-    put(found, title);
+    before = null;
+    if (!work.dragging && !pulled) put(found, title);
+    pulled = false;
     return;
   }
   if (found.xforms.length !== work.flame.xforms.length) return;
@@ -110,7 +142,7 @@ function arrived({ result, state, title }) {
     if (work.dragging && k === work.selected) continue; // it is in one's hand
     for (const field of ["coefs", "post", "yz_coefs", "zx_coefs", "yz_post", "zx_post", "weight", "variations"]) work.flame.xforms[k][field] = copy(map[field]);
   }
-  if (state === "done" && !work.dragging) commit("refine");
+  if ((state === "done" || state === "stopped") && !work.dragging) commit("refine");
   else {
     work.refining = true;
     changed("live");
@@ -121,12 +153,14 @@ function arrived({ result, state, title }) {
 // ---- the hand
 
 let sent = 0;
+let pulled = false; // at a search, whose maps are then refined
 watch((what) => {
-  if (what === "edit" && fit.running && begun && performance.now() - sent > 60) {
+  if (what === "edit" && fit.running && (begun || before) && performance.now() - sent > 60) {
+    pulled = !begun;
     sent = performance.now();
     net.send({ type: "pull", id: fit.task, flame: work.flame, held: typeof work.selected === "number" ? [work.selected] : [] });
   }
-  if (what === "committed" && fit.subject && begun) {
+  if (what === "committed" && fit.subject && (begun || before)) {
     if (fit.running) net.send({ type: "pull", id: fit.task, flame: work.flame, held: [] });
     else if (fit.follow && work.moved) refine();
   }
@@ -154,7 +188,7 @@ export function fitPanel(choose) {
   const go = button("Refine these maps", refine, { class: "wide", id: "fit-refine" });
   const stop = button("Stop", () => net.send({ type: "stop", id: fit.task }), { class: "wide", id: "fit-stop" });
   const full = el("div", {},
-    el("div", { class: "maphead" }, title, iconButton("close", "Take it off", () => { if (fit.running) net.send({ type: "stop", id: fit.task }); fit.subject = null; fit.agreement = 0; paint(); tell(); })),
+    el("div", { class: "maphead" }, title, iconButton("close", "Take it off", () => { if (fit.running) net.send({ type: "stop", id: fit.task }); restore(); fit.subject = null; fit.agreement = 0; paint(); tell(); })),
     about, meter, bar, word,
     el("div", { class: "row" }, el("label", { for: "fit-maps" }, "Maps"), maps), search, go, stop,
     el("label", { class: "check" }, follow, el("span", {}, "Refine after I pull at a map")),
@@ -177,6 +211,6 @@ export function fitPanel(choose) {
   watchers.push(show);
   show();
   sheet.append(empty, full);
-  sheet.shown = () => { if (typeof work.selected !== "number") select(0); };
+  sheet.shown = () => { net.send({ type: "warm" }); if (typeof work.selected !== "number") select(0); };
   return sheet;
 }

@@ -191,7 +191,7 @@ async function holdsFlame(file) {
 }
 
 let depth = 0;
-addEventListener("dragenter", (event) => { event.preventDefault(); depth++; document.body.classList.add("dropping"); });
+addEventListener("dragenter", (event) => { event.preventDefault(); if (!depth++) net.send({ type: "warm" }); document.body.classList.add("dropping"); });
 addEventListener("dragleave", () => { if (--depth <= 0) document.body.classList.remove("dropping"); });
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
