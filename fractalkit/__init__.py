@@ -18,8 +18,8 @@ from fractalkit.lazy import attach
 if TYPE_CHECKING:
     from fractalkit import fit, render
     from fractalkit.api import animate, compress, decompress, enlarge, fractalize, open, sample, save
-    from fractalkit.codes import load, preset
-    from fractalkit.core import solve
+    from fractalkit.codes import AffineIFS, load, preset
+    from fractalkit.core import IteratedMap, solve
     from fractalkit.fit import fit_cloud
     from fractalkit.maps import load_variations, register_map, register_variation
     from fractalkit.models import register_model
@@ -27,17 +27,22 @@ if TYPE_CHECKING:
 
 __version__ = "0.2.0"
 __all__ = [
-    "Picture", "__version__", "animate", "compress", "decompress", "enlarge", "fit", "fit_cloud", "fractalize",
+    "AffineIFS", "IteratedMap", "Picture", "__version__",
+    "animate", "compress", "decompress", "enlarge", "fit", "fit_cloud", "fractalize",
     "load", "load_variations", "open", "preset", "register_map", "register_model", "register_variation", "render",
     "sample", "save", "solve",
 ]  # fmt: skip
 
 # fit and render are packages that can be called: fractalkit.render(fern) draws
 _HOMES = {
-    "Picture": ".raster.picture", "animate": ".api", "compress": ".api", "decompress": ".api", "enlarge": ".api",
+    "AffineIFS": ".codes", "IteratedMap": ".core", "Picture": ".raster.picture",
+    "animate": ".api", "compress": ".api", "decompress": ".api", "enlarge": ".api",
     "fit": ".fit:", "fit_cloud": ".fit", "fractalize": ".api", "load": ".codes", "load_variations": ".maps",
     "open": ".api", "preset": ".codes", "register_map": ".maps", "register_model": ".models",
     "register_variation": ".maps", "render": ".render:", "sample": ".api",
     "save": ".api", "solve": ".core",
+    # packages, so that fractalkit.codes.Flame needs no import of its own
+    "codes": ".codes:", "core": ".core:", "data": ".data:", "maps": ".maps:", "models": ".models:", "orbit": ".orbit:",
+    "train": ".train:",
 }  # fmt: skip
 __getattr__, __dir__ = attach(__name__, _HOMES)

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fractalkit.arguments import COLOURS, COUNTS, MAPS, PATHS, SEEDS, SIZES, known, seed_number, verb, whole_number
 from fractalkit.codes.open import held, load
 from fractalkit.errors import UsageError
-from fractalkit.raster.view import SizeLike, size_in
+from fractalkit.raster.view import SizeLike, WindowLike, size_in, window_in
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 1 << 26  # of a picture in memory
 MOST_POINTS = 1 << 31  # of a sample in memory
+MOST_FACTOR = 32  # larger numbers are sides in pixels
 
 
-def open(source: str | Path, **options: Any) -> Any:
+def open(source: Any, **options: Any) -> Any:
     """Open whatever FractalKit knows: a code, a model, a point cloud or a picture.
 
     Args:
-        source: a file, or the name of a preset or of a model. A picture that FractalKit drew gives its code.
+        source: a file, or the name of a preset or of a model. A picture that FractalKit drew gives its code. Pictures
+            and compressed pictures may also be the bytes of a file, or a file open for reading; what is a picture in
+            memory, of Pillow or an array, becomes a :class:`Picture`.
         options: of the reader: of codes as :func:`fractalkit.codes.load`, of clouds as
             :func:`fractalkit.data.load_cloud`.
 
@@ -34,40 +38,103 @@ def open(source: str | Path, **options: Any) -> Any:
     Raises:
         DataError: a file that is missing, damaged, or of no known kind.
     """
+    from fractalkit import fk
+    from fractalkit.data.clouds import load_cloud
+    from fractalkit.raster.picture import as_picture
     from fractalkit.render.sources import open_any
 
-    return open_any(source, **options)
+    known("open", options, load_cloud, fk.load)
+    if isinstance(source, str | Path):
+        return open_any(source, **options)
+    data = _read(source)
+    return _held_in(data, **options) if isinstance(data, bytes) else as_picture(data)
 
 
-def save(thing: Any, path: str | Path) -> None:
+def _read(source: Any) -> Any:
+    """What is in an open file, as bytes; anything else as it is."""
+    if hasattr(source, "read") and not hasattr(source, "getbands"):
+        source = source.read()
+    return bytes(source) if isinstance(source, bytearray | memoryview) else source
+
+
+def _held_in(data: bytes, **options: Any) -> Any:
+    """The code or the picture in the bytes of a file."""
+    from fractalkit import fk
+    from fractalkit.codec.container import MAGIC
+    from fractalkit.raster.picture import as_picture
+
+    return fk.load(data, **options) if data.startswith(MAGIC) else as_picture(data)
+
+
+@verb(PATHS)
+def save(thing: Any, path: str | Path, **options: Any) -> None:
     """Write a code, a model, a cloud, a mesh or a picture to a file; the suffix names the format.
 
     Args:
         thing: also points ``[N, 2]`` or ``[N, 3]``, anything that :func:`~fractalkit.raster.picture.as_picture` takes,
-            and several pictures ``[B, C, H, W]``, which become one sheet.
+            several pictures ``[B, C, H, W]``, which become one sheet, and a list of pictures: a sheet, or with the
+            suffix gif or mp4 a film. A code, a cloud or points are drawn where the suffix is a picture's.
         path: of a suffix that suits the thing.
+        options: of the format of a picture, such as quality=80 of jpg; fps of a film.
 
     Raises:
         UsageError: a suffix that does not suit it.
         DataError: the file cannot be written.
     """
+    if isinstance(thing, str | Path) and not isinstance(path, str | Path):
+        thing, path = path, thing  # the order of numpy.save
     path = Path(path)
-    from fractalkit.data import Cloud, Mesh, save_cloud, save_mesh
-    from fractalkit.data.writers import SUFFIXES
-    from fractalkit.raster.picture import as_picture, sheet
+    from fractalkit.data import Cloud, Mesh, save_mesh
+    from fractalkit.data.pictures import SUFFIXES as PICTURES
+    from fractalkit.raster.picture import Picture, as_picture, sheet
 
+    thing = open(thing) if isinstance(thing, str | Path) else thing
+    cloud = isinstance(thing, Cloud) or _are_points(thing)
+    if path.suffix.lower() in PICTURES and (cloud or _is_code(thing)):
+        from fractalkit.render.drawing import draw
+
+        thing = draw(thing)
     if isinstance(thing, Mesh):
         save_mesh(path, thing)
-    elif isinstance(thing, Cloud):
-        save_cloud(path, thing.points, thing.colours)
+    elif cloud and not isinstance(thing, Picture):
+        _save_cloud(thing, path)
+    elif isinstance(thing, list | tuple) and path.suffix.lower() in (".gif", ".mp4"):
+        from fractalkit.render.film import save_film
+
+        known("save", options, save_film)
+        save_film((as_picture(p).eight_bit() for p in thing), path, **options)
     elif hasattr(thing, "save") and not hasattr(thing, "getbands"):
-        thing.save(path)
-    elif path.suffix.lower() in SUFFIXES and getattr(thing, "ndim", 0) == 2 and thing.shape[1] in (2, 3):
-        save_cloud(path, thing)
+        if not isinstance(thing, Picture):
+            known("save", options, thing.save)
+        thing.save(path, **options)
     else:
-        (sheet(thing) if getattr(thing, "ndim", 0) == 4 else as_picture(thing)).save(path)
+        several = isinstance(thing, list | tuple) or getattr(thing, "ndim", 0) == 4
+        (sheet(thing) if several else as_picture(thing)).save(path, **options)
 
 
+def _save_cloud(thing: Any, path: Path) -> None:
+    from fractalkit.data import Cloud, save_cloud
+    from fractalkit.data.mesh_files import ALWAYS_MESHES
+
+    if path.suffix.lower() in ALWAYS_MESHES:
+        raise UsageError(
+            f"{path}: is the name of a mesh, which fractalkit.render.surface makes of points; a cloud is a .ply file"
+        )
+    save_cloud(path, *((thing.points, thing.colours) if isinstance(thing, Cloud) else (thing,)))
+
+
+def _are_points(thing: Any) -> bool:
+    """Whether it is an array or a tensor ``[N, 2]`` or ``[N, 3]`` of floating point, which is no picture."""
+    return getattr(thing, "ndim", 0) == 2 and thing.shape[1] in (2, 3) and "float" in str(thing.dtype)
+
+
+def _is_code(thing: Any) -> bool:
+    from fractalkit.codes.open import Code
+
+    return isinstance(thing, Code)
+
+
+@verb(MAPS, SEEDS, COLOURS)
 def fit(thing: Any, maps: int | str = "auto", **options: Any) -> Any:
     """Find a code whose fixed point is a cloud or a picture: the inverse problem.
 
@@ -93,20 +160,26 @@ def fit(thing: Any, maps: int | str = "auto", **options: Any) -> Any:
         thing = open(thing)
     from fractalkit.fit import fit_attractor, fit_picture
 
+    if "seed" in options:
+        options["seed"] = seed_number(options["seed"])
+    maps = maps if isinstance(maps, str) else whole_number("maps", maps)
+    cloud = isinstance(thing, Cloud) or (not isinstance(thing, Picture) and _are_points(thing))
+    known("fit", options, fit_attractor if cloud else fit_picture)
     if isinstance(thing, Cloud):
         return fit_attractor(thing.points, maps=maps, **{"colours": thing.colours} | options)
-    if not isinstance(thing, Picture) and getattr(thing, "ndim", 0) == 2 and thing.shape[1] in (2, 3):
+    if cloud:
         return fit_attractor(thing, maps=maps, **options)
     return fit_picture(as_picture(thing).eight_bit(), maps=maps, **options)
 
 
+@verb({"q": "quality", "bits_per_pixel": "bpp"}, dict.fromkeys(("max_bytes", "n_bytes", "target_bytes"), "bytes"))
 def compress(image: Any, *, method: str = "auto", lossless: bool = False, **options: Any) -> Any:
     """Compress a picture or a cloud to a code: ``code.save("x.fk")`` writes its file, ``code.to_bytes()`` returns it.
 
     Args:
-        image: a path, a Pillow image, an array ``[H, W]`` or ``[H, W, C]``, or a tensor ``[C, H, W]``; floating point
-            is rounded to 8 bits. Or a cloud: a file, a :class:`~fractalkit.data.Cloud`, or with ``method="cloud"``
-            points.
+        image: a path, the bytes of a file, a file open for reading, a Pillow image, an array ``[H, W]`` or
+            ``[H, W, C]``, or a tensor ``[C, H, W]``; floating point is rounded to 8 bits. Or a cloud: a file, a
+            :class:`~fractalkit.data.Cloud`, or with ``method="cloud"`` points.
         lossless: keep every sample of a picture, short for ``method="lossless"``.
         method, options: as :func:`fractalkit.fk.encode`: quality, bpp, bytes, psnr, effort ...
 
@@ -125,10 +198,11 @@ def compress(image: Any, *, method: str = "auto", lossless: bool = False, **opti
         method = "cloud"
     if method == "cloud":
         return fk.encode(open(image) if isinstance(image, str | Path) else image, method=method, **options)
-    if isinstance(image, str | Path):
+    image = _read(image)
+    if isinstance(image, str | Path | bytes):
         from fractalkit.data import read_picture
 
-        read = read_picture(Path(image))
+        read = read_picture(image if isinstance(image, bytes) else Path(image))
         return fk.encode(read.samples, method=method, metadata=read.metadata, **options)
     return fk.encode(as_picture(image).whole_numbers(), method=method, **options)
 
@@ -139,15 +213,16 @@ def _is_cloud(thing: Any) -> bool:
     return Path(thing).suffix.lower() in READERS if isinstance(thing, str | Path) else isinstance(thing, Cloud)
 
 
+@verb(SIZES)
 def enlarge(
-    image: Any, size: SizeLike = None, *, detail: float = 1.0,
-    window: tuple[int, int, int, int] | None = None,
-) -> Picture:  # fmt: skip
+    image: Any, size: SizeLike | float = None, *, detail: float = 1.0, window: WindowLike | None = None
+) -> Picture:
     """Enlarge a picture with detail copied from its own coarser scales.
 
     Args:
         image: what :func:`fractalkit.compress` takes; floating point is rounded to 8 bits.
-        size: (width, height), the longer side, or a text such as "4x"; None: "2x".
+        size: (width, height), the longer side, or a factor: a text such as "4x", or a number up to 32 that is below the
+            picture's longer side; None: "2x".
         detail: 0 for the smoothest picture with the same averages, 1 for the likeliest, 2 for the richest.
         window: (left, top, right, bottom) in pixels of the result.
 
@@ -162,10 +237,15 @@ def enlarge(
     from fractalkit.raster.picture import Picture, as_picture
 
     picture = as_picture(image)
-    width, height = size_in("2x" if size is None else size, (picture.width, picture.height))
-    return Picture(enlarged(picture.whole_numbers(), height, width, detail=detail, window=window))
+    own = picture.width, picture.height
+    if size is None or (isinstance(size, int | float) and 0 < size <= min(MOST_FACTOR, max(own) - 1)):
+        size = f"{size or 2}x"
+    width, height = size_in(size, own)  # type: ignore[arg-type]
+    part = None if window is None else window_in(window, (width, height))
+    return Picture(enlarged(picture.whole_numbers(), height, width, detail=detail, window=part))
 
 
+@verb(SIZES, {"n_tiles": "tiles", "num_tiles": "tiles"})
 def fractalize(image: Any, tiles: int = 48, size: SizeLike = 1440, **options: Any) -> Picture:
     """Make a picture out of small copies of itself, each of which is made of them again.
 
@@ -173,7 +253,8 @@ def fractalize(image: Any, tiles: int = 48, size: SizeLike = 1440, **options: An
         image: as of :func:`compress`.
         tiles: along each side.
         size: (width, height), the longer side, or a text such as "4x".
-        options: as :func:`fractalkit.fit.fractalize`: texture, blend, iterations, style, self_weight.
+        options: as :func:`fractalkit.fit.fractalize`: texture, blend, iterations, self_weight, and style: another
+            picture for the tiles to show, of any kind that ``image`` may be.
 
     Returns:
         A :class:`Picture`, uint8 ``[H, W, 3]``. Its ``code`` is the :class:`~fractalkit.codes.CollageCode`, and
@@ -188,27 +269,32 @@ def fractalize(image: Any, tiles: int = 48, size: SizeLike = 1440, **options: An
 
     from fractalkit.data.crops import rgb
     from fractalkit.fit import fractalize as find
-    from fractalkit.fit.tiling import draw
+    from fractalkit.fit.tiling import Style, draw
     from fractalkit.raster.picture import Picture, as_picture
 
+    known("fractalize", options, find, besides=("tiles", "size"))
     picture = as_picture(image)
     width, height = size_in(size, (picture.width, picture.height))
+    if not isinstance(options.get("style"), Style | None):
+        shown = torch.from_numpy(rgb(as_picture(options["style"]).eight_bit()).copy()).permute(2, 0, 1) / 255
+        options["style"] = Style(shown)
     if width * height > MOST_PIXELS:
         raise UsageError(f"size: {width:,} x {height:,} are more than 2^26 pixels; the command fractalize draws them")
     if picture.dtype == np.float32 and picture.ndim == 3 and picture.shape[2] == 3:
         x = picture.tensor()  # not rounded
     else:
         x = torch.from_numpy(rgb(picture.eight_bit()).copy()).permute(2, 0, 1) / 255
-    code = find(x, tiles, **options)
+    code = find(x, whole_number("tiles", tiles), **options)
     shown = (255 * draw(code, height, width).clamp(0, 1)).round().byte()
     return Picture(shown.permute(1, 2, 0).contiguous().numpy(), code=code)
 
 
+@verb(SIZES, dict.fromkeys(("n", "n_points", "num_points"), "points"))
 def decompress(source: Any, size: SizeLike = None, *, points: int | None = None, **options: Any) -> Any:
     """Decode a compressed picture or a collage code at any size, or a compressed cloud with any number of points.
 
     Args:
-        source: a code, the bytes of a ``.fk`` file, or a file that holds a code.
+        source: a code, the bytes of a ``.fk`` file, an open one, or a file that holds a code.
         size: (width, height), the longer side, or a text such as "4x"; None: the picture's own. A collage code has
             none, and needs width and height.
         points: of a cloud, their number; None: as many as were compressed.
@@ -225,6 +311,7 @@ def decompress(source: Any, size: SizeLike = None, *, points: int | None = None,
     from fractalkit.codes.collage import CollageCode
     from fractalkit.raster.picture import Picture, as_picture
 
+    source = _read(source)
     if isinstance(source, bytes):
         source = fk.load(source)
     code = load(source) if isinstance(source, str | Path) else source
@@ -233,7 +320,10 @@ def decompress(source: Any, size: SizeLike = None, *, points: int | None = None,
 
         if not isinstance(size, tuple | list):
             raise UsageError("size: a collage code has no size of its own; give (width, height)")
-        width, height = size
+        width, height = size_in(size, (1, 1))
+        known("decompress", options, decode, besides=("size",))
+        if options.get("window") is not None:
+            options["window"] = window_in(options["window"], (width, height))
         return as_picture(decode(code, height, width, **options).clamp(0, 1))
     if not hasattr(code, "to_bytes") or not (hasattr(code, "collage") or hasattr(code, "width")):
         raise UsageError(f"decompress: expected a compressed picture or a collage, got {type(code).__name__}")
@@ -245,6 +335,9 @@ def decompress(source: Any, size: SizeLike = None, *, points: int | None = None,
     if points is not None:
         raise UsageError("points: is for clouds; a picture takes size and window")
     width, height = size_in(size, (coded.width, coded.height))
+    known("decompress", options, fk.decode, besides=("size",))
+    if options.get("window") is not None:
+        options["window"] = window_in(options["window"], (width, height))
     return Picture(fk.decode(coded, height, width, **options), code=code)
 
 
@@ -255,16 +348,15 @@ def _points(code: Any, n: int | None, size: SizeLike) -> Any:
 
     if size is not None:
         raise UsageError("size: is for pictures; a cloud takes points")
-    if n is not None and (isinstance(n, bool) or not (isinstance(n, int) and n >= 1)):
-        raise UsageError(f"points: expected a whole number from 1, got {n!r}")
+    n = None if n is None else whole_number("points", n)
     collage = code.collage
     orbit = drawn(collage, n or code.settings.points, stratified=True, colours=collage.coloured)
     return Cloud(orbit.points.double().numpy(), None if orbit.colours is None else orbit.colours.numpy())
 
 
+@verb(COUNTS, SIZES, SEEDS)
 def sample(
-    source: Any, n: int = 1, size: SizeLike = None, *, window: tuple[int, int, int, int] | None = None,
-    seed: int = 0, **options: Any,
+    source: Any, n: int = 1, size: SizeLike = None, *, window: WindowLike | None = None, seed: Any = 0, **options: Any,
 ) -> Tensor:  # fmt: skip
     """Draw n samples: points of an attractor, or pictures of a generative model.
 
@@ -274,12 +366,13 @@ def sample(
         n: number of points, or of pictures.
         size: (width, height) of the pictures, the longer side, or a text such as "4x"; None: as in training.
         window: (left, top, right, bottom) in pixels, the part of each picture to draw.
-        seed: fixes the result; picture k of a model has seed + k, so it does not depend on the others.
+        seed: fixes the result, or a generator of torch or NumPy, from which one is drawn; picture k of a model has
+            seed + k, so it does not depend on the others.
         options: of :func:`fractalkit.orbit.sample` or :func:`fractalkit.models.pictures`.
 
     Returns:
-        Points ``[n, D]``, with gradients where the matrices or offsets of an affine code require them; or pictures
-        ``[n, C, H, W]`` in [0, 1], a tensor with ``save(path)`` and ``pil``.
+        Points ``[n, D]``, with gradients where the matrices or offsets of an affine code require them, a tensor with
+        ``save(path)``; or pictures ``[n, C, H, W]`` in [0, 1], a tensor with ``save(path)`` and ``pil``.
 
     Raises:
         DataError: a file that is missing or damaged.
@@ -288,22 +381,22 @@ def sample(
     from fractalkit.codes.affine import AffineIFS
     from fractalkit.codes.cloud_collage import CloudCollage
 
-    if not (isinstance(n, int) and n >= 1):
-        raise UsageError(f"n: expected a whole number from 1, got {n}")
-    if not (isinstance(seed, int) and 0 <= seed < 2**63 - n):
-        raise UsageError(f"seed: expected a whole number from 0 to 2^63 - n, got {seed}")
+    n = whole_number("n", n)
+    seed = seed_number(seed, n)
     thing = held(load(source) if isinstance(source, str | Path) else source, CloudCollage)
     if isinstance(thing, AffineIFS | CloudCollage):
         from fractalkit.orbit import sample as points
         from fractalkit.orbit.api import followed
+        from fractalkit.raster.batch import PointTensor
 
         if n > MOST_POINTS:
             raise UsageError(f"n: {n:,} points are more than 2^31 in memory; the command sample writes any number")
         if size is not None or window is not None:
             raise UsageError("size and window: are for pictures; the samples of an affine code are points")
+        known("sample", options, points, besides=("n", "seed"))
         if isinstance(thing, AffineIFS) and (thing.matrices.requires_grad or thing.offsets.requires_grad):
-            return followed(thing, n, seed=seed, **options)
-        return points(thing, n, seed=seed, **options).points
+            return PointTensor.of(followed(thing, n, seed=seed, **options))
+        return PointTensor.of(points(thing, n, seed=seed, **options).points)
     from fractalkit.models import Sampler
 
     if not isinstance(thing, Sampler):
@@ -311,9 +404,10 @@ def sample(
     return thing.sample(n, size, seed=seed, window=window, **options)
 
 
+@verb(PATHS, SIZES, SEEDS, {"n_frames": "frames", "num_frames": "frames", "duration": "seconds", "zoom": "depth"})
 def animate(
-    source: Any, path: str | Path, *, frames: int = 60, fps: float = 30.0, size: SizeLike = None,
-    depth: float | None = None, quality: float | None = None, seed: int = 0,
+    source: Any, path: str | Path, *, frames: int | None = None, fps: float = 30.0, seconds: float | None = None,
+    size: SizeLike = None, depth: float | None = None, quality: float | None = None, seed: int = 0,
 ) -> Path:  # fmt: skip
     """Write a film: flames that turn or change into each other, or a zoom into a code.
 
@@ -323,6 +417,8 @@ def animate(
             ``depth``: any code, model or picture, or a file that holds one; the film zooms into it.
         path: of suffix mp4 (needs PyAV), gif, webp or png; a path without suffix is a folder of frames.
         size: (width, height), or the side of a square; None: a flame's own, 480 x 480 for others.
+        frames: their number; None: 60, or as many as ``seconds`` take.
+        fps: frames per second.
         depth: magnification of the last frame.
         quality: samples per pixel of flames.
 
@@ -338,7 +434,13 @@ def animate(
     from fractalkit.render.film import check_film, save_film, save_frame
 
     path = Path(path)
-    _check_film(frames, seed, fps=fps, quality=quality, depth=depth)
+    _check_film(fps=fps, quality=quality, depth=depth, seconds=seconds)
+    if frames is not None and seconds is not None:
+        raise UsageError("frames, seconds: give one of them; the film has fps frames per second")
+    if frames is None:
+        frames = 60 if seconds is None else max(1, round(seconds * fps))
+    frames = whole_number("frames", frames)
+    seed = seed_number(seed)
     box = None if size is None else size_in(size, (1, 1))
     if depth is not None:
         pixels = _zoom(source, frames, box or (480, 480), depth, quality, seed)
@@ -357,12 +459,8 @@ def animate(
     return path
 
 
-def _check_film(frames: Any, seed: Any, **numbers: Any) -> None:
+def _check_film(**numbers: Any) -> None:
     """Refuse numbers of a film that are none or out of range."""
-    if isinstance(frames, bool) or not (isinstance(frames, int) and frames >= 1):
-        raise UsageError(f"frames: expected a whole number from 1, got {frames!r}")
-    if isinstance(seed, bool) or not (isinstance(seed, int) and 0 <= seed < 2**63):
-        raise UsageError(f"seed: expected a whole number from 0 to 2^63, got {seed!r}")
     for name, value in numbers.items():
         most = 1000.0 if name == "fps" else 1e300
         if value is not None and not (isinstance(value, int | float) and 0 < value <= most):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fractalkit.errors import PILLOW_ERRORS, DataError, first_line, full_disk
+from fractalkit.errors import PILLOW_ERRORS, DataError, UsageError, first_line, full_disk
 from fractalkit.interrupts import uninterrupted
 
 
@@ -119,8 +119,27 @@ def _lock(handle: int, taken: str) -> None:
 PICTURE_FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "AVIF", "TIFF", "BMP", "DIB", "GIF", "JPEG2000", "PPM")
 
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp", ".avif", ".npy")
+_CLOUDS = (".ply", ".pcd", ".xyz", ".pts", ".csv")
+
+
+def refuse_picture(path: str | Path, what: str) -> None:
+    """Raise a UsageError where a code, of the kind of file that ``what`` says, would be written under the name of a
+    picture or of a cloud.
+
+    >>> refuse_picture("a.png", "a code is a .json file")
+    Traceback (most recent call last):
+    fractalkit.errors.UsageError: a.png: is the name of a picture, which render makes; a code is a .json file
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix in _PICTURES:
+        raise UsageError(f"{path}: is the name of a picture, which render makes; {what}")
+    if suffix in _CLOUDS:
+        raise UsageError(f"{path}: is the name of a cloud, which sample makes; {what}")
+
+
 @contextmanager
-def checked_picture(path: str | Path, *, max_pixels: int, hint: str = "make it smaller") -> Iterator[Any]:
+def checked_picture(path: Any, *, max_pixels: int, hint: str = "make it smaller") -> Iterator[Any]:
     """Open a picture of bounded size; what fails while the ``with`` block decodes it becomes a DataError.
 
     ``max_pixels`` replaces Pillow's own limit; ``hint`` says what to do about a picture that exceeds it.

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from fractalkit.arguments import ArgumentError
 from fractalkit.codec import container
 from fractalkit.codec.methods import METHODS
-from fractalkit.errors import UsageError
+from fractalkit.errors import UsageError, did_you_mean
 from fractalkit.lazy import resolve
 from fractalkit.raster.part import Part
 
@@ -39,7 +40,10 @@ def encode(image: Any, *, method: str = "auto", **options: Any) -> Any:
     known = METHODS[method]
     wrong = sorted(set(options) - set(known.options))
     if wrong:
-        raise UsageError(f"{wrong[0]}: means nothing to the method {method!r}, which has {', '.join(known.options)}")
+        hint = did_you_mean(wrong[0], known.options)
+        raise ArgumentError(
+            f"{wrong[0]}: means nothing to the method {method!r}, which has {', '.join(known.options)}{hint}"
+        )
     return resolve(known.encoder)(image, metadata=metadata, **known.fixed, **options)
 
 

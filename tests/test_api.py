@@ -77,7 +77,7 @@ def test_no_two_classes_share_a_public_name() -> None:
 def test_the_package_is_light_and_complete() -> None:
     code = """
 import sys, fractalkit
-assert set(fractalkit.__all__) <= set(dir(fractalkit)) and len(fractalkit.__all__) == 20
+assert set(fractalkit.__all__) <= set(dir(fractalkit)) and len(fractalkit.__all__) == 22
 print(sorted({"torch", "numpy", "PIL", "scipy", "numba"} & set(sys.modules)))"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
@@ -280,3 +280,39 @@ def test_wrong_arguments_are_told_in_one_sentence(tmp_path: Path) -> None:
         assert 10 < len(str(told.value)) < 200
     assert not gif.exists()
     assert fractalkit.compress(np.zeros((8, 8), np.uint8), bytes=1e308).to_bytes()
+
+
+def test_names_that_are_none_are_told_with_the_nearest(tmp_path: Path) -> None:
+    grey = np.zeros((8, 8), np.uint8)
+    for call, name in (
+        (lambda: fractalkit.render("maple-leaf", siez=3), "size"),
+        (lambda: fractalkit.render("maple-leaf", shape=(3, 4)), r"size=\(width, height\)"),
+        (lambda: fractalkit.compress(grey, bits=3), "bytes"),
+        (lambda: fractalkit.sample("maple-leaf", 10, sed=3), "seed"),
+        (lambda: fractalkit.sample("vdvae_mnist", temprature=3), "temperature"),
+        (lambda: fractalkit.fit(np.zeros((30, 2)), efort=3), "effort"),
+        (lambda: fractalkit.fractalize(grey, tile=3), "tiles"),
+        (lambda: fractalkit.fractalize(grey, texure=3), "texture"),
+        (lambda: fractalkit.enlarge(grey, details=3), "detail"),
+        (lambda: fractalkit.enlarge(grey, output="a.png"), r"save\(path\)"),
+        (lambda: fractalkit.animate("maple-leaf", tmp_path / "x.gif", dept=3), "depth"),
+        (lambda: fractalkit.save(grey, tmp_path / "x.jpg", qualty=3), "quality"),
+        (lambda: fractalkit.solve(torch.cos, 0.0, tolerence=3), "tol"),
+        (lambda: fractalkit.open("maple-leaf", max_point=3), "max_points"),
+    ):
+        with pytest.raises(UsageError, match=name) as told:
+            call()
+        assert isinstance(told.value, TypeError)
+    for call, name in (
+        (lambda: fractalkit.render("maple-leaf", 40, res=40), "res"),
+        (lambda: fractalkit.enlarge(grey, width=40, scale=2), "scale"),
+        (lambda: fractalkit.preset("maple-leaf").save(tmp_path / "a.ply"), "sample"),
+        (lambda: fractalkit.save(np.zeros((9, 3)), tmp_path / "a.obj"), "surface"),
+        (lambda: fractalkit.compress(np.full((4, 4), np.nan)), "finite"),
+        (lambda: fractalkit.compress(np.full((4, 4), 255.0)), "uint8"),
+        (lambda: fractalkit.solve(torch.cos), "x0"),
+        (lambda: fractalkit.solve(3), "int"),
+    ):
+        with pytest.raises((UsageError, TypeError), match=name):
+            call()
+    assert not any(tmp_path.iterdir())

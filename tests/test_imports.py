@@ -12,9 +12,10 @@ import fractalkit
 ROOT = Path(fractalkit.__file__).parent
 
 # What each part may import, beside itself, the standard library and other people's libraries.
-BASE = {"checked", "compiled", "rows", "errors", "files", "lazy", "tensors"}
+BASE = {"arguments", "checked", "compiled", "rows", "errors", "files", "lazy", "tensors"}
 ALLOWED = {
     "errors": set(),
+    "arguments": {"errors"},
     "checked": {"errors"},
     "files": {"errors", "interrupts"},
     "tensors": {"errors", "files"},
@@ -22,7 +23,7 @@ ALLOWED = {
     "rows": set(),
     "compiled": set(),
     "interrupts": set(),
-    "core": {"errors"},
+    "core": {"arguments", "errors"},
     "raster": BASE | {"data"},
     "codec": BASE | {"codes", "raster"},
     "codes": BASE | {"raster"},

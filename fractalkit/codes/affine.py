@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fractalkit.codes.affine_maps import AffineMaps, as_tensor, checked_dimension, parse_json, shares
 from fractalkit.errors import DataError, naming
-from fractalkit.files import atomic_path
+from fractalkit.files import atomic_path, refuse_picture
 
 FORMAT = "fractalkit-ifs"
 VERSION = 1
@@ -215,6 +215,7 @@ class AffineIFS(AffineMaps):
 
     def save(self, path: str | Path) -> None:
         """Write a ``.ifs.json`` file, whole or not at all; a DataError where its folder cannot be written to."""
+        refuse_picture(path, "an affine code is a .ifs.json file")
         with atomic_path(path) as temporary:
             temporary.write_text(self.to_json(), encoding="utf-8")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from fractalkit.codes import graph
 from fractalkit.codes.affine_maps import AffineMaps, checked_dimension, parse_json, shares
 from fractalkit.errors import DataError, naming
-from fractalkit.files import atomic_path
+from fractalkit.files import atomic_path, refuse_picture
 from fractalkit.tensors import read_tensors, save_tensors
 
 if TYPE_CHECKING:
@@ -229,7 +229,9 @@ class CloudCollage(AffineMaps):
 
         Raises:
             DataError: the folder is missing or cannot be written to.
+            UsageError: the suffix of a picture.
         """
+        refuse_picture(path, "a collage of clouds is a .ifs.json or a .safetensors file")
         if Path(path).suffix.lower() != ".safetensors":
             with atomic_path(path) as temporary:
                 temporary.write_text(self.to_json(), encoding="utf-8")

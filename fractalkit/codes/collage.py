@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fractalkit.errors import DataError, naming
+from fractalkit.files import refuse_picture
 from fractalkit.lazy import Shown
 from fractalkit.tensors import read_tensors, save_tensors
 
@@ -265,7 +266,9 @@ class CollageCode(Shown):
 
         Raises:
             DataError: the folder is missing or cannot be written to.
+            UsageError: the suffix of a picture.
         """
+        refuse_picture(path, "a collage code is a .safetensors file")
         tensors = {name: getattr(self, name).detach().cpu().contiguous().clone() for name in TENSORS}
         config = {"domains": [[d.scale, d.row, d.col, d.isometry] for d in self.domains], "continuous": self.continuous}
         save_tensors(path, tensors, {"format": FORMAT, "version": str(VERSION), "config": json.dumps(config)})

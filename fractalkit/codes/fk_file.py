@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from fractalkit.files import atomic_path
+from fractalkit.files import atomic_path, refuse_picture
 from fractalkit.lazy import Shown
 
 
@@ -15,8 +15,12 @@ class FkFile(Shown):
 
     to_bytes: Any
 
+    def __bytes__(self) -> bytes:
+        return bytes(self.to_bytes())
+
     def save(self, path: str | Path) -> None:
-        """Write the ``.fk`` file, whole or not at all."""
+        """Write the ``.fk`` file, whole or not at all; a UsageError where the suffix is a picture's."""
+        refuse_picture(path, "a compressed picture is a .fk file, and decompress makes a picture of it")
         with atomic_path(path) as temporary:
             temporary.write_bytes(self.to_bytes())
 

@@ -22,7 +22,7 @@ from fractalkit.codes.flame_unread import is_number, unread_of_flame
 from fractalkit.codes.flame_xml import read_fields, to_xml
 from fractalkit.codes.variation_list import catalogue
 from fractalkit.errors import DataError, FileWarning, UsageError, one_line
-from fractalkit.files import atomic_path
+from fractalkit.files import atomic_path, refuse_picture
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,8 +218,7 @@ class Flame(FlameSettings):
         Raises:
             UsageError: the suffix of a picture.
         """
-        if Path(path).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".npy"):
-            raise UsageError(f"{path}: is the name of a picture, which render makes; a flame is a .flame file")
+        refuse_picture(path, "a flame is a .flame file")
         write_flames(path, [self])
 
     @classmethod

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from fractalkit.errors import UsageError
@@ -21,8 +22,9 @@ class IteratedMap(ABC):
 
         d(x, x*) <= d(x, T x) / (1 - l).
 
-    A new map must write :meth:`start` and :meth:`step`. With a :meth:`lipschitz` that it can prove, results come with a
-    bound on their error; :meth:`distance` is Euclidean unless written.
+    A new map must write :meth:`step`, and :meth:`start` unless ``solve`` is given where to begin. With a
+    :meth:`lipschitz` that it can prove, results come with a bound on their error; :meth:`distance` is Euclidean unless
+    written.
     Elements of the space are tensors; the first axis may be a batch of independent problems, in which case distances
     are per item.
 
@@ -33,9 +35,13 @@ class IteratedMap(ABC):
 
     exact_lift = True  # False: lift() gives a start that steps still have to improve
 
-    @abstractmethod
     def start(self) -> Tensor:
-        """Any element of the space, with the dtype and device that :meth:`step` wants."""
+        """Any element of the space, with the dtype and device that :meth:`step` wants.
+
+        Raises:
+            UsageError: the map does not write it.
+        """
+        raise UsageError(f"{type(self).__name__}: has no start; write its method start(), or give solve(map, x0)")
 
     @abstractmethod
     def step(self, x: Tensor) -> Tensor:
@@ -90,6 +96,28 @@ class IteratedMap(ABC):
     def solve_options(self) -> dict[str, Any]:
         """The options that :func:`fractalkit.core.fixed_point` passes to :func:`fractalkit.core.solve`."""
         return {"tol": None}
+
+
+class FunctionMap(IteratedMap):
+    """A function x -> T x as a map, with nothing known of its contraction.
+
+    Args:
+        function: of a tensor; or of a NumPy array, where ``x0`` is one.
+        x0: where to begin: a tensor, an array or a number.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], x0: Any) -> None:
+        self.function = function
+        self.arrays = not isinstance(x0, Tensor | int | float)
+        x = x0 if isinstance(x0, Tensor) else torch.as_tensor(x0)
+        self.x0 = x if x.is_floating_point() and not isinstance(x0, float) else x.double()
+
+    def start(self) -> Tensor:
+        return self.x0
+
+    def step(self, x: Tensor) -> Tensor:
+        y = self.function(x.numpy() if self.arrays else x)
+        return torch.as_tensor(y, dtype=x.dtype, device=x.device)
 
 
 def collage_bound(map: IteratedMap, x: Tensor) -> Tensor:

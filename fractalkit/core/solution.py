@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from fractalkit.arguments import verb
 from fractalkit.core.adjoint import Adjoint, Implicit
-from fractalkit.core.iterated_map import IteratedMap
+from fractalkit.core.iterated_map import FunctionMap, IteratedMap
 from fractalkit.core.solvers import SOLVERS, Solver
 from fractalkit.errors import DataError, FractalKitError, UsageError
 
@@ -50,9 +52,13 @@ class Solution:
     message: str
 
 
+@verb(
+    dict.fromkeys(("max_iter", "max_iters", "max_iterations", "maxiter"), "max_steps"),
+    {"tolerance": "tol", "eps": "tol", "atol": "tol", "init": "x0", "start": "x0"},
+)
 def solve(
-    map: IteratedMap,
-    x0: Tensor | None = None,
+    map: IteratedMap | Callable[[Any], Any],
+    x0: Any = None,
     *,
     solver: Solver | str = "picard",
     tol: float | None = 1e-6,
@@ -72,8 +78,8 @@ def solve(
     Lipschitz constant or metric is expensive; neither needs l.
 
     Args:
-        map: the contraction.
-        x0: where to begin; ``map.start()`` when None.
+        map: the contraction; or a function of a tensor, or of an array where ``x0`` is one.
+        x0: where to begin; ``map.start()`` when None. A function needs it: a tensor, an array or a number.
         solver: an object of :mod:`fractalkit.core.solvers`, or "picard", "anderson".
         tol: largest distance to the fixed point, in the map's own metric, above 0; None for rounding error,
             10 eps d(0, T 0) / (1 - l), of a map on a vector space.
@@ -90,13 +96,13 @@ def solve(
         ConvergenceError: only with ``throw``.
     """
     solver = _solver(solver)
+    map, x0 = _begun(map, x0)
     for name, value in (("tol", tol), ("residual", residual)):
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise UsageError(f"{name}: expected a positive number, got {value}")
     for name, number in (("max_steps", max_steps), ("steps", steps)):
         if number is not None and number < 1:
             raise UsageError(f"{name}: expected at least 1, got {number}")
-    x0 = map.start() if x0 is None else x0
     if steps is not None:
         rule = _Rule(None, math.inf, steps)
     elif residual is not None:
@@ -113,6 +119,18 @@ def solve(
     if throw and not solution.converged:
         raise ConvergenceError(solution.message)
     return solution
+
+
+def _begun(map: Any, x0: Any) -> tuple[IteratedMap, Tensor]:
+    """The map, of a function too, and where to begin."""
+    if not isinstance(map, IteratedMap):
+        if not callable(map):
+            raise UsageError(f"solve: expected an IteratedMap or a function, got {type(map).__name__}")
+        if x0 is None:
+            raise UsageError("solve: a function needs x0, where to begin: a tensor, an array or a number")
+        map = FunctionMap(map, x0)
+        x0 = None
+    return map, map.start() if x0 is None else torch.as_tensor(x0)
 
 
 def _solver(solver: Solver | str) -> Solver:

@@ -50,6 +50,11 @@ class Cloud(Shown):
         save_cloud(path, self.points, self.colours)
 
     @property
+    def colors(self) -> np.ndarray | None:
+        """:attr:`colours`, by its other spelling."""
+        return self.colours
+
+    @property
     def dim(self) -> int:
         """Dimension D, 2 or 3."""
         return self.points.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,16 +40,27 @@ class PictureFile:
     warnings: list[str] = field(default_factory=list)
 
 
-def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
+class _File(io.BytesIO):
+    """The bytes of a file, which messages call a picture."""
+
+    def __str__(self) -> str:
+        return "picture"
+
+
+def read_picture(source: Path | bytes, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
     """Read a picture as grey, RGB or RGBA of 8 or 16 bits; palettes, CMYK, 1 bit and others are converted.
+
+    Args:
+        source: a path, or the bytes of a file.
 
     The EXIF orientation is applied, so that programs that ignore it show the picture upright too.
 
     Raises:
         DataError: missing, empty, cut off, not a picture, or more pixels than ``max_pixels``.
     """
-    path = Path(path)
-    _check(path)
+    path = _File(source) if isinstance(source, bytes) else Path(source)
+    if isinstance(path, Path):
+        _check(path)
     with checked_picture(
         path,
         max_pixels=max_pixels,
@@ -63,6 +75,8 @@ def read_picture(path: Path, *, max_pixels: int = MAX_PIXELS) -> PictureFile:
 
 
 def _check(path: Path) -> None:
+    if str(path).startswith(("http:", "https:")):
+        raise DataError(f"{path}: is an address, and nothing is fetched from the network; download the picture first")
     if not path.exists():
         raise DataError(f"{path}: there is no such file; check the name")
     if path.is_dir():
@@ -71,7 +85,7 @@ def _check(path: Path) -> None:
         raise DataError(f"{path}: is empty; give a picture")
 
 
-def _notes(path: Path, image: Any) -> list[str]:
+def _notes(path: Path | _File, image: Any) -> list[str]:
     out = []
     if getattr(image, "n_frames", 1) > 1:
         out.append(f"{path}: holds {image.n_frames} frames; only the first is used")
@@ -102,16 +116,21 @@ def _metadata(image: Any) -> dict[str, bytes]:
     return out
 
 
-def _deep_png(path: Path) -> np.ndarray | None:
+def _deep_png(path: Path | _File) -> np.ndarray | None:
     """Read a PNG of 16 bits and several channels, which Pillow would reduce to 8; None for all other files."""
-    with path.open("rb") as f:
-        head = f.read(26)
+    data = path.getvalue() if isinstance(path, _File) else None
+    if data is None:
+        with path.open("rb") as f:  # type: ignore[union-attr]
+            head = f.read(26)
+    else:
+        head = data[:26]
     if len(head) < 26 or head[24] != 16 or head[25] not in (2, 4, 6):
         return None
     import png
 
     try:
-        width, height, rows, info = png.Reader(filename=str(path)).asDirect()
+        reader = png.Reader(filename=str(path)) if data is None else png.Reader(bytes=data)
+        width, height, rows, info = reader.asDirect()
         out = np.array([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, info["planes"])
     except (png.Error, EOFError) as error:
         raise DataError(f"{path}: cannot be read as a picture ({error}); give an undamaged PNG") from None
@@ -120,7 +139,7 @@ def _deep_png(path: Path) -> np.ndarray | None:
     return out
 
 
-def _samples(path: Path, image: Any) -> np.ndarray:
+def _samples(path: Path | _File, image: Any) -> np.ndarray:
     mode = image.mode
     if mode.startswith("I"):
         a = np.asarray(image)

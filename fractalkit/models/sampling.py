@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fractalkit.errors import UsageError
+from fractalkit.arguments import COUNTS, SEEDS, SIZES, known, seed_number, verb, whole_number
 from fractalkit.models.mean_picture import MeanPicture, Still, draw
 from fractalkit.models.noise import Between, Given, Noise
 from fractalkit.models.pretrained import Pretrained
 from fractalkit.raster.batch import PictureTensor
-from fractalkit.raster.view import SizeLike, size_in
+from fractalkit.raster.view import SizeLike, WindowLike, size_in, window_in
 
 Labels = Sequence[int | None] | Tensor
 
@@ -39,13 +39,14 @@ class Sampler(Pretrained):
     classes: int = 0
     layer_sides: list[int]
 
+    @verb(COUNTS, SIZES, SEEDS)
     def sample(
         self,
         n: int = 1,
         size: SizeLike = None,
         *,
-        seed: int = 0,
-        window: tuple[int, int, int, int] | None = None,
+        seed: Any = 0,
+        window: WindowLike | None = None,
         digit: int | str | None = None,
         **options: Any,
     ) -> PictureTensor:
@@ -62,11 +63,11 @@ class Sampler(Pretrained):
         Raises:
             UsageError: an argument out of range.
         """
-        if not (isinstance(n, int) and n >= 1):
-            raise UsageError(f"n: expected a whole number from 1, got {n!r}")
-        if not (isinstance(seed, int) and 0 <= seed < 2**63 - n):
-            raise UsageError(f"seed: expected a whole number from 0 to 2^63 - n, got {seed!r}")
+        n = whole_number("n", n)
+        seed = seed_number(seed, n)
+        known("sample", options, pictures, besides=("n", "size", "seed", "window", "digit"))
         width, height = size_in(size, (self.side, self.side))
+        window = None if window is None else window_in(window, (width, height))
         if digit is not None:
             options["label"] = digit
         drawn = pictures(self, [seed + k for k in range(n)], **options)

@@ -1,4 +1,4 @@
-"""Several pictures as one tensor that saves and shows itself."""
+"""Several pictures, or points, as one tensor that saves and shows itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fractalkit.lazy import resolve
 from fractalkit.raster.picture import Picture, as_picture, sheet
+
+
+class PointTensor(Tensor):
+    """Points ``[N, D]`` that save themselves; what is computed from them is a plain tensor.
+
+    >>> three = PointTensor.of(torch.zeros(3, 2))
+    >>> type(three * 2) is Tensor, type(three[:2]) is PointTensor
+    (True, True)
+    """
+
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+
+    @staticmethod
+    def of(values: Tensor) -> PointTensor:
+        """The same memory as points."""
+        return values.as_subclass(PointTensor)  # type: ignore[no-any-return]
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        return PointTensor.of(part) if part.ndim == 2 and part.shape[1] == self.shape[-1] else part
+
+    def __deepcopy__(self, memo: Any) -> PointTensor:
+        return PointTensor.of(self.as_subclass(Tensor).clone())
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.as_subclass(Tensor).__reduce_ex__(protocol)
+
+    def save(self, path: str | Path) -> None:
+        """Write the points in the format of the suffix, as :func:`fractalkit.save` does."""
+        resolve("fractalkit.api:save")(self.as_subclass(Tensor), path)  # a layer above
 
 
 class PictureTensor(Tensor):

@@ -6,11 +6,12 @@ import io
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fractalkit.arguments import unknown
 from fractalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CHANNELS = (1, 3, 4)
+# of Pillow's Image.save, for one format or another; a format ignores those of others
+_OPTIONS = (
+    "quality", "lossless", "method", "optimize", "progressive", "subsampling", "compress_level", "compression", "speed",
+    "icc_profile", "exif", "dpi",
+)  # fmt: skip
 _TOP = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
@@ -107,15 +113,25 @@ class Picture(np.ndarray):
 
         return Image.fromarray(np.ascontiguousarray(self.eight_bit()))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path | IO[bytes], format: str | None = None, **options: Any) -> None:
         """Write a picture in the format of the suffix: png (with its texts), jpg, webp, avif, tif, bmp, jp2, ppm, gif.
 
         Any other suffix writes :attr:`code`, if there is one, as its own ``save`` does.
+
+        Args:
+            path: or a file that is open for writing in bytes, with ``format``.
+            format: Pillow's name, of an open file only; None: PNG.
+            options: of Pillow's ``Image.save``, such as ``quality=80`` of jpg and webp.
 
         Raises:
             UsageError: another suffix.
             DataError: the file cannot be written.
         """
+        if not isinstance(path, str | Path):
+            self.pil.save(path, format or "PNG", **options)
+            return
+        if wrong := sorted(set(options) - set(_OPTIONS)):
+            raise unknown("save", wrong[0], _OPTIONS)
         path = Path(path)
         if path.suffix.lower() == ".png" and self.dtype != np.uint16:
             from fractalkit.raster.png import save_png
@@ -127,7 +143,7 @@ class Picture(np.ndarray):
         if self.code is not None and path.suffix.lower() not in SUFFIXES:
             self.code.save(path)
             return
-        write_picture(path, self.whole_numbers())
+        write_picture(path, self.whole_numbers(), **options)
 
     def _repr_png_(self) -> bytes | None:
         if self.ndim not in (2, 3) or (self.ndim == 3 and self.shape[2] not in CHANNELS) or 0 in self.shape:
@@ -141,20 +157,23 @@ def as_picture(source: Any) -> Picture:
     """A picture from whatever holds one.
 
     Args:
-        source: a path, a Pillow image, an array ``[H, W]``, ``[H, W, C]`` or ``[C, H, W]``, or a tensor of these shapes
-            or ``[1, C, H, W]``; integers of 8 or 16 bits, or floating point in [0, 1]. Where both orders of a shape are
-            possible, arrays are read as ``[H, W, C]`` and tensors as ``[C, H, W]``.
+        source: a path, the bytes of a file, a file open for reading, a Pillow image, an array ``[H, W]``,
+            ``[H, W, C]`` or ``[C, H, W]``, or a tensor of these shapes or ``[1, C, H, W]``; truth values, integers of
+            8 or 16 bits, or finite floating point in [0, 1]. Where both orders of a shape are possible, arrays are
+            read as ``[H, W, C]`` and tensors as ``[C, H, W]``.
 
     Raises:
         DataError: a file that cannot be read as a picture.
-        UsageError: another type or shape.
+        UsageError: another type or shape, or values out of range.
     """
     if isinstance(source, Picture):
         return source
-    if isinstance(source, str | Path):
+    if hasattr(source, "read") and not hasattr(source, "getbands"):
+        source = source.read()
+    if isinstance(source, bytes | bytearray | memoryview | str | Path):
         from fractalkit.data.pictures import read_picture
 
-        return Picture(read_picture(Path(source)).samples)
+        return Picture(read_picture(Path(source) if isinstance(source, str | Path) else bytes(source)).samples)
     if hasattr(source, "getbands"):  # a Pillow image; Pillow need not be imported to know one
         if source.mode not in ("L", "RGB", "RGBA", "I;16"):
             source = source.convert("RGBA" if source.has_transparency_data else "RGB")
@@ -173,9 +192,32 @@ def as_picture(source: Any) -> Picture:
         raise UsageError(f"picture: expected a path, a Pillow image, an array or a tensor, got {type(source).__name__}")
     if a.ndim == 3 and (a.shape[0] in CHANNELS and (first or a.shape[2] not in CHANNELS)):
         a = a.transpose(1, 2, 0)
-    if a.dtype == np.float16:
-        a = a.astype(np.float32)
-    return Picture(np.ascontiguousarray(a))
+    return Picture(np.ascontiguousarray(_in_range(a)))
+
+
+def _in_range(a: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Samples of another type as bytes, 16 bits or float32.
+
+    Raises:
+        UsageError: values that are not finite, or far out of range.
+    """
+    kind = a.dtype.kind
+    if kind == "b":
+        return a.astype(np.uint8) * np.uint8(255)
+    low, high = (a.min(), a.max()) if a.size else (0, 0)
+    if kind in "iu" and a.dtype not in _TOP:
+        if not 0 <= low <= high <= 65535:
+            raise UsageError(f"picture: expected whole numbers of 0 to 255 or 65535, got {low} to {high}")
+        return a.astype(np.uint8 if high <= 255 else np.uint16)
+    if kind == "f":
+        if not math.isfinite(float(low) + float(high)):
+            raise UsageError("picture: holds numbers that are not finite")
+        if not -0.5 <= low <= high <= 1.5:  # a little beyond is clipped
+            raise UsageError(
+                f"picture: expected floating point in [0, 1], got {low:.4g} to {high:.4g}; scale it, or give uint8"
+            )
+        return a.astype(np.float32) if a.dtype != np.float64 else a
+    return a
 
 
 def psnr(a: Any, b: Any) -> float:

@@ -8,11 +8,15 @@ signs.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
+from fractalkit.arguments import whole_number
 from fractalkit.errors import UsageError
 
-SizeLike = tuple[int, int] | int | str | None
+SizeLike = tuple[int | None, int | None] | int | str | None
 WindowLike = tuple[int, int, int, int] | str
 MAX_SIDE = 1 << 40  # beyond it, coordinates of neighbouring pixels are rounded to the same number
 
@@ -86,25 +90,35 @@ def size_in(size: SizeLike, own: tuple[int, int]) -> tuple[int, int]:
     """(width, height) of a size as functions take it.
 
     Args:
-        size: (width, height), the longer side, a text as :meth:`Size.parse` takes it, or None for ``own``.
+        size: (width, height), of which one may be None to keep the proportions, the longer side, a text as
+            :meth:`Size.parse` takes it, or None for ``own``.
         own: (width, height) of the original.
 
     Raises:
         UsageError: anything else.
 
-    >>> size_in((8, 6), (4, 2)), size_in(8, (4, 2)), size_in("3x", (4, 2)), size_in(None, (4, 2))
-    ((8, 6), (8, 4), (12, 6), (4, 2))
+    >>> size_in((8, 6), (4, 2)), size_in(8, (4, 2)), size_in("3x", (4, 2)), size_in((8, None), (4, 2))
+    ((8, 6), (8, 4), (12, 6), (8, 4))
     """
     if size is None:
         return own
-    if isinstance(size, tuple | list) and len(size) == 2:
-        size = "x".join(str(v) for v in size)
-    if not isinstance(size, int | str) or isinstance(size, bool):
-        raise UsageError(f"size: expected (width, height), the longer side, or a text such as '4x', got {size!r}")
+    wrong = UsageError(f"size: expected (width, height), the longer side, or a text such as '4x', got {size!r}")
+    if not isinstance(size, str):
+        sides: list[Any] = list(size) if isinstance(size, Iterable) else [size]
+        if len(sides) == 2 and sides.count(None) == 1:
+            k = sides.index(None)
+            sides[k] = max(1, round(whole_number("size", sides[1 - k]) * own[k] / own[1 - k]))
+        if len(sides) not in (1, 2) or not all(_is_whole(v) for v in sides):
+            raise wrong
+        size = "x".join(str(int(v)) for v in sides)
     try:
         return Size.parse(str(size)).pixels(own, scales=True)
     except UsageError as error:
         raise UsageError(str(error).replace("--res", "size", 1)) from None
+
+
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and float(value).is_integer()
 
 
 def window_in(window: WindowLike, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -120,10 +134,10 @@ def window_in(window: WindowLike, size: tuple[int, int]) -> tuple[int, int, int,
     ((0, 0, 20, 10), (20, 15, 40, 30))
     """
     text = window
-    if isinstance(window, tuple | list) and len(window) == 4:
-        if not all(isinstance(v, int) or getattr(v, "is_integer", bool)() for v in window):
+    if not isinstance(window, str) and isinstance(window, Iterable) and len(corners := list(window)) == 4:
+        if not all(_is_whole(v) for v in corners):
             raise UsageError(f"window: expected whole pixels of the picture at its size, got {window}")
-        text = ",".join(str(int(v)) for v in window)
+        text = ",".join(str(int(v)) for v in corners)
     if not isinstance(text, str):
         raise UsageError(f"window: expected (left, top, right, bottom) or a text in percent, got {window!r}")
     try:

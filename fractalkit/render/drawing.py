@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fractalkit.arguments import SEEDS, SIZES, seed_number, verb, whole_number
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.codes.flame import Flame
@@ -25,12 +26,15 @@ SIDE = 1000  # of what has no size of its own
 SHOWN = 360  # longer side in a notebook
 
 
+@verb(SIZES, SEEDS, {"cmap": "palette", "colormap": "palette", "n_points": "points"})
 def draw(
     source: Any,
     size: SizeLike = None,
     *,
     window: WindowLike | None = None,
     palette: PaletteLike | None = None,
+    background: str | None = None,
+    points: int | None = None,
     quality: float | None = None,
     up: str | None = None,
     seed: int = 0,
@@ -47,6 +51,8 @@ def draw(
             picture would be; in space, the camera comes nearer.
         palette: name of a palette or a colour map, or colours ``[N, 3]``, in place of the colours of an affine code or
             a flame.
+        background: "dark" or "light", behind affine codes and clouds; None: dark.
+        points: of the orbit, of affine codes only; None: enough for the size.
         quality: samples per pixel, of flames only; None: the flame's own.
         up: "x", "y", "z" or "auto", the axis that points up, of clouds and attractors in space; None: "auto" of clouds,
             z of attractors.
@@ -59,7 +65,8 @@ def draw(
         DataError: the source cannot be read, or its map does not contract.
         UsageError: what cannot be drawn, or an option out of range.
     """
-    _check(up, seed, window)
+    seed = seed_number(seed)
+    _check(up, window)
     own = (SIDE, SIDE)
     if isinstance(source, Picture) and source.code is not None:
         source, own = source.code, (source.width, source.height)
@@ -74,35 +81,49 @@ def draw(
         raise UsageError("quality: is an option of flames; other codes have none")
     if hues is not None and not isinstance(code, AffineIFS | CloudCollage | Flame):
         raise UsageError("palette: is an option of affine codes and flames; this code has colours of its own")
+    look = _look(code, background, points, window)
     if window is not None:
         return _part(code, box or own, window, hues, quality, seed)
-    return _whole(code, box, own, hues, quality, up, seed)
+    return _whole(code, box, own, hues, quality, up, seed, look)
 
 
-def _check(up: Any, seed: Any, window: Any) -> None:
+def _look(code: Any, background: Any, points: Any, window: Any) -> dict[str, Any]:
+    """The options that only whole pictures of affine codes and clouds have."""
+    look = {"background": background, "points": points}
+    look = {k: v for k, v in look.items() if v is not None}
+    if look and window is not None:
+        raise UsageError(f"{min(look)}: is for whole pictures; a window is drawn without it")
+    if background is not None and not isinstance(code, AffineIFS | CloudCollage | Cloud):
+        raise UsageError("background: is an option of affine codes and clouds; other codes fill the picture")
+    if points is not None:
+        if not isinstance(code, AffineIFS | CloudCollage):
+            raise UsageError("points: is an option of affine codes; flames take quality, other codes have none")
+        look["points"] = whole_number("points", points)
+    return look
+
+
+def _check(up: Any, window: Any) -> None:
     if up not in (None, "x", "y", "z", "auto"):
         raise UsageError(f"up: expected x, y, z or auto, got {up!r}")
     if up is not None and window is not None:
         raise UsageError("up: is for whole pictures; a window shows a part of the picture without it")
-    if isinstance(seed, bool) or not isinstance(seed, int):
-        raise UsageError(f"seed: expected a whole number, got {seed!r}")
 
 
 def _whole(
     code: Any, size: tuple[int, int] | None, own: tuple[int, int], hues: str | Palette | None, quality: float | None,
-    up: str | None, seed: int,
+    up: str | None, seed: int, look: dict[str, Any],
 ) -> Picture:  # fmt: skip
     if isinstance(code, AffineIFS | CloudCollage):
         from fractalkit.render.attractor import draw_ifs
 
-        pixels = draw_ifs(code, size=size or own, palette=hues, up=up or "z", seed=seed)
+        pixels = draw_ifs(code, size=size or own, palette=hues, up=up or "z", seed=seed, **look)
         return Picture(pixels, {CODE_KEY: code.to_json(), SEED_KEY: str(seed)}, code)
     if isinstance(code, Flame):
         return _flame(code, size, hues, quality, seed)
     if isinstance(code, Cloud):
         from fractalkit.render.splat import draw_cloud
 
-        return Picture(draw_cloud(code.points, code.colours, size=size or own, up=up or "auto"))
+        return Picture(draw_cloud(code.points, code.colours, size=size or own, up=up or "auto", **look))
     return _by_windows(code, size, seed)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -166,18 +166,20 @@ HUED = named(
     }
 )
 
-PaletteLike = str | Palette | Sequence[str] | npt.NDArray[Any]
+PaletteLike = str | Palette | Sequence[str] | npt.NDArray[Any] | Callable[[Any], Any]
 
 
 def palette(name: PaletteLike) -> Palette:
     """The palette of that name, one of :data:`PALETTES`, :data:`HUED` and the colour maps of matplotlib, or that of
-    colours (:meth:`Palette.of`); a Palette passes through.
+    colours (:meth:`Palette.of`) or of a colour map of matplotlib; a Palette passes through.
 
     Raises:
         UsageError: no such palette; the message lists them.
     """
     if isinstance(name, Palette):
         return name
+    if callable(name):  # a colour map
+        return Palette.of(np.asarray(name(np.linspace(0, 1, 17)))[:, :3])
     if not isinstance(name, str):
         return Palette.of(name)
     known = PALETTES | HUED

@@ -104,6 +104,7 @@ class FractalWindows:
         if cut[0] < cut[2] and cut[1] < cut[3]:
             part = (decode(self.code, rows, columns, window=cut)[0].clamp(0, 1) * 255).round().byte()
             out[cut[1] - top : cut[3] - top, cut[0] - left : cut[2] - left] = part.permute(1, 2, 0).numpy()
+        out = out[..., 0] if out.shape[2] == 1 else out
         return np.asarray(Image.fromarray(out).resize((width, height), Image.Resampling.BOX))
 
 

@@ -293,4 +293,77 @@ image.paste((200, 30, 10), (10, 10, 30, 40))
 image.save("box.fk", lossless=True)
 same = Image.open("box.fk").convert("RGB")
 ''', 'same.tobytes() == image.tobytes()'),
+    "a size in words": ('''
+import fractalkit
+a = fractalkit.render("barnsley-fern", width=80, height=60, seed=3)
+b = fractalkit.render("barnsley-fern", size=(80, 60), seed=3)
+c = fractalkit.render("barnsley-fern", res="80x60", seed=3)
+''', '(a == b).all() and (a == c).all() and a.shape == (60, 80, 3)'),
+    "points that save themselves": ('''
+import numpy as np
+import fractalkit
+points = fractalkit.sample("sierpinski-tetrahedron", n_points=500, rng=np.random.default_rng(0))
+points[points[:, 2] > 0].save("upper.ply")
+points.save("points.png")
+centred = points - points.mean(0)
+''', 'len(fractalkit.open("upper.ply")) < 500 and fractalkit.open("points.png").std() > 5'),
+    "a fixed point of a function": ('''
+import numpy as np
+import torch
+import fractalkit
+x = fractalkit.solve(torch.cos, 0.0).value
+A = np.array([[0.5, 0.1], [0, 0.3]])
+y = fractalkit.solve(lambda y: A @ y + 1, np.zeros(2), tol=1e-9, max_iter=100)
+''', 'abs(float(x) - 0.7390851) < 1e-5 and np.allclose(A @ y.value.numpy() + 1, y.value)'),
+    "a fixed point from a start": ('''
+import torch
+import fractalkit
+class Halve(fractalkit.IteratedMap):
+    def step(self, x): return x / 2 + 1
+solution = fractalkit.solve(Halve(), x0=torch.zeros(3))
+''', 'solution.converged and (solution.value - 2).abs().max() < 1e-4'),
+    "open files and bytes": ('''
+import io
+import fractalkit
+with open("photo.jpg", "rb") as file:
+    code = fractalkit.compress(file, bpp=1.0)
+buffer = io.BytesIO()
+fractalkit.decompress(io.BytesIO(bytes(code)), "2x", window="25%,25%,75%,75%").save(buffer, format="png")
+picture = fractalkit.open(buffer.getvalue())
+''', 'picture.shape == (48, 64, 3) and picture.std() > 10'),
+    "a factor": ('''
+import fractalkit
+large = fractalkit.enlarge("photo.jpg", 2)
+same = fractalkit.enlarge("photo.jpg", scale=2)
+wide = fractalkit.enlarge("photo.jpg", width=96)
+''', 'large.shape == (96, 128, 3) and (large == same).all() and wide.shape == (72, 96, 3)'),
+    "pictures made of another": ('''
+import numpy as np
+import fractalkit
+style = np.random.default_rng(0).random((40, 40, 3))
+mosaic = fractalkit.fractalize("photo.jpg", tiles=6, size=72, style=style, self_weight=0)
+mosaic.save("mosaic.jpg", quality=80)
+''', 'mosaic.shape == (54, 72, 3) and mosaic.std() > 10'),
+    "a film of a second": ('''
+import fractalkit
+fractalkit.animate("sierpinski-triangle", "dive.gif", depth=8, seconds=1, fps=4, size=48)
+frames = [fractalkit.render("barnsley-fern", 40, seed=k) for k in range(3)]
+fractalkit.save(frames, "three.gif")
+''', 'Image.open("dive.gif").n_frames == 4 and Image.open("three.gif").n_frames == 3'),
+    "numbers of NumPy": ('''
+import numpy as np
+import fractalkit
+points = fractalkit.sample("maple-leaf", n=np.int64(100), seed=np.int64(1))
+mask = np.zeros((20, 30), bool)
+mask[5:15, 5:20] = True
+fractalkit.save(mask, "mask.png")
+leaf = fractalkit.render("maple-leaf", np.array([40, 30]), background="light", points=1e4)
+''', 'points.shape == (100, 2) and set(np.unique(fractalkit.open("mask.png"))) == {0, 255} and leaf.mean() > 128'),
+    "a code saved as a picture": ('''
+import fractalkit
+import matplotlib
+fern = fractalkit.codes.AffineIFS([[[0.5, 0], [0, 0.5]]] * 3, [[0, 0], [0.5, 0], [0.25, 0.433]])
+fractalkit.save(fern, "fern.jpg", quality=70)
+red = fractalkit.render(fern, 60, palette=matplotlib.colormaps["magma"])
+''', 'fractalkit.open("fern.jpg").std() > 10 and red.std() > 10'),
 }  # fmt: skip
