@@ -85,18 +85,12 @@ def save(thing: Any, path: str | Path, **options: Any) -> None:
         thing, path = path, thing  # the order of numpy.save
     path = Path(path)
     from fractalkit.data import Cloud, Mesh, save_mesh
-    from fractalkit.data.pictures import SUFFIXES as PICTURES
     from fractalkit.raster.picture import Picture, as_picture, sheet
 
-    thing = open(thing) if isinstance(thing, str | Path) else thing
-    cloud = isinstance(thing, Cloud) or _are_points(thing)
-    if path.suffix.lower() in PICTURES and (cloud or _is_code(thing)):
-        from fractalkit.render.drawing import draw
-
-        thing = draw(thing)
+    thing = _drawn(open(thing) if isinstance(thing, str | Path) else thing, path.suffix.lower())
     if isinstance(thing, Mesh):
         save_mesh(path, thing)
-    elif cloud and not isinstance(thing, Picture):
+    elif isinstance(thing, Cloud) or _are_points(thing):
         _save_cloud(thing, path)
     elif isinstance(thing, list | tuple) and path.suffix.lower() in (".gif", ".mp4"):
         from fractalkit.render.film import save_film
@@ -110,6 +104,19 @@ def save(thing: Any, path: str | Path, **options: Any) -> None:
     else:
         several = isinstance(thing, list | tuple) or getattr(thing, "ndim", 0) == 4
         (sheet(thing) if several else as_picture(thing)).save(path, **options)
+
+
+def _drawn(thing: Any, suffix: str) -> Any:
+    """A picture of a code, a cloud or points where the suffix is a picture's; anything else as it is."""
+    from fractalkit.codes.open import Code
+    from fractalkit.data import Cloud
+    from fractalkit.data.pictures import SUFFIXES
+
+    if suffix not in SUFFIXES or not (isinstance(thing, Cloud | Code) or _are_points(thing)):
+        return thing
+    from fractalkit.render.drawing import draw
+
+    return draw(thing)
 
 
 def _save_cloud(thing: Any, path: Path) -> None:
@@ -126,12 +133,6 @@ def _save_cloud(thing: Any, path: Path) -> None:
 def _are_points(thing: Any) -> bool:
     """Whether it is an array or a tensor ``[N, 2]`` or ``[N, 3]`` of floating point, which is no picture."""
     return getattr(thing, "ndim", 0) == 2 and thing.shape[1] in (2, 3) and "float" in str(thing.dtype)
-
-
-def _is_code(thing: Any) -> bool:
-    from fractalkit.codes.open import Code
-
-    return isinstance(thing, Code)
 
 
 @verb(MAPS, SEEDS, COLOURS)
@@ -322,9 +323,7 @@ def decompress(source: Any, size: SizeLike = None, *, points: int | None = None,
             raise UsageError("size: a collage code has no size of its own; give (width, height)")
         width, height = size_in(size, (1, 1))
         known("decompress", options, decode, besides=("size",))
-        if options.get("window") is not None:
-            options["window"] = window_in(options["window"], (width, height))
-        return as_picture(decode(code, height, width, **options).clamp(0, 1))
+        return as_picture(decode(code, height, width, **_in_pixels(options, (width, height))).clamp(0, 1))
     if not hasattr(code, "to_bytes") or not (hasattr(code, "collage") or hasattr(code, "width")):
         raise UsageError(f"decompress: expected a compressed picture or a collage, got {type(code).__name__}")
     coded: Any = code
@@ -336,9 +335,13 @@ def decompress(source: Any, size: SizeLike = None, *, points: int | None = None,
         raise UsageError("points: is for clouds; a picture takes size and window")
     width, height = size_in(size, (coded.width, coded.height))
     known("decompress", options, fk.decode, besides=("size",))
-    if options.get("window") is not None:
-        options["window"] = window_in(options["window"], (width, height))
-    return Picture(fk.decode(coded, height, width, **options), code=code)
+    return Picture(fk.decode(coded, height, width, **_in_pixels(options, (width, height))), code=code)
+
+
+def _in_pixels(options: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """The options with their window in pixels of a picture of a size."""
+    window = options.get("window")
+    return options if window is None else options | {"window": window_in(window, size)}
 
 
 def _points(code: Any, n: int | None, size: SizeLike) -> Any:
@@ -435,11 +438,7 @@ def animate(
 
     path = Path(path)
     _check_film(fps=fps, quality=quality, depth=depth, seconds=seconds)
-    if frames is not None and seconds is not None:
-        raise UsageError("frames, seconds: give one of them; the film has fps frames per second")
-    if frames is None:
-        frames = 60 if seconds is None else max(1, round(seconds * fps))
-    frames = whole_number("frames", frames)
+    frames = _frames(frames, seconds, fps)
     seed = seed_number(seed)
     box = None if size is None else size_in(size, (1, 1))
     if depth is not None:
@@ -457,6 +456,14 @@ def animate(
     else:
         save_film(pixels, path, fps=fps)
     return path
+
+
+def _frames(frames: Any, seconds: float | None, fps: float) -> int:
+    if frames is not None and seconds is not None:
+        raise UsageError("frames, seconds: give one of them; the film has fps frames per second")
+    if frames is None:
+        frames = 60 if seconds is None else max(1, round(seconds * fps))
+    return whole_number("frames", frames)
 
 
 def _check_film(**numbers: Any) -> None:

@@ -22,7 +22,6 @@ SEEDS = dict.fromkeys(("rng", "generator", "random_state"), "seed")
 MAPS = dict.fromkeys(("k", "K", "n_maps", "num_maps"), "maps")
 PATHS = dict.fromkeys(("out", "output", "file", "filename"), "path")
 COLOURS = {"colors": "colours"}
-_FACTORS = ("scale", "factor")
 
 
 class ArgumentError(UsageError, TypeError):
@@ -157,16 +156,13 @@ def _renamed(what: str, options: Mapping[str, Any], same: Mapping[str, str]) -> 
 
 def _sized(what: str, options: dict[str, Any], names: list[str]) -> dict[str, Any]:
     """``size`` from ``width`` and ``height``, or from a factor."""
-    sides = [s for s in ("width", "height") if s in options and s not in names]
-    factors = [f for f in _FACTORS if f in options and f not in names]
-    if not sides and not factors:
+    given = [k for k in ("width", "height", "scale", "factor") if k in options and k not in names]
+    if not given:
         return options
-    if "size" in options or len(factors) > 1 or (sides and factors):
-        raise ArgumentError(f"{what}: size, {', '.join(sides + factors)}: give one of them")
-    out = {k: v for k, v in options.items() if k not in sides + factors}
-    if factors:
-        factor = options[factors[0]]
-        out["size"] = factor if isinstance(factor, str) else f"{factor}x"
-    else:
-        out["size"] = (options.get("width"), options.get("height"))
-    return out
+    if "size" in options or (len(given) > 1 and given != ["width", "height"]):
+        raise ArgumentError(f"{what}: {', '.join(['size', *given])}: give one of them, or width and height")
+    out = {k: v for k, v in options.items() if k not in given}
+    value = options[given[0]]
+    if given[0] in ("width", "height"):
+        return out | {"size": (options.get("width"), options.get("height"))}
+    return out | {"size": value if isinstance(value, str) else f"{value}x"}

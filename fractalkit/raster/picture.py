@@ -178,12 +178,15 @@ def as_picture(source: Any) -> Picture:
         if source.mode not in ("L", "RGB", "RGBA", "I;16"):
             source = source.convert("RGBA" if source.has_transparency_data else "RGB")
         return Picture(np.asarray(source))
+    return Picture(np.ascontiguousarray(_in_range(_array(source))))
+
+
+def _array(source: Any) -> npt.NDArray[Any]:
+    """The array ``[H, W]`` or ``[H, W, C]`` of a tensor or an array."""
     first = hasattr(source, "detach")  # a tensor
     if first:
         source = source.detach().cpu()
-        if source.is_floating_point():
-            source = source.float()
-        a = source.numpy()
+        a = (source.float() if source.is_floating_point() else source).numpy()
         if a.ndim == 4 and len(a) == 1:
             a = a[0]
     elif isinstance(source, np.ndarray):
@@ -192,7 +195,7 @@ def as_picture(source: Any) -> Picture:
         raise UsageError(f"picture: expected a path, a Pillow image, an array or a tensor, got {type(source).__name__}")
     if a.ndim == 3 and (a.shape[0] in CHANNELS and (first or a.shape[2] not in CHANNELS)):
         a = a.transpose(1, 2, 0)
-    return Picture(np.ascontiguousarray(_in_range(a)))
+    return a
 
 
 def _in_range(a: npt.NDArray[Any]) -> npt.NDArray[Any]:
