@@ -132,7 +132,8 @@ def _save_cloud(thing: Any, path: Path) -> None:
 
 def _are_points(thing: Any) -> bool:
     """Whether it is an array or a tensor ``[N, 2]`` or ``[N, 3]`` of floating point, which is no picture."""
-    return getattr(thing, "ndim", 0) == 2 and thing.shape[1] in (2, 3) and "float" in str(thing.dtype)
+    shape = getattr(thing, "shape", ())
+    return len(shape) == 2 and shape[1] in (2, 3) and "float" in str(thing.dtype) and not hasattr(thing, "pil")
 
 
 @verb(MAPS, SEEDS, COLOURS)
@@ -155,7 +156,7 @@ def fit(thing: Any, maps: int | str = "auto", **options: Any) -> Any:
         UsageError: an option out of range, or another kind of thing.
     """
     from fractalkit.data import Cloud
-    from fractalkit.raster.picture import Picture, as_picture
+    from fractalkit.raster.picture import as_picture
 
     if isinstance(thing, str | Path):
         thing = open(thing)
@@ -164,7 +165,7 @@ def fit(thing: Any, maps: int | str = "auto", **options: Any) -> Any:
     if "seed" in options:
         options["seed"] = seed_number(options["seed"])
     maps = maps if isinstance(maps, str) else whole_number("maps", maps)
-    cloud = isinstance(thing, Cloud) or (not isinstance(thing, Picture) and _are_points(thing))
+    cloud = isinstance(thing, Cloud) or _are_points(thing)
     known("fit", options, fit_attractor if cloud else fit_picture)
     if isinstance(thing, Cloud):
         return fit_attractor(thing.points, maps=maps, **{"colours": thing.colours} | options)
