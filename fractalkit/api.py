@@ -132,7 +132,7 @@ def _save_cloud(thing: Any, path: Path) -> None:
 
 def _are_points(thing: Any) -> bool:
     """Whether it is an array or a tensor ``[N, 2]`` or ``[N, 3]`` of floating point, which is no picture."""
-    shape = getattr(thing, "shape", ())
+    shape: Any = getattr(thing, "shape", ())
     return len(shape) == 2 and shape[1] in (2, 3) and "float" in str(thing.dtype) and not hasattr(thing, "pil")
 
 

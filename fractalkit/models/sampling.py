@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fractalkit.arguments import COUNTS, SEEDS, SIZES, known, seed_number, verb, whole_number
+from fractalkit.errors import UsageError
 from fractalkit.models.mean_picture import MeanPicture, Still, draw
 from fractalkit.models.noise import Between, Given, Noise
 from fractalkit.models.pretrained import Pretrained
