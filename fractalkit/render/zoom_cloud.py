@@ -33,7 +33,7 @@ _BEHIND = 6.0
 
 
 @dataclass(frozen=True)
-class Words:
+class CloudWords:
     """Pieces x = A y + t - origin of sets y in X_last; their shares of the whole mass and maps of colour."""
 
     a: Array  # [W, D, D]
@@ -42,8 +42,8 @@ class Words:
     mass: Array
     tint: Array  # [W, 3, 4]
 
-    def __getitem__(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Words:
-        return Words(self.a[rows], self.t[rows], self.last[rows], self.mass[rows], self.tint[rows])
+    def __getitem__(self, rows: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> CloudWords:
+        return CloudWords(self.a[rows], self.t[rows], self.last[rows], self.mass[rows], self.tint[rows])
 
     def __len__(self) -> int:
         return len(self.last)
@@ -109,7 +109,7 @@ class CloudWindows:
             return self._plane(middle, size, width, height)
         return self._space(middle, size, width, height)
 
-    def words(self, origin: Array, directions: Array, reach: float, slope: float, fine: float) -> Words:
+    def words(self, origin: Array, directions: Array, reach: float, slope: float, fine: float) -> CloudWords:
         """The words whose balls meet a beam, relative to ``origin``, of balls up to ``fine``.
 
         Args:
@@ -123,8 +123,8 @@ class CloudWindows:
         n = len(norms)
         start = np.broadcast_to(np.eye(d), (n, d, d))
         tint = np.broadcast_to(np.eye(3, 4), (n, 3, 4))
-        grown = Words(start, np.broadcast_to(-origin, (n, d)), np.arange(n), np.diff(running), tint)
-        done: list[Words] = []
+        grown = CloudWords(start, np.broadcast_to(-origin, (n, d)), np.arange(n), np.diff(running), tint)
+        done: list[CloudWords] = []
         for _ in range(_DEPTH):
             at = np.einsum("wij,wj->wi", grown.a, self.centres[grown.last]) + grown.t
             ball = np.linalg.norm(grown.a, 2, axis=(1, 2)) * self.radii[grown.last]
@@ -152,13 +152,15 @@ class CloudWindows:
                 tint = np.concatenate(
                     [tint[:, :, :3] @ m[:, :, :3], tint[:, :, :3] @ m[:, :, 3:] + tint[:, :, 3:]], axis=2
                 )
-            grown = Words(
+            grown = CloudWords(
                 pa @ a[last], np.einsum("wij,wj->wi", pa, b[last]) + grown.t[parent], child,
                 grown.mass[parent] * (running[child + 1] - running[child]) / total, tint,
             )  # fmt: skip
-        return Words(*(np.concatenate([getattr(w, name) for w in done]) for name in Words.__dataclass_fields__))
+        return CloudWords(
+            *(np.concatenate([getattr(w, name) for w in done]) for name in CloudWords.__dataclass_fields__)
+        )
 
-    def points(self, words: Words, n: int, fine: float) -> tuple[Array, Array | None]:
+    def points(self, words: CloudWords, n: int, fine: float) -> tuple[Array, Array | None]:
         """About n points of some words by their masses, and their colours if the code has some."""
         share = np.cumsum(words.mass / words.mass.sum()) * n
         counts = np.diff(np.floor(np.concatenate([[0.0], share]) + 0.5)).astype(np.int64)
