@@ -64,9 +64,14 @@ def to_bytes(code: QuadtreeCode) -> bytes:
         segments = [parts[k] for k in range(3) for parts in made]
     header = container.Header(
         "quadtree", code.height, code.width, code.channels, code.depth, pack(code.settings), code.metadata,
-        version=3 if any(code.settings.filtered) else 2 if code.settings.copies else 1,
+        version=_version(code.settings),
     )  # fmt: skip
     return container.write(header, segments)
+
+
+def _version(s: Settings) -> int:
+    """The least version of the format that has what the settings ask for."""
+    return 4 if s.directed else 3 if any(s.filtered) else 2 if s.copies else 1
 
 
 def from_bytes(
@@ -95,7 +100,7 @@ def load(path: str | Path, *, max_pixels: int = container.MAX_PIXELS, partial: b
 def pack(s: Settings) -> bytes:
     """Settings as fifteen bytes."""
     flags = s.half | s.maps[0] << 1 | s.maps[1] << 2 | s.plain << 3 | s.copies << 4
-    flags |= s.filtered[0] << 5 | s.filtered[1] << 6
+    flags |= s.filtered[0] << 5 | s.filtered[1] << 6 | s.directed << 7
     return struct.pack("<HBBBBB6bH", s.step, flags, s.deblock, s.top, s.bottom, s.grid, *s.shrink, s.tile)
 
 
@@ -104,14 +109,14 @@ def unpack(data: bytes, name: str) -> Settings:
     if len(data) != 15:
         raise DataError(f"{name}: settings of {len(data)} bytes, expected 15; the file is damaged")
     step, flags, deblock, top, bottom, grid, *rest = struct.unpack("<HBBBBB6bH", data)
-    if not (step < 4096 and flags < 128 and deblock < 16 and 2 <= bottom <= top <= 6 and grid <= 6):
+    if not (step < 4096 and deblock < 16 and 2 <= bottom <= top <= 6 and grid <= 6):
         raise DataError(f"{name}: settings out of range; the file is damaged")
     if rest[6] < 64 or rest[6] % 64:
         raise DataError(f"{name}: tiles of {rest[6]} samples; the file is damaged")
-    half, first, second, plain, copies, luma, chroma = (bool(flags >> k & 1) for k in range(7))
-    if copies and plain:
+    half, first, second, plain, copies, luma, chroma, directed = (bool(flags >> k & 1) for k in range(8))
+    if copies + plain + directed > 1:
         raise DataError(f"{name}: settings that contradict each other; the file is damaged")
     return Settings(
         step, half, deblock, top, bottom, grid, tuple(rest[:6]), rest[6], (first, second), plain, copies,
-        (luma, chroma),
+        (luma, chroma), directed,
     )  # fmt: skip

@@ -71,7 +71,7 @@ def _code(
             p.width,
             top,
             int(i in (2, 3)),
-            int(p.copies),
+            syntax.COPIES if p.copies else syntax.DIRECTED if p.directed else syntax.MAPS,
         )
 
 
@@ -122,5 +122,6 @@ def _empty(s: Settings, index: int, step: float, tile: Tile) -> QuadtreePlane:
     maps = np.zeros((h >> 2, w >> 2, 4) if s.maps[chroma] else (0, 0, 4), np.int32)
     low, middle, high = (v / 256 for v in s.shrink[3 * chroma : 3 * chroma + 3])
     logs, level = np.zeros((h >> 2, w >> 2), np.uint8), np.zeros((h, w), np.int32)
-    copies = s.copies and maps.size > 0
-    return QuadtreePlane(logs, level, maps, height, width, step, (low, middle, high), 1 << s.grid, not s.plain, copies)
+    copies, directed = (used and maps.size > 0 for used in (s.copies, s.directed))
+    return QuadtreePlane(logs, level, maps, height, width, step, (low, middle, high), 1 << s.grid, not s.plain, copies,
+        directed)

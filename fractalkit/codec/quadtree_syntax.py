@@ -5,7 +5,8 @@ A plane of ``[H, W]`` samples is covered by leaves of side 4 to 2^top. It is cod
     logs   [H/4, W/4] uint8      log2 of the side of the leaf over each cell of 4 x 4
     level  [H, W] int32          quantised cosine coefficients, each leaf's in its own place, the mean first
     maps   [H/4, W/4, 4] int32   at a leaf's first cell: contrast (0 none, 1 .. 2 CONTRASTS), isometry, and offset of
-                                 the domain in rows and columns, in steps of the domain grid
+                                 the domain in rows and columns, in steps of the domain grid; or a direction (0 none,
+                                 1 .. TURNS) alone
 
 There are two segments: the tree with the means, then maps and cosines. The second uses all means, also those to the
 right and below, to predict the lowest cosines.
@@ -19,6 +20,7 @@ import numba as nb
 import numpy as np
 
 from fractalkit.codec.entropy import MODELS, SPENT, STATE, code, raw
+from fractalkit.codes.quadtree import DIRECTIONS
 from fractalkit.compiled import inner
 from fractalkit.rows import copy_row
 
@@ -29,6 +31,8 @@ CONTRASTS = 8  # magnitudes of the contrast, of either sign
 MAX_LEVEL = 1 << 24
 BANDS = 6
 RECENT = 8  # vectors of copies that are remembered
+MAPS, COPIES, DIRECTED = range(3)  # what the maps of a plane are
+TURNS = len(DIRECTIONS)
 
 
 def scan(log: int) -> np.ndarray:
@@ -316,6 +320,28 @@ def _code_copy(state, data, prob, count, weight, one, recent):
 
 
 @inner()
+def _code_direction(state, data, prob, count, weight, value, left, above, b):
+    """Code a direction, 1 to TURNS: that of the leaf to the left, or above, or another; those are 0 if they have none."""
+    ctx = np.empty(6, np.int64)
+    for k in range(2):
+        near = left if k == 0 else above
+        if near == 0 or (k == 1 and near == left):
+            continue
+        ctx[0] = _CONTRAST + 1536 + b * 8 + 4 * k + (0 if above == 0 else (1 if above == left else 2))
+        if code(state, data, prob, count, weight, ctx, 1, 157, 1 if value == near else 0):
+            return np.int64(near)
+    got = np.int64(1)
+    l = min(8, (left + 3) >> 2)
+    t = min(8, (above + 3) >> 2)
+    for i in range(5, -1, -1):
+        ctx[0] = _ADDRESS + 2560 + b * 64 + got
+        ctx[1] = _ADDRESS + 2880 + (l << 6) + got
+        ctx[2] = _ADDRESS + 3456 + (t << 6) + got
+        got = (got << 1) | code(state, data, prob, count, weight, ctx, 3, 159, ((value - 1) >> i) & 1)
+    return min(np.int64(TURNS), (got & 63) + 1)
+
+
+@inner()
 def _predict(mean, cy, cx, log, pred):
     """Predict the lowest cosines of a leaf from the means around it, in 1/16 of a step; return an activity, 0 to 7."""
     side, cells = 1 << log, 1 << (log - 2)
@@ -331,24 +357,26 @@ def _predict(mean, cy, cx, log, pred):
 
 
 @inner()
-def _code_whether_mapped(state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt):
-    """Code whether a leaf has a map, and the map."""
-    fl = fractal[cy, cx - 1] if cx > 0 else 0
-    ft = fractal[cy - 1, cx] if cy > 0 else 0
-    ctx[0] = _FRACTAL + b * 4 + fl + ft
+def _code_whether_mapped(state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt, kind):
+    """Code whether a leaf has a map, and the map; ``fractal`` keeps directions, or 1 for a map."""
+    fl = np.int64(fractal[cy, cx - 1]) if cx > 0 else 0
+    ft = np.int64(fractal[cy - 1, cx]) if cy > 0 else 0
+    ctx[0] = _FRACTAL + b * 4 + min(1, fl) + min(1, ft)
     ctx[1] = _FRACTAL + 32 + b * 8 + busy
     ctx[2] = _FRACTAL + 96 + (b * 10 + ll) * 10 + lt
     want = 1 if state[0] == 0 and maps[cy, cx, 0] > 0 else 0
     wide = code(state, data, prob, count, weight, ctx, 3, 150, want)
     if wide:
-        if len(recent):
+        if kind == DIRECTED:
+            maps[cy, cx, 0] = _code_direction(state, data, prob, count, weight, np.int64(maps[cy, cx, 0]), fl, ft, b)
+        elif kind == COPIES:
             _code_copy(state, data, prob, count, weight, maps[cy, cx], recent)
         else:
             _code_map(state, data, prob, count, weight, maps[cy, cx], b)
         cells = 1 << b
         for i in range(cells):
             for j in range(cells):
-                fractal[cy + i, cx + j] = 1
+                fractal[cy + i, cx + j] = maps[cy, cx, 0] if kind == DIRECTED else 1
     return wide
 
 
@@ -413,12 +441,12 @@ def _note_activity(last, act, sums, cy, cx, cells, near):
 
 @nb.njit(cache=True)
 def code_cosines(
-    state, data, prob, count, weight, logs, level, maps, mean, guide, height, width, top, second, copies
+    state, data, prob, count, weight, logs, level, maps, mean, guide, height, width, top, second, kind
 ):  # fmt: skip
     """Code maps and cosines of a plane whose tree and means are known, and return its activity ``[H/4, W/4]`` uint8.
 
-    ``guide`` is the activity of a plane coded before, or empty. With ``copies``, maps are copies: contrast 1, and the
-    offset in samples.
+    ``guide`` is the activity of a plane coded before, or empty. ``kind`` is what the maps are: COPIES have contrast 1
+    and an offset in samples.
     """
     hp, wp = level.shape
     writing = state[0] == 0
@@ -426,7 +454,7 @@ def code_cosines(
     act = np.zeros((logs.shape[0], logs.shape[1], BANDS), np.uint8)
     last = np.zeros(logs.shape, np.uint8)
     fractal = np.zeros(logs.shape, np.uint8)
-    recent = np.zeros((RECENT if copies else 0, 2), np.int64)
+    recent = np.zeros((RECENT, 2), np.int64)
     pred = np.zeros(4, np.int64)
     sums = np.zeros((2, BANDS), np.int64)
     order = cells_in_order(hp, wp, height, width, top)
@@ -448,8 +476,9 @@ def code_cosines(
         wide = 0
         if maps.size > 0:
             wide = _code_whether_mapped(
-                state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt
-            )
+                state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt,
+                kind,
+            )  # fmt: skip
         end = _last_diagonal(level, y, x, side) if writing else 0
         end = _code_last(state, data, prob, count, weight, ctx, b, end, ll, lt, lg, busy, wide, pred, second)
         sums[:] = 0

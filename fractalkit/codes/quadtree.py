@@ -16,6 +16,10 @@ FINEST = 1 / 16  # the quantiser's finest step, in sample values
 # a plane's step relative to luma's: an error of one in Cb or Cr is 3.26 or 2.48 squares in R, G and B, in luma 3
 CHROMA_STEPS = ((3 / 3.258) ** 0.5, (3 / 2.475) ** 0.5)
 GRID_CONTRAST = 0.12  # contrasts are multiples of this, at most 0.96
+_SLOPES = (2, 5, 9, 13, 17, 21, 26, 32)
+_FAN = (*(-s for s in reversed(_SLOPES)), 0, *_SLOPES)
+# directions of leaves: whether lines start from the left border and not from above, and their slope in 1/32
+DIRECTIONS = tuple((0, s) for s in _FAN) + tuple((1, s) for s in _FAN[1:])
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class QuadtreePlane:
         grid: distance of domains, in samples.
         slopes: maps leave out the slopes of their domains as well as the mean.
         copies: maps are copies at scale 1: contrast 1, no isometry, and the offset counts samples.
+        directed: maps are directions: 1 + an index of ``DIRECTIONS``; see :mod:`fractalkit.maps.quadtree_directions`.
     """
 
     logs: np.ndarray
@@ -44,6 +49,7 @@ class QuadtreePlane:
     grid: int
     slopes: bool = True
     copies: bool = False
+    directed: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,6 +68,7 @@ class Settings:
         plain: fixed ranges of one size (the plain PIFS of the paper).
         copies: maps are copies at scale 1 of blocks that come before.
         filtered: luma is shown through the filter of :mod:`fractalkit.maps.quadtree_filter`; chroma is.
+        directed: maps are directions in which leaves continue what is at their borders.
     """
 
     step: int
@@ -76,6 +83,7 @@ class Settings:
     plain: bool = False
     copies: bool = False
     filtered: tuple[bool, bool] = (False, False)
+    directed: bool = False
 
     @property
     def size(self) -> float:

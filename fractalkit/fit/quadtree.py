@@ -33,12 +33,14 @@ from fractalkit.codes.quadtree import (
 from fractalkit.core import fixed_point
 from fractalkit.errors import UsageError
 from fractalkit.fit import quadtree_copies as copies
+from fractalkit.fit import quadtree_directions as directions
 from fractalkit.fit import quadtree_eye as eye
 from fractalkit.fit import quadtree_rd as rd
 from fractalkit.fit.pifs import fit_plane, side_of
 from fractalkit.fit.quadtree_search import features, isometric, search
 from fractalkit.maps import quadtree as maps
-from fractalkit.maps.quadtree_copies import plane_map
+from fractalkit.maps.quadtree_plane import plane_map
+from fractalkit.maps.quadtree_copies import ranks
 from fractalkit.maps.quadtree_filter import refine
 from fractalkit.maps.quadtree_picture import smooth
 from fractalkit.maps.quadtree_proof import certificate, expanding
@@ -73,6 +75,7 @@ class Effort:
         isometries: number of isometries to try, 1 to 8.
         reach: last diagonal of cosines that is coded: 128 for all, 1 for the slopes, 0 for the mean only.
         eye: weigh errors by how visible they are; see :mod:`.quadtree_eye`.
+        directions: leaves may continue what is at their borders, and have no other maps; see :mod:`.quadtree_directions`.
     """
 
     passes: int = 1
@@ -84,6 +87,7 @@ class Effort:
     isometries: int = 8
     reach: int = 128
     eye: bool = False
+    directions: bool = False
 
 
 EFFORTS = (
@@ -111,6 +115,7 @@ class _Plane:
     cosines: dict[int, np.ndarray]
     weights: dict[int, np.ndarray]  # of squared errors, by log2 of the side
     candidates: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
+    energy: dict[int, np.ndarray] = field(default_factory=dict)  # of leaves that may have a direction, without slopes
     code: QuadtreePlane | None = None
 
 
@@ -150,6 +155,16 @@ def _rest(blocks: np.ndarray) -> np.ndarray:
     return out
 
 
+def _energies(cosines: np.ndarray, log: int) -> np.ndarray:
+    """Energy of the cosines of all blocks of one side, without mean and slopes: ``[H / side, W / side]`` float64."""
+    side = 1 << log
+    h, w = cosines.shape
+    c = cosines.reshape(h // side, side, w // side, side)
+    total = np.einsum("iajb,iajb->ij", c, c, dtype=np.float64, optimize=False)
+    low = sum(c[:, u, :, v].astype(np.float64) ** 2 for u, v in ((0, 0), (0, 1), (1, 0)))
+    return np.asarray(total - low)
+
+
 def _pad(v: np.ndarray, top: int) -> np.ndarray:
     big = 1 << max(5, top)
     return np.pad(v, ((0, -v.shape[0] % big), (0, -v.shape[1] % big)), mode="edge")
@@ -173,6 +188,8 @@ class _TileEncoder:
             else:
                 weights = {log: np.ones((padded.shape[0] >> log, padded.shape[1] >> log)) for log in cosines}
             self.planes.append(_Plane(padded, v.shape[0], v.shape[1], i in (1, 2), cosines, weights))
+            if settings.directed and settings.maps[i in (1, 2)]:
+                self.planes[-1].energy = {k: _energies(c, k) for k, c in cosines.items() if k <= directions.MOST}
 
     # ---- domains
 
@@ -271,6 +288,8 @@ class _TileEncoder:
 
     def _proved(self, p: _Plane, step: float, settings: Settings, seen: np.ndarray | None) -> QuadtreePlane:
         """A plane whose map provably contracts; leaves that prevent the proof lose their candidates."""
+        if settings.directed:
+            return self._directed(p, step, settings, seen)
         if settings.copies:
             code = self._plane(p, step, settings, seen)
             lam = LAMBDA * step * step
@@ -289,6 +308,24 @@ class _TileEncoder:
                 keep = (rows != y >> log) | (columns != x >> log)
                 p.candidates[int(log)] = (rows[keep], columns[keep], *(r[keep] for r in rest))
         return contracting(code)
+
+    def _directed(self, p: _Plane, step: float, settings: Settings, seen: np.ndarray | None) -> QuadtreePlane:
+        """A plane with directions, which are looked for anew in each pass, at borders as decoded in the one before."""
+        p.candidates.clear()
+        lam = LAMBDA * step * step
+        if settings.maps[p.chroma]:
+            order = ranks(p.height, p.width, p.samples.shape)
+            borders = p.samples.astype(np.float32) if seen is None else seen
+            for log, energy in p.energy.items():
+                p.candidates[log] = directions.candidates(p.samples, borders, order, energy, log, lam)
+        code = self._plane(p, step, settings, seen)
+        return self._closed(p, code) if code.maps.size else code
+
+    def _closed(self, p: _Plane, code: QuadtreePlane) -> QuadtreePlane:
+        """A plane with directions whose levels are chosen anew, in order of decoding."""
+        lam = LAMBDA * code.step * code.step
+        rates, reach = self.rates[p.chroma], self.effort.reach
+        return directions.closed(code, p.samples, p.cosines, p.weights, lam, rates, reach)[0]
 
     def _plain(self, p: _Plane, step: float, settings: Settings) -> QuadtreePlane:
         log, grid = settings.top, 1 << settings.grid
@@ -318,7 +355,9 @@ class _TileEncoder:
             if settings.maps[p.chroma]:
                 cost += lam * rates.fractal[log - 2, 0]
                 maps_of[log] = np.zeros((h >> log, w >> log, 4), np.int32)
-            if log in p.candidates:
+            if log in p.candidates and settings.directed:
+                self._try_directions(p, log, lam, shrink, step, level, cost, maps_of[log])
+            elif log in p.candidates:
                 rows, columns, yd, xd, iso = p.candidates[log]
                 d = self._copied(p.samples if seen is None else seen, log, yd, xd, iso)
                 g, side = 1 << settings.grid, 1 << log
@@ -359,7 +398,26 @@ class _TileEncoder:
             (s[0] / 256, s[1] / 256, s[2] / 256),
             1 << settings.grid,
             copies=settings.copies,
+            directed=settings.directed and settings.maps[p.chroma],
         )
+
+    def _try_directions(
+        self, p: _Plane, log: int, lam: float, shrink: np.ndarray, step: float, level: np.ndarray, cost: np.ndarray,
+        chosen: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Take the candidates of one side where they cost less; changes the last three arrays."""
+        rows, columns, direction, made = p.candidates[log]
+        f = FRACTION[self.depth]
+        d = both_sides(basis(log, self.depth), np.rint(made * f), 1 / (float(COSINE[self.depth]) ** 2 * f))
+        d[:, 0, 0] = d[:, 0, 1] = d[:, 1, 0] = 0
+        rates, free = self.rates[p.chroma], np.zeros((rd.SIZES, 17))
+        rd.mapped(
+            rows, columns, d, log, np.stack([direction, 0 * direction, 0 * direction], 1), p.cosines[log], step, lam,
+            p.weights[log], rates.level, rates.last, rates.mean, rates.fractal, np.full(rd.SIZES, directions.BITS),
+            free, shrink, self.effort.reach, np.ones(1), level, cost, chosen,
+        )  # fmt: skip
+        chosen[..., 0] = np.where(chosen[..., 0] > 0, chosen[..., 1] + 1, 0)
+        chosen[..., 1] = 0
 
     # ---- what came out
 
@@ -393,11 +451,12 @@ class _TileEncoder:
     def shrunk(self, planes: list[QuadtreePlane], shrink: tuple[int, ...]) -> list[QuadtreePlane]:
         """The planes with other values of ``shrink``, in 1/256 of a step, luma then chroma."""
         parts = [tuple(v / 256 for v in shrink[3 * p.chroma : 3 * p.chroma + 3]) for p in self.planes]
-        return [replace(p, shrink=part) for p, part in zip(planes, parts, strict=True)]  # type: ignore[arg-type]
+        out = [replace(p, shrink=part) for p, part in zip(planes, parts, strict=True)]  # type: ignore[arg-type]
+        return [self._closed(p, code) if code.directed else code for p, code in zip(self.planes, out, strict=True)]
 
     def decoded(self, planes: list[QuadtreePlane]) -> list[np.ndarray]:
         """Fixed points of all planes, padded."""
-        return [fixed_point(plane_map(p))[0].numpy() if p.copies else maps.solve_plane(p, 0.1) for p in planes]
+        return [fixed_point(plane_map(p))[0].numpy() if p.copies or p.directed else maps.solve_plane(p, 0.1) for p in planes]
 
     def squares(
         self, picture: np.ndarray, planes: list[QuadtreePlane], deblock: int, filtered: tuple[bool, bool]
@@ -472,9 +531,10 @@ class _Encoder:
             effort.grid,
             shrink,
             1024,
-            (bool(effort.maps), plain or copied),
+            (bool(effort.maps) or effort.directions, plain or copied),
             plain,
             copied,
+            directed=effort.directions and not (plain or copied),
         )
         self.tiles = tiles(picture.shape[0], picture.shape[1], self.settings.tile)
         self.threads = threads
@@ -513,14 +573,14 @@ class _Encoder:
 
         def first(i: int) -> Any:
             enc = self._encoder(i)
-            if self.effort.maps and not settings.plain and not enc.planes[0].candidates:
+            if self.effort.maps and not settings.plain and not settings.directed and not enc.planes[0].candidates:
                 enc.look(settings.size)
             seen = None
             # rates learned at another step would make the result depend on the order of the search
             enc.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
             for n in range(passes):
                 planes = enc.encode(settings, seen)
-                if self.effort.maps and n + 1 < passes:
+                if (self.effort.maps or settings.directed) and n + 1 < passes:
                     seen = enc.decoded(planes)
             return enc, planes
 

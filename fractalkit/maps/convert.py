@@ -20,7 +20,8 @@ from fractalkit.maps.copies import CopyMap
 from fractalkit.maps.enlarge import EnlargeMap
 from fractalkit.maps.measure import MeasureMap
 from fractalkit.maps.quadtree import QuadtreeMap
-from fractalkit.maps.quadtree_copies import QuadtreeCopyMap, plane_map
+from fractalkit.maps.quadtree_copies import QuadtreeCopyMap
+from fractalkit.maps.quadtree_plane import plane_map
 
 F = TypeVar("F", bound=Callable[..., IteratedMap])
 

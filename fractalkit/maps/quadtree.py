@@ -41,7 +41,7 @@ def mapped_leaves(plane: QuadtreePlane) -> tuple[np.ndarray, np.ndarray]:
         ``[n, 6]`` int64 (row, column, log2 of the side, isometry, row and column of the domain), ``[n]`` float32.
     """
     h, w = plane.level.shape
-    if plane.maps.size == 0:
+    if plane.maps.size == 0 or plane.directed:
         return np.zeros((0, 6), np.int64), np.zeros(0, np.float32)
     cy, cx = np.nonzero(plane.maps[..., 0] > 0)
     log = plane.logs[cy, cx].astype(np.int64)
@@ -73,9 +73,9 @@ def _first_cells(plane: QuadtreePlane) -> np.ndarray:
     return ((cy & low) == 0) & ((cx & low) == 0) & (plane.logs > 0)
 
 
-def explicit(plane: QuadtreePlane, scale: int = 1) -> np.ndarray:
-    """E, the explicit part of the map: ``[H * scale, W * scale]`` float32."""
-    c = dequantised(plane)
+def explicit(plane: QuadtreePlane, scale: int = 1, cosines: np.ndarray | None = None) -> np.ndarray:
+    """E, the explicit part of the map: ``[H * scale, W * scale]`` float32; or the plane of other ``cosines``."""
+    c = dequantised(plane) if cosines is None else cosines
     h, w = c.shape
     out = np.zeros((h * scale, w * scale), np.float32)
     for log in range(2, 7):
@@ -153,7 +153,7 @@ class QuadtreeMap(IteratedMap):
         """E + s Q iso(x_D) with x at half the scale: ``[1, h, w]``."""
         left, top, right, bottom = window or self.whole()
         if self._large(window):
-            out = explicit(self.plane, self.scale)
+            out = explicit(self.plane, self.scale, self._values)
             self._lift(parts[0], self.leaves, self.contrast, out)
             y = x = 0
         else:

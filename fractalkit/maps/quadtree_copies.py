@@ -28,7 +28,7 @@ from torch import Tensor
 
 from fractalkit.codes.quadtree import QuadtreePlane
 from fractalkit.core import GaussSeidel, IteratedMap, Window
-from fractalkit.maps.quadtree import QuadtreeMap, explicit
+from fractalkit.maps.quadtree import explicit
 from fractalkit.raster.cosines import slope_cosines
 
 CELL = 4
@@ -137,8 +137,3 @@ class QuadtreeCopyMap(IteratedMap):
             side = 1 << int(log)
             n[y : y + side, x : x + side] = 1 + n[yd : yd + side, xd : xd + side].max()
         return torch.from_numpy((0.1**n).repeat(self.scale, 0).repeat(self.scale, 1))
-
-
-def plane_map(plane: QuadtreePlane, scale: int = 1, **options: Any) -> QuadtreeMap | QuadtreeCopyMap:
-    """The map of a plane, by whether it has copies."""
-    return QuadtreeCopyMap(plane, scale, **options) if plane.copies else QuadtreeMap(plane, scale, **options)

@@ -10,7 +10,7 @@ from fractalkit.codes.quadtree import QuadtreeCode, QuadtreePlane, Tile
 from fractalkit.core import Window, fixed_point
 from fractalkit.errors import UsageError
 from fractalkit.maps import quadtree_filter as refinement
-from fractalkit.maps.quadtree_copies import plane_map
+from fractalkit.maps.quadtree_plane import plane_map
 from fractalkit.raster.area import resample
 from fractalkit.raster.colour import doubled, halved, to_planes, to_rgb
 from fractalkit.raster.part import Part
