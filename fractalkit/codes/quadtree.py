@@ -18,8 +18,9 @@ CHROMA_STEPS = ((3 / 3.258) ** 0.5, (3 / 2.475) ** 0.5)
 GRID_CONTRAST = 0.12  # contrasts are multiples of this, at most 0.96
 _SLOPES = (2, 5, 9, 13, 17, 21, 26, 32)
 _FAN = (*(-s for s in reversed(_SLOPES)), 0, *_SLOPES)
-# directions of leaves: whether lines start from the left border and not from above, and their slope in 1/32
-DIRECTIONS = tuple((0, s) for s in _FAN) + tuple((1, s) for s in _FAN[1:])
+# directions of leaves, in a half turn from down left to up right: whether lines start from the left border and not
+# from above, and their slope in 1/32
+DIRECTIONS = tuple((1, s) for s in reversed(_FAN)) + tuple((0, s) for s in _FAN[1:])
 
 
 @dataclass(frozen=True)

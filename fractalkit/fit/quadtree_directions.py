@@ -21,6 +21,7 @@ from fractalkit.raster.cosines import block_cosines, slope_cosines
 
 MOST = 5  # log2 of the side of the largest leaf with a direction
 BITS = 4.5  # about what a direction costs
+APART = 2  # of the directions that are tried first
 LEAST = 2.0  # energy that a direction must explain, in lambda
 
 
@@ -61,19 +62,28 @@ def _own(samples, y, c, side, wave, own, d, scratch):
 
 
 @inner()
-def _best(own, top, left, side, wave, line, d, scratch):
-    """The direction that explains most of a block, and how much."""
+def _best(own, top, left, side, wave, line, d, scratch, apart):
+    """The direction that explains most of a block, and how much: of every ``apart`` th, then of those between."""
     best, most = 0, -1.0
-    for m in range(len(DIRECTIONS)):
+    for m in range(0, len(DIRECTIONS), apart):
         continued(top, left, side, m, line, d)
         gain = _gain(own, d, side, _ACROSS[m], wave, scratch)
         if gain > most:
             best, most = m, gain
+    far = apart >> 1
+    while far > 0:
+        about = best
+        for m in range(max(0, about - far), min(len(DIRECTIONS) - 1, about + far) + 1, 2 * far):
+            continued(top, left, side, m, line, d)
+            gain = _gain(own, d, side, _ACROSS[m], wave, scratch)
+            if gain > most:
+                best, most = m, gain
+        far >>= 1
     return best, most
 
 
 @nb.njit(cache=True, nogil=True)
-def best_directions(samples, seen, order, rows, columns, log, wave, least, direction, made):
+def best_directions(samples, seen, order, rows, columns, log, wave, least, apart, direction, made):
     """The best direction of each block, or -1 where none explains ``least``; ``made`` ``[n, side, side]`` its block."""
     side = 1 << log
     top, left = np.zeros(129, np.float32), np.zeros(129, np.float32)
@@ -85,7 +95,7 @@ def best_directions(samples, seen, order, rows, columns, log, wave, least, direc
         if order[y >> 2, c >> 2] < 0 or _own(samples, y, c, side, wave, own, d, scratch) <= least:
             continue
         border(seen, order, y, c, side, top, left)
-        m, gain = _best(own, top, left, side, wave, line, d, scratch)
+        m, gain = _best(own, top, left, side, wave, line, d, scratch, apart)
         if gain <= least:
             continue
         direction[n] = m
@@ -114,7 +124,7 @@ def candidates(
     rows, columns = np.nonzero(energy > least)
     direction = np.empty(len(rows), np.int64)
     made = np.zeros((len(rows), 1 << log, 1 << log), np.float32)
-    best_directions(samples, seen, order, rows, columns, log, slope_cosines()[log], least, direction, made)
+    best_directions(samples, seen, order, rows, columns, log, slope_cosines()[log], least, APART, direction, made)
     found = direction >= 0
     return rows[found], columns[found], direction[found], made[found]
 
@@ -160,7 +170,7 @@ def close(
         a = bases[log]
         _own(samples, y, c, side, waves[log], own, d, scratch)
         border(seen, order, y, c, side, top, left)
-        m, _ = _best(own, top, left, side, waves[log], line, d, scratch)
+        m, _ = _best(own, top, left, side, waves[log], line, d, scratch, 1)
         continued(top, left, side, m, line, d)
         for i in range(side):
             for j in range(side):
