@@ -479,6 +479,8 @@ def code_cosines(
                 state, data, prob, count, weight, ctx, maps, fractal, recent, cy, cx, b, busy, ll, lt,
                 kind,
             )  # fmt: skip
+        if wide and kind == DIRECTED:
+            pred[:2] = 0
         end = _last_diagonal(level, y, x, side) if writing else 0
         end = _code_last(state, data, prob, count, weight, ctx, b, end, ll, lt, lg, busy, wide, pred, second)
         sums[:] = 0

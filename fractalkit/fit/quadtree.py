@@ -162,7 +162,7 @@ def _energies(cosines: np.ndarray, log: int) -> np.ndarray:
     c = cosines.reshape(h // side, side, w // side, side)
     total = np.einsum("iajb,iajb->ij", c, c, dtype=np.float64, optimize=False)
     low = sum(c[:, u, :, v].astype(np.float64) ** 2 for u, v in ((0, 0), (0, 1), (1, 0)))
-    return np.asarray(total - low)
+    return np.asarray(total - c[:, 0, :, 0].astype(np.float64) ** 2)
 
 
 def _pad(v: np.ndarray, top: int) -> np.ndarray:
@@ -399,6 +399,7 @@ class _TileEncoder:
             1 << settings.grid,
             copies=settings.copies,
             directed=settings.directed and settings.maps[p.chroma],
+            slopes=not (settings.directed and settings.maps[p.chroma]),
         )
 
     def _try_directions(
@@ -409,7 +410,7 @@ class _TileEncoder:
         rows, columns, direction, made = p.candidates[log]
         f = FRACTION[self.depth]
         d = both_sides(basis(log, self.depth), np.rint(made * f), 1 / (float(COSINE[self.depth]) ** 2 * f))
-        d[:, 0, 0] = d[:, 0, 1] = d[:, 1, 0] = 0
+        d[:, 0, 0] = 0
         rates, free = self.rates[p.chroma], np.zeros((rd.SIZES, 17))
         rd.mapped(
             rows, columns, d, log, np.stack([direction, 0 * direction, 0 * direction], 1), p.cosines[log], step, lam,

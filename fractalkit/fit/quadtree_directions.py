@@ -41,7 +41,7 @@ def _gain(own, d, side, swapped, wave, scratch):
         dot += scratch[j]
         energy += scratch[64 + j]
     mean, along, across = lowest_of(d, side, wave, scratch)
-    return 2.0 * dot - (energy - mean * mean * side * side - along * along - across * across)
+    return 2.0 * dot - (energy - mean * mean * side * side)
 
 
 @inner()
@@ -55,7 +55,7 @@ def _own(samples, y, c, side, wave, own, d, scratch):
     energy = 0.0
     for i in range(side):
         for j in range(side):
-            v = np.float64(d[i, j]) - mean - (along * wave[i] + across * wave[j]) * root
+            v = np.float64(d[i, j]) - mean
             own[0, i, j] = own[1, j, i] = v
             energy += v * v
     return energy
@@ -176,7 +176,7 @@ def close(
             for j in range(side):
                 block[i, j] = d[j, i] if _ACROSS[m] else d[i, j]
         _transformed(a, block, side, False, half, made)
-        made[0, 0] = made[0, 1] = made[1, 0] = 0.0
+        made[0, 0] = 0.0
         cosines = coefficients[y : y + side, c : c + side]
         for i in range(side):
             for j in range(side):
