@@ -1,7 +1,8 @@
 """The file of a compressed picture, ``.fk``: one header with a checksum, then segments, each with a checksum.
 
     8f 46 4b 0a          magic, "FK" with a byte that no text holds before it and a line end behind
-    u8 version           1; 2 for quadtrees with copies; 3 for the filter, and for copies that are all but certain; 4 for directions
+    u8 version           1; 2 for quadtrees with copies; 3 for the filter, and for copies that are all but certain;
+                         4 for quadtrees with directions
     u8 codec             what the segments are: see CODECS
     varint height, width, channels, depth
     varint n, n bytes    settings of the codec

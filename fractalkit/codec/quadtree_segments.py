@@ -123,5 +123,16 @@ def _empty(s: Settings, index: int, step: float, tile: Tile) -> QuadtreePlane:
     low, middle, high = (v / 256 for v in s.shrink[3 * chroma : 3 * chroma + 3])
     logs, level = np.zeros((h >> 2, w >> 2), np.uint8), np.zeros((h, w), np.int32)
     copies, directed = (used and maps.size > 0 for used in (s.copies, s.directed))
-    return QuadtreePlane(logs, level, maps, height, width, step, (low, middle, high), 1 << s.grid, not s.plain and not directed, copies,
-        directed)
+    return QuadtreePlane(
+        logs,
+        level,
+        maps,
+        height,
+        width,
+        step,
+        (low, middle, high),
+        1 << s.grid,
+        not s.plain and not directed,
+        copies,
+        directed,
+    )

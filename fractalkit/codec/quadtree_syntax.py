@@ -321,7 +321,7 @@ def _code_copy(state, data, prob, count, weight, one, recent):
 
 @inner()
 def _code_direction(state, data, prob, count, weight, value, left, above, b):
-    """Code a direction, 1 to TURNS: that of the leaf to the left, or above, or another; those are 0 if they have none."""
+    """Code a direction, 1 to TURNS: that of the leaf to the ``left``, or ``above`` (0 for none), or another."""
     ctx = np.empty(6, np.int64)
     for k in range(2):
         near = left if k == 0 else above

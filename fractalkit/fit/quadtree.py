@@ -39,10 +39,10 @@ from fractalkit.fit import quadtree_rd as rd
 from fractalkit.fit.pifs import fit_plane, side_of
 from fractalkit.fit.quadtree_search import features, isometric, search
 from fractalkit.maps import quadtree as maps
-from fractalkit.maps.quadtree_plane import plane_map
 from fractalkit.maps.quadtree_copies import ranks
 from fractalkit.maps.quadtree_filter import refine
 from fractalkit.maps.quadtree_picture import smooth
+from fractalkit.maps.quadtree_plane import plane_map
 from fractalkit.maps.quadtree_proof import certificate, expanding
 from fractalkit.raster.colour import doubled, to_planes, to_rgb
 from fractalkit.raster.cosines import block_cosines
@@ -75,7 +75,8 @@ class Effort:
         isometries: number of isometries to try, 1 to 8.
         reach: last diagonal of cosines that is coded: 128 for all, 1 for the slopes, 0 for the mean only.
         eye: weigh errors by how visible they are; see :mod:`.quadtree_eye`.
-        directions: leaves may continue what is at their borders, and have no other maps; see :mod:`.quadtree_directions`.
+        directions: leaves continue what is at their borders, and have no other maps; of so many directions one is tried
+            at first; 0 for none. See :mod:`.quadtree_directions`.
     """
 
     passes: int = 1
@@ -87,20 +88,20 @@ class Effort:
     isometries: int = 8
     reach: int = 128
     eye: bool = False
-    directions: bool = False
+    directions: int = 0
 
 
 EFFORTS = (
     Effort(1, maps=(), bottom=3),
     Effort(1, maps=()),
-    Effort(1, maps=(3,), grid=4, isometries=1),
-    Effort(1, maps=(3,), grid=3),
-    Effort(2, top=6, maps=(3, 4), grid=3),
-    Effort(2, top=6, maps=(3, 4), grid=3, count=25),
-    Effort(2, top=6, maps=(2, 3, 4), grid=3, count=25),
-    Effort(3, top=6, maps=(2, 3, 4), grid=2, count=25),
-    Effort(3, top=6, maps=(2, 3, 4), grid=2, count=33),
-    Effort(4, top=6, maps=(2, 3, 4), grid=1, count=33),
+    Effort(1, directions=4, maps=(3,)),
+    Effort(1, directions=2, maps=(3,)),
+    Effort(1, directions=4, maps=(3,), top=6),
+    Effort(2, directions=4, maps=(3,), top=6),
+    Effort(2, directions=2, maps=(3,), top=6),
+    Effort(2, directions=1, maps=(3,), top=6),
+    Effort(3, directions=1, maps=(3,), top=6),
+    Effort(4, directions=1, maps=(3,), top=6),
 )
 
 
@@ -115,7 +116,7 @@ class _Plane:
     cosines: dict[int, np.ndarray]
     weights: dict[int, np.ndarray]  # of squared errors, by log2 of the side
     candidates: dict[int, tuple[np.ndarray, ...]] = field(default_factory=dict)
-    energy: dict[int, np.ndarray] = field(default_factory=dict)  # of leaves that may have a direction, without slopes
+    energy: dict[int, np.ndarray] = field(default_factory=dict)  # of blocks that may have a direction
     code: QuadtreePlane | None = None
 
 
@@ -156,12 +157,11 @@ def _rest(blocks: np.ndarray) -> np.ndarray:
 
 
 def _energies(cosines: np.ndarray, log: int) -> np.ndarray:
-    """Energy of the cosines of all blocks of one side, without mean and slopes: ``[H / side, W / side]`` float64."""
+    """Energy of the cosines of all blocks of one side, without the mean: ``[H / side, W / side]`` float64."""
     side = 1 << log
     h, w = cosines.shape
     c = cosines.reshape(h // side, side, w // side, side)
     total = np.einsum("iajb,iajb->ij", c, c, dtype=np.float64, optimize=False)
-    low = sum(c[:, u, :, v].astype(np.float64) ** 2 for u, v in ((0, 0), (0, 1), (1, 0)))
     return np.asarray(total - c[:, 0, :, 0].astype(np.float64) ** 2)
 
 
@@ -317,7 +317,9 @@ class _TileEncoder:
             order = ranks(p.height, p.width, p.samples.shape)
             borders = p.samples.astype(np.float32) if seen is None else seen
             for log, energy in p.energy.items():
-                p.candidates[log] = directions.candidates(p.samples, borders, order, energy, log, lam)
+                p.candidates[log] = directions.candidates(
+                    p.samples, borders, order, energy, log, lam, self.effort.directions
+                )
         code = self._plane(p, step, settings, seen)
         return self._closed(p, code) if code.maps.size else code
 
@@ -457,7 +459,9 @@ class _TileEncoder:
 
     def decoded(self, planes: list[QuadtreePlane]) -> list[np.ndarray]:
         """Fixed points of all planes, padded."""
-        return [fixed_point(plane_map(p))[0].numpy() if p.copies or p.directed else maps.solve_plane(p, 0.1) for p in planes]
+        return [
+            fixed_point(plane_map(p))[0].numpy() if p.copies or p.directed else maps.solve_plane(p, 0.1) for p in planes
+        ]
 
     def squares(
         self, picture: np.ndarray, planes: list[QuadtreePlane], deblock: int, filtered: tuple[bool, bool]
@@ -532,10 +536,10 @@ class _Encoder:
             effort.grid,
             shrink,
             1024,
-            (bool(effort.maps) or effort.directions, plain or copied),
+            (bool(effort.maps or effort.directions), plain or copied),
             plain,
             copied,
-            directed=effort.directions and not (plain or copied),
+            directed=effort.directions > 0 and not (plain or copied),
         )
         self.tiles = tiles(picture.shape[0], picture.shape[1], self.settings.tile)
         self.threads = threads

@@ -14,20 +14,19 @@ from fractalkit.fit import quadtree_rd as rd
 from fractalkit.maps.quadtree import explicit
 from fractalkit.maps.quadtree_copies import ranks
 from fractalkit.maps.quadtree_directions import directed_leaves
-from fractalkit.maps.quadtree_directions_cpu import _ACROSS, border, continued, lowest_of
-from fractalkit.raster.cosines import block_cosines, slope_cosines
+from fractalkit.maps.quadtree_directions_cpu import ACROSS, border, continued, mean_of
+from fractalkit.raster.cosines import block_cosines
 
 # mypy: disable-error-code="no-untyped-def, call-arg"
 
 MOST = 5  # log2 of the side of the largest leaf with a direction
 BITS = 4.5  # about what a direction costs
-APART = 2  # of the directions that are tried first
 LEAST = 2.0  # energy that a direction must explain, in lambda
 
 
 @inner()
-def _gain(own, d, side, swapped, wave, scratch):
-    """How much of the energy of a block without its mean and slopes ``own`` the block ``d`` explains."""
+def _gain(own, d, side, swapped, scratch):
+    """How much of the energy of a block without its mean ``own`` the block ``d`` explains."""
     dot = energy = 0.0
     for j in range(side):
         scratch[j] = 0.0
@@ -40,18 +39,17 @@ def _gain(own, d, side, swapped, wave, scratch):
     for j in range(side):
         dot += scratch[j]
         energy += scratch[64 + j]
-    mean, along, across = lowest_of(d, side, wave, scratch)
+    mean = mean_of(d, side, scratch)
     return 2.0 * dot - (energy - mean * mean * side * side)
 
 
 @inner()
-def _own(samples, y, c, side, wave, own, d, scratch):
-    """Write a block without its mean and slopes, and its transpose, to ``own`` ``[2, side, side]``; its energy."""
+def _own(samples, y, c, side, own, d, scratch):
+    """Write a block without its mean, and its transpose, to ``own`` ``[2, side, side]``; its energy."""
     for i in range(side):
         for j in range(side):
             d[i, j] = samples[y + i, c + j]
-    mean, along, across = lowest_of(d, side, wave, scratch)
-    root = 1.0 / np.sqrt(np.float64(side))
+    mean = mean_of(d, side, scratch)
     energy = 0.0
     for i in range(side):
         for j in range(side):
@@ -62,12 +60,12 @@ def _own(samples, y, c, side, wave, own, d, scratch):
 
 
 @inner()
-def _best(own, top, left, side, wave, line, d, scratch, apart):
+def _best(own, top, left, side, line, d, scratch, apart):
     """The direction that explains most of a block, and how much: of every ``apart`` th, then of those between."""
     best, most = 0, -1.0
     for m in range(0, len(DIRECTIONS), apart):
         continued(top, left, side, m, line, d)
-        gain = _gain(own, d, side, _ACROSS[m], wave, scratch)
+        gain = _gain(own, d, side, ACROSS[m], scratch)
         if gain > most:
             best, most = m, gain
     far = apart >> 1
@@ -75,7 +73,7 @@ def _best(own, top, left, side, wave, line, d, scratch, apart):
         about = best
         for m in range(max(0, about - far), min(len(DIRECTIONS) - 1, about + far) + 1, 2 * far):
             continued(top, left, side, m, line, d)
-            gain = _gain(own, d, side, _ACROSS[m], wave, scratch)
+            gain = _gain(own, d, side, ACROSS[m], scratch)
             if gain > most:
                 best, most = m, gain
         far >>= 1
@@ -83,7 +81,7 @@ def _best(own, top, left, side, wave, line, d, scratch, apart):
 
 
 @nb.njit(cache=True, nogil=True)
-def best_directions(samples, seen, order, rows, columns, log, wave, least, apart, direction, made):
+def best_directions(samples, seen, order, rows, columns, log, least, apart, direction, made):
     """The best direction of each block, or -1 where none explains ``least``; ``made`` ``[n, side, side]`` its block."""
     side = 1 << log
     top, left = np.zeros(129, np.float32), np.zeros(129, np.float32)
@@ -92,30 +90,37 @@ def best_directions(samples, seen, order, rows, columns, log, wave, least, apart
     for n in range(len(rows)):
         y, c = rows[n] << log, columns[n] << log
         direction[n] = -1
-        if order[y >> 2, c >> 2] < 0 or _own(samples, y, c, side, wave, own, d, scratch) <= least:
+        if order[y >> 2, c >> 2] < 0 or _own(samples, y, c, side, own, d, scratch) <= least:
             continue
         border(seen, order, y, c, side, top, left)
-        m, gain = _best(own, top, left, side, wave, line, d, scratch, apart)
+        m, gain = _best(own, top, left, side, line, d, scratch, apart)
         if gain <= least:
             continue
         direction[n] = m
         continued(top, left, side, m, line, d)
         for i in range(side):
             for j in range(side):
-                if _ACROSS[m]:
+                if ACROSS[m]:
                     made[n, j, i] = d[i, j]
                 else:
                     made[n, i, j] = d[i, j]
 
 
 def candidates(
-    samples: np.ndarray, seen: np.ndarray, order: np.ndarray, energy: np.ndarray, log: int, lam: float
+    samples: np.ndarray,
+    seen: np.ndarray,
+    order: np.ndarray,
+    energy: np.ndarray,
+    log: int,
+    lam: float,
+    apart: int,
 ) -> tuple[np.ndarray, ...]:
     """For the blocks of one side with enough ``energy`` ``[H/side, W/side]`` the best direction.
 
     Args:
         samples: ``[H, W]`` float64, the plane.
         seen: ``[H, W]`` float32, from which borders are taken.
+        apart: of so many directions one is tried at first.
 
     Returns:
         Rows and columns of blocks, directions ``[n]``, and what they make ``[n, side, side]`` float32.
@@ -124,7 +129,7 @@ def candidates(
     rows, columns = np.nonzero(energy > least)
     direction = np.empty(len(rows), np.int64)
     made = np.zeros((len(rows), 1 << log, 1 << log), np.float32)
-    best_directions(samples, seen, order, rows, columns, log, slope_cosines()[log], least, APART, direction, made)
+    best_directions(samples, seen, order, rows, columns, log, least, apart, direction, made)
     found = direction >= 0
     return rows[found], columns[found], direction[found], made[found]
 
@@ -150,13 +155,14 @@ def _transformed(a, d, side, inverse, scratch, out):
 
 @nb.njit(cache=True, nogil=True)
 def close(
-    leaves, samples, seen, order, bases, waves, coefficients, step, lam, weight, r_level, r_last, price, shrink,
+    leaves, samples, seen, order, bases, coefficients, step, lam, weight, r_level, r_last, price, shrink,
     reach, level, maps,
 ):  # fmt: skip
     """Choose directions and levels of the leaves ``[n, 4]`` anew, in order, from borders as they are decoded.
 
-    ``bases`` ``[7, 64, 64]`` are the cosines of blocks, ``coefficients`` those of the plane's leaves, each in its place,
-    and ``weight`` multiplies the error of the leaf over each cell. A leaf whose direction does not pay loses it. Changes ``seen``, ``level`` and ``maps``.
+    ``bases`` ``[7, 64, 64]`` are the cosines of blocks, ``coefficients`` those of the leaves, each in its place, and
+    ``weight`` multiplies the error of the leaf over each cell. A leaf whose direction does not pay loses it. Changes
+    ``seen``, ``level`` and ``maps``.
     """
     top, left = np.zeros(129, np.float32), np.zeros(129, np.float32)
     line, d = np.zeros(256, np.float32), np.zeros((64, 64), np.float32)
@@ -168,13 +174,13 @@ def close(
         y, c, log, _ = leaves[n]
         side = 1 << log
         a = bases[log]
-        _own(samples, y, c, side, waves[log], own, d, scratch)
+        _own(samples, y, c, side, own, d, scratch)
         border(seen, order, y, c, side, top, left)
-        m, _ = _best(own, top, left, side, waves[log], line, d, scratch, 1)
+        m, _ = _best(own, top, left, side, line, d, scratch, 1)
         continued(top, left, side, m, line, d)
         for i in range(side):
             for j in range(side):
-                block[i, j] = d[j, i] if _ACROSS[m] else d[i, j]
+                block[i, j] = d[j, i] if ACROSS[m] else d[i, j]
         _transformed(a, block, side, False, half, made)
         made[0, 0] = 0.0
         cosines = coefficients[y : y + side, c : c + side]
@@ -195,7 +201,7 @@ def close(
                 s = abs(q)
                 v = 0.0
                 if s > 0:
-                    v = s - (0.0 if i + j == 0 else shrink[min(s, 3) - 1])
+                    v = s - (0.0 if i + j == 0 else shrink[2 if s > 2 else s - 1])
                 v = step * (v if q > 0 else -v)
                 block[i, j] = v + made[i, j] if pays else v
         _transformed(a, block, side, True, half, made)
@@ -222,16 +228,16 @@ def closed(
     leaves = directed_leaves(code)
     own = np.zeros(code.level.shape, np.float32)
     weight = np.ones(code.logs.shape)
-    logs = code.logs
     for log, c in cosines.items():
-        np.copyto(own, c, where=(logs == log).repeat(4, 0).repeat(4, 1))
+        here = np.asarray(code.logs == log)
+        np.copyto(own, c, where=here.repeat(4, 0).repeat(4, 1))
         cells = 1 << (log - 2)
-        np.copyto(weight, weights[log].repeat(cells, 0).repeat(cells, 1), where=logs == log)
+        np.copyto(weight, weights[log].repeat(cells, 0).repeat(cells, 1), where=here)
     level, maps = code.level.copy(), code.maps.copy()
-    price = rates.fractal[:, 1] - rates.fractal[:, 0] + BITS
+    price = np.asarray(rates.fractal[:, 1] - rates.fractal[:, 0] + BITS)
     order = ranks(code.height, code.width, code.level.shape)
     close(
-        leaves, samples, seen, order, _bases(), slope_cosines(), own, code.step, lam, weight, rates.level, rates.last,
+        leaves, samples, seen, order, _bases(), own, code.step, lam, weight, rates.level, rates.last,
         price, np.array(code.shrink), reach, level, maps,
     )  # fmt: skip
     return replace(code, level=level, maps=maps), seen

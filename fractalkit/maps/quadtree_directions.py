@@ -1,14 +1,19 @@
 """The map of a plane whose leaves continue the lines that reach their borders.
 
 A leaf R with a direction copies the row of samples above it, or the column to its left, along that direction, as the
-directional prediction of HEVC does (Lainema et al., IEEE TCSVT 22, 2012). With P_R this linear map,
+directional prediction of HEVC does (Lainema et al., IEEE TCSVT 22, 2012). With P_R this linear map and Q the projection
+that removes the mean,
 
     (T x)_R = E_R + Q P_R x,
 
-with E and Q as in :mod:`fractalkit.maps.quadtree`; elsewhere it is E. The border lies in leaves before R, so T is
-nilpotent and one pass over the leaves computes its fixed point, as in :mod:`fractalkit.maps.quadtree_copies`. The rows
-of P_R are weights of two samples, at least 0 and of sum 1, so the metric and the proof are the same, with n(R) 1 + the
-largest n of the leaves at the border. An address takes some four bits instead of the twenty and more of a domain.
+with E as in :mod:`fractalkit.maps.quadtree`; elsewhere it is E. The border lies in leaves before R, so T is nilpotent
+and one pass over the leaves computes its fixed point, as in :mod:`fractalkit.maps.quadtree_copies`. Each row of P_R
+weighs at most two samples, by weights of at least 0 and of sum 1, so the rows of |Q P_R| sum to less than 2. Let n(R)
+be 1 + the largest n of the leaves at the border, or 0 without a direction. In the metric
+
+    d(x, y) = max_p 4^-n(p) |x(p) - y(p)|
+
+T contracts by 1/2. An address takes some four bits instead of the twenty and more of a domain.
 
 At any other scale the map is one of functions: P_R reads the means over the samples of scale 1, and its block is shown
 through the block's own cosines, as E is. So the fixed point is that of scale 1 with its cosines seen on a finer grid.
@@ -26,13 +31,13 @@ from torch import Tensor
 
 from fractalkit.codes.quadtree import DIRECTIONS, QuadtreePlane
 from fractalkit.core import GaussSeidel, IteratedMap, Window
-from fractalkit.maps.quadtree import CELL, QuadtreeMap, all_leaves, dequantised, explicit
+from fractalkit.maps.quadtree import CELL, QuadtreeMap, all_leaves, dequantised
 from fractalkit.maps.quadtree_copies import ranks
-from fractalkit.raster.cosines import block_cosines, slope_cosines
+from fractalkit.raster.cosines import block_cosines
 
 
 def directed_leaves(plane: QuadtreePlane) -> np.ndarray:
-    """The leaves with a direction, in order: row, column, log2 of the side, index of the direction: ``[n, 4]`` int64."""
+    """The leaves with a direction, in order: row, column, log2 of the side, index in DIRECTIONS: ``[n, 4]`` int64."""
     leaves = all_leaves(plane)
     order = ranks(plane.height, plane.width, plane.level.shape)
     place = order[leaves[:, 0] // CELL, leaves[:, 1] // CELL]
@@ -68,9 +73,9 @@ def weights(log: int, direction: int) -> np.ndarray:
 
 
 def border_places(order: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
-    """The samples, as rows and columns, that a leaf reads for the border above and to the left: ``[2 (2 side + 1), 2]``.
+    """Rows and columns of the samples that a leaf reads for its borders above and to the left: ``[2 (2 side + 1), 2]``.
 
-    (-1, -1) stands for 0, at the first leaf.
+    (-1, -1) stands for a sample of 0, at the first leaf.
     """
     own = order[y // CELL, x // CELL]
     first = (y - 1, x) if y else (y, x - 1) if x else (-1, -1)
@@ -82,9 +87,8 @@ def border_places(order: np.ndarray, y: int, x: int, side: int) -> np.ndarray:
         out.append(corner)
         for i in range(2 * side):
             row, column = (y + i, x - 1) if down else (y - 1, x + i)
-            if inside and row // CELL < order.shape[0] and column // CELL < order.shape[1]:
-                if 0 <= order[row // CELL, column // CELL] < own:
-                    last = row, column
+            if inside and row < CELL * order.shape[0] and column < CELL * order.shape[1]:
+                last = (row, column) if 0 <= order[row // CELL, column // CELL] < own else last
             out.append(last)
     return np.array(out)
 
@@ -134,8 +138,7 @@ class QuadtreeDirectionMap(QuadtreeMap):
     def _update(self, x: np.ndarray, out: np.ndarray) -> float:
         from fractalkit.maps import quadtree_directions_cpu as cpu
 
-        slopes = float(self.plane.slopes)
-        return float(cpu.direct(x, self.given, self.directed, self.order, slope_cosines(), slopes, out))
+        return float(cpu.direct(x, self.given, self.directed, self.order, out))
 
     def step(self, x: Tensor) -> Tensor:
         """E + Q P x, ``[1, H, W]``."""
@@ -145,16 +148,11 @@ class QuadtreeDirectionMap(QuadtreeMap):
             places = border_places(self.order, y, c, side)
             values = torch.where(torch.from_numpy(places[:, 0] >= 0).to(x.device), x[0, places[:, 0], places[:, 1]], 0)
             block = (torch.from_numpy(weights(log, direction)).to(x) @ values).reshape(side, side)
-            a = torch.from_numpy(block_cosines(side)).to(x)
-            c_ = a.T @ block @ a
-            c_[0, 0] = 0
-            if self.plane.slopes:
-                c_[0, 1] = c_[1, 0] = 0
-            out[0, y : y + side, c : c + side] += a @ c_ @ a.T
+            out[0, y : y + side, c : c + side] += block - block.mean()
         return out
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """max_p 10^-n(p) |x(p) - y(p)|, ``[1]``."""
+        """max_p 4^-n(p) |x(p) - y(p)|, ``[1]``."""
         return ((x - y).abs() * self._metric.to(x)).amax()[None]
 
     def lipschitz(self) -> Tensor:
@@ -169,4 +167,4 @@ class QuadtreeDirectionMap(QuadtreeMap):
             places = border_places(self.order, y, c, side)
             places = places[places[:, 0] >= 0]
             n[y : y + side, c : c + side] = 1 + (n[places[:, 0], places[:, 1]].max() if len(places) else -1)
-        return torch.from_numpy(0.1**n)
+        return torch.from_numpy(0.25**n)

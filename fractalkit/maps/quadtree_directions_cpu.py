@@ -11,7 +11,7 @@ from fractalkit.compiled import inner
 # mypy: disable-error-code="no-untyped-def, call-arg"
 
 LIMIT = 1048576.0  # of decoded values, far beyond those of 16 bits
-_ACROSS = np.array([d[0] for d in DIRECTIONS], np.int64)
+ACROSS = np.array([d[0] for d in DIRECTIONS], np.int64)
 _SLOPE = np.array([d[1] for d in DIRECTIONS], np.int64)
 
 
@@ -57,7 +57,7 @@ def continued(top, left, side, direction, line, out):
     ``line`` ``[192]`` is scratch: the border from which they start, from -side to 2 side.
     """
     slope = _SLOPE[direction]
-    one, other = (left, top) if _ACROSS[direction] else (top, left)
+    one, other = (left, top) if ACROSS[direction] else (top, left)
     for i in range(2 * side + 1):
         line[64 + i] = one[i]
     if slope < 0:
@@ -76,28 +76,22 @@ def continued(top, left, side, direction, line, out):
                 out[i, j] = line[k + j] + f * (line[k + j + 1] - line[k + j])
 
 
-@inner("Tuple((float64, float64, float64))(float32[:, ::1], int64, float64[::1], float64[::1])")
-def lowest_of(d, side, wave, down):
-    """Mean and slopes of a block as in :func:`fractalkit.maps.quadtree_cpu.lowest`, summed by columns first."""
-    mean = along = across = 0.0
+@inner("float64(float32[:, ::1], int64, float64[::1])")
+def mean_of(d, side, columns):
+    """The mean of a block, summed by columns first; ``columns`` ``[64]`` is scratch."""
     for j in range(side):
-        down[j] = 0.0
-        down[64 + j] = 0.0
+        columns[j] = 0.0
     for i in range(side):
         for j in range(side):
-            v = np.float64(d[i, j])
-            down[j] += v
-            down[64 + j] += v * wave[i]
+            columns[j] += d[i, j]
+    mean = 0.0
     for j in range(side):
-        mean += down[j]
-        along += down[64 + j]
-        across += down[j] * wave[j]
-    root = 1.0 / np.sqrt(np.float64(side))
-    return mean / (side * side), along * root, across * root
+        mean += columns[j]
+    return mean / (side * side)
 
 
 @nb.njit(cache=True, nogil=True)
-def direct(x, explicit, leaves, order, waves, slopes, out):
+def direct(x, explicit, leaves, order, out):
     """Apply the map leaf by leaf, ``out`` = explicit + Q P x, and return the largest change.
 
     If ``out`` is ``x``, each leaf reads the new values of those before it, which solves the map. ``leaves`` ``[n, 4]``
@@ -105,21 +99,18 @@ def direct(x, explicit, leaves, order, waves, slopes, out):
     """
     top, left = np.zeros(129, np.float32), np.zeros(129, np.float32)
     line, d = np.zeros(256, np.float32), np.zeros((64, 64), np.float32)
-    scratch = np.zeros(128)
+    scratch = np.zeros(64)
     change = 0.0
     for n in range(len(leaves)):
         y, c, log, direction = leaves[n]
         side = 1 << log
         border(x, order, y, c, side, top, left)
         continued(top, left, side, direction, line, d)
-        swapped = _ACROSS[direction]
-        mean, along, across = lowest_of(d, side, waves[log], scratch)
-        root = slopes / np.sqrt(np.float64(side))
+        mean = mean_of(d, side, scratch)
         for i in range(side):
-            low = mean + along * waves[log, i] * root
             for j in range(side):
-                a, b = (j, i) if swapped else (i, j)
-                v = np.float64(explicit[y + a, c + b]) + d[i, j] - low - across * waves[log, j] * root
+                a, b = (j, i) if ACROSS[direction] else (i, j)
+                v = np.float64(explicit[y + a, c + b]) + d[i, j] - mean
                 v = np.float32(min(LIMIT, max(-LIMIT, v)))
                 change = max(change, abs(np.float64(v) - x[y + a, c + b]))
                 out[y + a, c + b] = v

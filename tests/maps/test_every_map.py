@@ -22,6 +22,7 @@ from fractalkit.maps.nodes import NodeMap, centre_nodes
 from fractalkit.maps.orbits import OrbitMap
 from fractalkit.maps.quadtree import QuadtreeMap
 from fractalkit.maps.quadtree_copies import QuadtreeCopyMap
+from fractalkit.maps.quadtree_directions import QuadtreeDirectionMap
 from fractalkit.models.mean_picture import MeanMap, MeanPicture
 from fractalkit.models.neural_collage import PlaneMap, Synthesis
 from tests.codes.test_cloud_collage import random_collage
@@ -37,6 +38,12 @@ def quadtree_copies(seed: int, slopes: bool = True) -> QuadtreeCopyMap:
     from tests.maps.test_quadtree_copies import plane
 
     return QuadtreeCopyMap(plane(seed, slopes), dtype=torch.float64)
+
+
+def quadtree_directions(seed: int) -> QuadtreeDirectionMap:
+    from tests.maps.test_quadtree_directions import plane
+
+    return QuadtreeDirectionMap(plane(seed), dtype=torch.float64)
 
 
 def plane_map(plane: int) -> PlaneMap:
@@ -111,6 +118,7 @@ EXAMPLES = {
     ],
     QuadtreeMap: [lambda: quadtree(0), lambda: quadtree(1, False)],
     QuadtreeCopyMap: [lambda: quadtree_copies(0), lambda: quadtree_copies(1, False)],
+    QuadtreeDirectionMap: [lambda: quadtree_directions(0), lambda: quadtree_directions(1)],
     NodeMap: [
         lambda: NodeMap(code := collage((3, 3), WHOLE, Domain(2, 0, 1, 3)), centre_nodes(code, 5, 7)),
         lambda: NodeMap(code := collage((3, 2), WHOLE, Domain(isometry=7), continuous=False), centre_nodes(code, 4, 7)),
