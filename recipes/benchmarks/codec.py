@@ -272,17 +272,17 @@ def save_plot(fig: Any, ax: Any, path: Path, **options: Any) -> None:
 def parts(folder: Path) -> None:
     """Ablation of the codec's parts."""
     pictures = load(folder, False)
-    base = EFFORTS[5]
+    base = replace(EFFORTS[5], directions=0, maps=(3, 4), grid=3, count=25)
     plans = {
-        "all": base,
-        "no maps": replace(base, maps=()),
-        "one isometry": replace(base, isometries=1),
+        "all": EFFORTS[5],
+        "domains twice as large in place of directions": base,
+        "neither": replace(base, maps=()),
         "slopes and maps, no cosines": replace(base, reach=1, maps=(2, 3, 4), grid=2),
         "slopes only": replace(base, reach=1, maps=()),
         "means and maps": replace(base, reach=0, maps=(2, 3, 4), grid=2),
         "means only": replace(base, reach=0, maps=()),
-        "leaves 32 to 4": replace(base, top=5),
-        "leaves of 8 only": replace(base, top=3, bottom=3, maps=(3,)),
+        "leaves 32 to 4": replace(EFFORTS[5], top=5),
+        "leaves of 8 only": replace(EFFORTS[5], top=3, bottom=3),
     }
     codecs: dict[str, tuple[int | Effort, dict[str, Any]]] = {name: (plan, {}) for name, plan in plans.items()}
     codecs |= {"no deblocking": (5, {"deblock": False}), "chroma in full": (5, {"chroma": "full"})}
@@ -507,7 +507,7 @@ def bytes_without_maps(a: np.ndarray, wanted: float) -> float:
     """Bytes of the quadtree without maps and copies at a PSNR, interpolated between the two nearest of three steps."""
     points = []
     for quality in (47, 50, 53):
-        code = encode(a, quality=quality, effort=replace(EFFORTS[5], maps=()))
+        code = encode(a, quality=quality, effort=replace(EFFORTS[5], maps=(), directions=0))
         points.append((psnr(a, decode(code)), math.log(len(code.to_bytes()))))
     (x0, y0), (x1, y1) = points[:2] if wanted < points[1][0] else points[1:]
     return math.exp(y0 + (wanted - x0) / (x1 - x0) * (y1 - y0))

@@ -90,7 +90,7 @@ def test_a_code_of_planes_is_written_as_the_file_that_it_was_read_from():
 def test_tiles_are_decoded_on_demand(monkeypatch):
     import fractalkit.codec.quadtree_file as files
 
-    monkeypatch.setattr(fit, "Settings", lambda *v: replace(Settings(*v), tile=64))
+    monkeypatch.setattr(fit, "Settings", lambda *v, **k: replace(Settings(*v, **k), tile=64))
     code = QuadtreeCode.from_bytes(encode(scene(130, 70), quality=40, effort=1).to_bytes())
     assert len(code.tiles) > 3
     read = []

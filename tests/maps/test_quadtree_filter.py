@@ -118,11 +118,11 @@ def test_it_is_used_where_it_helps_and_told_in_the_file():
     assert plain.settings.filtered == (False, False) and plain.to_bytes()[4] == 1
 
 
-def test_settings_come_back_and_unknown_flags_are_refused():
+def test_settings_come_back_and_others_are_refused():
     for filtered in ((False, True), (True, False), (True, True)):
         s = Settings(500, filtered=filtered)
         assert unpack(pack(s), "x.fk") == s
     data = bytearray(pack(Settings(500)))
-    data[2] |= 128
+    data[3] = 16  # strength of deblocking
     with pytest.raises(DataError, match=r"^x\.fk: settings out of range"):
         unpack(bytes(data), "x.fk")
