@@ -16,7 +16,7 @@ from fractalkit.fit.quadtree import EFFORTS, encode
 from fractalkit.maps.quadtree_copies import ranks
 from fractalkit.maps.quadtree_directions import QuadtreeDirectionMap, border_places, directed_leaves, weights
 from fractalkit.maps.quadtree_picture import decode, mix, trace
-from tests.pictures import psnr, scene
+from tests.pictures import psnr
 
 
 def plane(seed: int = 0) -> QuadtreePlane:
