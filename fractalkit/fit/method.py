@@ -14,6 +14,7 @@ from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import DataError, UsageError
 from fractalkit.fit.cloud import FRACTAL_QUICKLY, MAX_FIT_MAPS, attractor_ratio, fit_cloud
 from fractalkit.fit.cloud_collage import MAX_COLLAGE_MAPS, fit_cloud_collage
+from fractalkit.fit.smoothness import is_smooth_surface
 from fractalkit.fit.target import as_numbers
 
 METHODS = ("auto", "ifs", "collage")
@@ -37,9 +38,9 @@ def fit_attractor(
 
     Args:
         points: ``[N, D]``, D = 2 or 3; one finite point or more.
-        method: "ifs" (:func:`fit_cloud`), "collage" (:func:`fit_cloud_collage`), or "auto": a plain IFS where
-            a quick fit of one comes within 1.3 times the sampling floor (:func:`.cloud.attractor_ratio`), else a
-            collage.
+        method: "ifs" (:func:`fit_cloud`), "collage" (:func:`fit_cloud_collage`), or "auto": a collage of what is a
+            smooth surface (:func:`.smoothness.is_smooth_surface`), else a plain IFS where a quick fit of one comes
+            within 1.3 times the sampling floor (:func:`.cloud.attractor_ratio`), else a collage.
         maps: their number, at most 64 for a plain IFS and 65,536 for a collage; "auto" lets :func:`fit_cloud` choose,
             and takes one for every 40 points, 64 to 1,024, for a collage; at effort 0 at most 256.
         colours, effort, seed, keep_strays, progress: as those of the two functions.
@@ -94,6 +95,8 @@ def _judge(
     if isinstance(maps, int) and maps > MAX_FIT_MAPS:
         return "collage", f"more than the {MAX_FIT_MAPS} maps that a plain IFS takes"
     say("attractor?", 0.0)
+    if x.ndim == 2 and is_smooth_surface(x):
+        return "collage", "the cloud is a smooth surface, which is no union of a few copies of itself"
     try:
         ratio, k = attractor_ratio(x, maps, effort=effort, seed=seed, keep_strays=keep_strays)
     except DataError:  # a cloud that no plain IFS is fitted to; the collage says so if it has the same fault
