@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numba as nb
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +21,8 @@ from fractalkit.render.camera import Camera
 from fractalkit.render.flame_tone import Tone, develop
 from fractalkit.render.palette import encode
 from fractalkit.render.splat import backdrop, default_tint, draw_cloud
+
+# mypy: disable-error-code="no-untyped-def, untyped-decorator"
 
 Array = npt.NDArray[np.float64]
 
@@ -47,6 +50,34 @@ class CloudWords:
 
     def __len__(self) -> int:
         return len(self.last)
+
+
+@nb.njit(cache=True, nogil=True)
+def _moved(a, t, counts, x):
+    """Points A x + t, float64 ``[N, D]``: of ``counts[w]`` points after each other by the map of word w."""
+    out, first = np.empty_like(x), 0
+    for w in range(len(counts)):
+        for i in range(first, first + counts[w]):
+            for r in range(x.shape[1]):
+                out[i, r] = t[w, r]
+                for k in range(x.shape[1]):
+                    out[i, r] += a[w, r, k] * x[i, k]
+        first += counts[w]
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _count(x, middle_x, middle_y, shades, hist):
+    """Add points of the plane, in cells about a middle, y up, to ``hist`` ``[H, W, 4]``: their colour, or the only one,
+    and 1."""
+    for i in range(len(x)):
+        column, row = np.floor(middle_x + x[i, 0]), np.floor(middle_y - x[i, 1])
+        if column >= 0 and row >= 0 and column < hist.shape[1] and row < hist.shape[0]:
+            j = i if len(shades) > 1 else 0
+            cell = hist[int(row), int(column)]
+            for k in range(3):
+                cell[k] += np.float32(shades[j, k])
+            cell[3] += 1
 
 
 class CloudWindows:
@@ -170,11 +201,11 @@ class CloudWindows:
             self.table, 0, len(of), seed=self.seed, tolerance=max(fine / max(largest, 1e-300), 1e-15 * self.table.size),
             starts=words.last[of], colours=self.code.coloured, engine=self.engine,
         )  # fmt: skip
-        x = np.einsum("nij,nj->ni", words.a[of], orbit.points.numpy()) + words.t[of]
+        x = _moved(words.a, words.t, counts, orbit.points.numpy())
         if orbit.colours is None:
             return x, None
-        c = np.einsum("nij,nj->ni", words.tint[of][:, :, :3], orbit.colours.numpy()) + words.tint[of][:, :, 3]
-        return x, np.clip(c, 0, 1)
+        tint = np.ascontiguousarray(words.tint[:, :, :3]), np.ascontiguousarray(words.tint[:, :, 3])
+        return x, np.clip(_moved(*tint, counts, orbit.colours.double().numpy()), 0, 1)
 
     def _plane(self, middle: tuple[float, float], size: float, width: int, height: int) -> npt.NDArray[np.uint8]:
         origin = self.corner + self.side * np.array([middle[0], 1 - middle[1]])
@@ -187,11 +218,8 @@ class CloudWindows:
         hist = np.zeros((*look.cells, 4), np.float32)
         if len(words):
             x, c = self.points(words, int(self.quality * width * height), 0.3 * unit)
-            column = np.floor(x[:, 0] / unit + width / 2).astype(np.int64) + look.gutter
-            row = np.floor(height / 2 - x[:, 1] / unit).astype(np.int64) + look.gutter
-            inside = (column >= 0) & (row >= 0) & (column < hist.shape[1]) & (row < hist.shape[0])
-            shade = np.full((len(x), 3), [0.55, 0.85, 0.45]) if c is None else c
-            np.add.at(hist, (row[inside], column[inside]), np.c_[shade, np.ones(len(x))][inside].astype(np.float32))
+            middles = (width / 2 + look.gutter, height / 2 + look.gutter)
+            _count(x / unit, *middles, np.array([[0.55, 0.85, 0.45]]) if c is None else c, hist)
         return (develop(hist, look) * 255 + 0.5).astype(np.uint8)
 
     def _space(self, middle: tuple[float, float], size: float, width: int, height: int) -> npt.NDArray[np.uint8]:
