@@ -2,6 +2,9 @@
 
 Level l consists of tiles of 256 pixels, 2^l across the picture. The first levels are complete. Deeper ones have tiles
 near the point only, so the number of tiles grows with the logarithm of the depth.
+
+Where the browser has a graphics card, the page of a code of the plane draws by itself instead, at any place and depth
+(``fractalkit/web/deep.js``). ``?gpu=off`` keeps to the tiles, ``?gpu=software`` takes a card that a program plays.
 """
 
 from __future__ import annotations
@@ -79,12 +82,41 @@ def save_viewer(
         .replace("%NOTE%", html.escape(note))
         .replace("%SETUP%", json.dumps({"aspect": source.aspect, "levels": levels, "at": list(at), "tile": TILE}))
         .replace("%TILES%", json.dumps(data))
+        .replace("%CARD%", _card(source))
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return len(wanted)
 
 
+def _card(source: Zoomable) -> str:
+    """The script by which the page draws on a graphics card; none for sources that browsers do not draw."""
+    code = source.for_browser() if hasattr(source, "for_browser") else None
+    if code is None:
+        return ""
+    from fractalkit.web.structures import modules
+
+    return _CARD.replace("%MODULES%", modules("engine.js", "deep.js")).replace("%CODE%", json.dumps(code))
+
+
+_CARD = """<script type="module">
+%MODULES%
+const wish = new URL(location.href).searchParams.get("gpu"), canvas = document.createElement("canvas");
+canvas.width = canvas.height = 64;
+try {
+  if (wish === "off") throw new Error("as asked");
+  const deep = await Deep.create(canvas, %CODE%, { software: wish === "software" });
+  const small = document.createElement("canvas").getContext("2d");
+  deep.draw(0.5, 0.5, 1, 20);
+  small.drawImage(canvas, 0, 0);
+  // some browsers without a card of their own give no picture of such a canvas
+  if (small.getImageData(0, 0, 64, 64).data.every((v, k) => k % 4 === 3 || v === 0)) throw new Error("nothing to see");
+  card = { deep, canvas };
+  deep.lost.then(() => { card = null; later(); });
+  begin(); // tiles may not be as deep
+} catch { card = null; }
+</script>
+"""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>%TITLE%</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
@@ -104,7 +136,7 @@ canvas { display: block; width: 100vw; height: 100vh; cursor: grab; touch-action
 "use strict";
 const S = %SETUP%, T = %TILES%, images = new Map();
 const c = document.getElementById("c"), g = c.getContext("2d"), m = document.getElementById("m");
-let view = {x: 0.5, y: S.aspect / 2, w: 1}, diving = false, waiting = false;
+let view = {x: 0.5, y: S.aspect / 2, w: 1}, diving = false, waiting = false, card = null, fine = 0;
 function image(key) {
   let i = images.get(key);
   if (!i && T[key]) {
@@ -113,15 +145,28 @@ function image(key) {
   }
   return i && i.complete && i.naturalWidth ? i : null;
 }
-function later() { if (!waiting) { waiting = true; requestAnimationFrame(draw); } }
+function later() { clearTimeout(fine); fine = 0; if (!waiting) { waiting = true; requestAnimationFrame(draw); } }
 function fit() { const r = devicePixelRatio || 1; c.width = innerWidth * r; c.height = innerHeight * r; later(); }
 function clamp() {
-  const least = 0.25 / Math.pow(2, S.levels - 1), most = Math.max(1, S.aspect * c.width / c.height) * 1.2;
+  const least = card ? 1e-12 : 0.25 / Math.pow(2, S.levels - 1);
+  const most = Math.max(1, S.aspect * c.width / c.height) * 1.2;
   view.w = Math.min(Math.max(view.w, least), most);
   view.x = Math.min(Math.max(view.x, 0), 1); view.y = Math.min(Math.max(view.y, 0), S.aspect);
 }
 function draw() {
   waiting = false; clamp();
+  if (card) onCard(); else fromTiles();
+  m.textContent = "x " + (1 / view.w).toPrecision(4).replace("e+", " e");
+  if (diving) step();
+}
+function onCard() { // few points while it moves, more when it rests
+  const k = card.canvas, still = fine < 0;
+  if (k.width !== c.width || k.height !== c.height) { k.width = c.width; k.height = c.height; }
+  card.deep.draw(view.x, view.y, view.w, still ? 100 : 16);
+  g.drawImage(k, 0, 0);
+  if (!still && !diving) fine = setTimeout(() => { fine = -1; draw(); }, 150);
+}
+function fromTiles() {
   const px = c.width / view.w, x0 = view.x - view.w / 2, y0 = view.y - c.height / px / 2;
   g.fillStyle = "#0b0d10"; g.fillRect(0, 0, c.width, c.height);
   const fine = Math.min(S.levels - 1, Math.max(0, Math.ceil(Math.log2(px / S.tile) - 0.2)));
@@ -137,8 +182,6 @@ function draw() {
         side * t.naturalHeight / t.naturalWidth + 0.6);
     }
   }
-  m.textContent = "x " + (1 / view.w).toPrecision(4).replace("e+", " e");
-  if (diving) step();
 }
 function step() {
   const goal = 1 / Math.pow(2, S.levels - 1);
@@ -171,7 +214,12 @@ for (const k of ["pointerup", "pointercancel"]) c.addEventListener(k, e => held.
 document.getElementById("home").onclick = () => { diving = false; view = {x: 0.5, y: S.aspect / 2, w: 1}; later(); };
 document.getElementById("dive").onclick = () => { diving = !diving; later(); };
 addEventListener("resize", fit); fit();
-const start = location.hash.match(/^#([0-9.e+-]+),([0-9.e+-]+),([0-9.e+-]+)$/);
-if (start) { view = {x: +start[1], y: +start[2], w: 1 / +start[3]}; later(); }
-</script></body></html>
+function begin() {
+  const start = location.hash.match(/^#([0-9.e+-]+),([0-9.e+-]+),([0-9.e+-]+)$/);
+  if (start) view = {x: +start[1], y: +start[2], w: 1 / +start[3]};
+  later();
+}
+begin();
+</script>
+%CARD%</body></html>
 """

@@ -30,6 +30,7 @@ _POINTS = 1 << 18  # of the whole measure, which each piece is a copy of
 _WORDS = 6000  # largest number of words in a window
 _FINE = 0.2  # size of the pieces as a share of the window
 _DEPTH = 4000
+_LOOK: dict[str, float] = {"brightness": 6.0, "gamma": 2.6, "highlight_power": 1.0}  # of the tone map
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,26 @@ class IFSWindows:
         x, y = (at - self.corner) / self.side
         return float(x), float(1 - y)
 
+    def for_browser(self) -> dict[str, Any] | None:
+        """What ``fractalkit/web/deep.js`` needs to draw windows, as JSON can hold it; None for a ``colour_field``.
+
+        ``maps``: six numbers each, of x' = m[0] x + m[1] y + m[4], y' = m[2] x + m[3] y + m[5]; ``chances``, ``tints``
+        and ``speed`` of their colours; ``corner`` and ``side`` of the whole; ``centre`` and ``radius`` of a ball that
+        every map takes into itself; ``tone``, and ``flush``, a shader.
+        """
+        if self.field is not None:
+            return None
+        from fractalkit.orbit.wgsl.flame_text import FLUSH
+        from fractalkit.web.structures import tone_of
+
+        maps = np.concatenate([self.a.reshape(-1, 4), self.t], axis=1)
+        look = Tone(size=(1, 1), pixels_per_unit=1.0, estimator_radius=0.0, **_LOOK)
+        return {
+            "maps": maps.tolist(), "chances": self.p.tolist(), "tints": self.tints.tolist(), "speed": float(self.speed),
+            "corner": self.corner.tolist(), "side": self.side, "centre": self.centre.tolist(), "radius": self.radius,
+            "tone": tone_of(look), "flush": FLUSH,
+        }  # fmt: skip
+
     def words(self, x0: float, y0: float, x1: float, y1: float) -> Words:
         """The words whose pieces are in a window."""
         middle = np.array([(x0 + x1) / 2, (y0 + y1) / 2])
@@ -188,7 +209,7 @@ class IFSWindows:
         n = int(self.quality * h * w)
         look = Tone(
             size=(w, h), pixels_per_unit=float(np.sqrt(h * w)), quality=self.quality, oversample=s,
-            estimator_radius=0.0, brightness=6.0, gamma=2.6, highlight_power=1.0,
+            estimator_radius=0.0, **_LOOK,
         )  # fmt: skip
         hist = np.zeros((*look.cells, 4), np.float32)
         self.collect((left, bottom, right, top), n, hist, gutter=look.gutter)

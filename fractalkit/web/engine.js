@@ -99,21 +99,66 @@ const chainNames = (seed, chains, last) => {
   return out;
 };
 
+// the device, whether it is a program, and its name; for this module and deep.js
+export async function openDevice(options) {
+  const gpu = globalThis.navigator?.gpu;
+  if (!gpu) throw new Error("This browser has no WebGPU.");
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) throw new Error("This browser found no graphics card that it can use.");
+  const info = adapter.info ?? {};
+  const software =
+    info.isFallbackAdapter || adapter.isFallbackAdapter ||
+    /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.device} ${info.description}`);
+  if (software && !options.software) throw new Error("This browser only plays a graphics card by software.");
+  const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
+  const device = await adapter.requestDevice({ requiredLimits: { maxStorageBufferBindingSize, maxBufferSize } });
+  const name = info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(" ");
+  return { device, software: Boolean(software), name };
+}
+
+// a function (sums, tone, samples a pixel, columns) that shows sums on a canvas; for this module and deep.js
+export function presenter(device, canvas) {
+  const context = canvas.getContext("webgpu"), format = navigator.gpu.getPreferredCanvasFormat();
+  context.configure({ device, format, alphaMode: "opaque" });
+  const module = device.createShaderModule({ code: SHOW });
+  const pipeline = device.createRenderPipeline({
+    layout: "auto",
+    vertex: { module, entryPoint: "corner" },
+    fragment: { module, entryPoint: "pixel", targets: [{ format }] },
+    primitive: { topology: "triangle-list" },
+  });
+  const toned = device.createBuffer({ size: 64, usage: GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST });
+  let bound, of;
+  return (sums, t, quality, columns) => {
+    if (of !== sums) {
+      const entries = [toned, sums].map((buffer, binding) => ({ binding, resource: { buffer } }));
+      bound = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+      of = sums;
+    }
+    const data = new ArrayBuffer(64);
+    new Float32Array(data).set([
+      t.k1, t.k2 / quality, t.glow / quality, t.cover, t.gamma, t.threshold, t.vibrancy, t.power,
+      ...t.gains, ...t.background,
+    ]);
+    new Uint32Array(data)[15] = columns;
+    device.queue.writeBuffer(toned, 0, data);
+    const encoder = device.createCommandEncoder();
+    const view = context.getCurrentTexture().createView();
+    const pass = encoder.beginRenderPass({
+      colorAttachments: [{ view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 1] }],
+    });
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, bound);
+    pass.draw(3);
+    pass.end();
+    device.queue.submit([encoder.finish()]);
+  };
+}
+
 export class Engine {
   static async create(canvas, options = {}) {
-    const gpu = globalThis.navigator?.gpu;
-    if (!gpu) throw new Error("This browser has no WebGPU.");
-    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-    if (!adapter) throw new Error("This browser found no graphics card that it can use.");
-    const info = adapter.info ?? {};
-    const software =
-      info.isFallbackAdapter || adapter.isFallbackAdapter ||
-      /swiftshader|llvmpipe|lavapipe|software/i.test(`${info.architecture} ${info.device} ${info.description}`);
-    if (software && !options.software) throw new Error("This browser only plays a graphics card by software.");
-    const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
-    const device = await adapter.requestDevice({ requiredLimits: { maxStorageBufferBindingSize, maxBufferSize } });
-    const name = info.description || info.device || [info.vendor, info.architecture].filter(Boolean).join(" ");
-    return new Engine(canvas, device, Boolean(software), name, options);
+    const { device, software, name } = await openDevice(options);
+    return new Engine(canvas, device, software, name, options);
   }
 
   constructor(canvas, device, software, name, options) {
@@ -124,20 +169,10 @@ export class Engine {
     this.samples = 0;
     this.kept = new Map();
     this.lost = device.lost.then((info) => info.message || "The graphics device was lost.");
-    this.context = canvas.getContext("webgpu");
-    this.format = navigator.gpu.getPreferredCanvasFormat();
-    this.context.configure({ device, format: this.format, alphaMode: "opaque" });
-    const module = device.createShaderModule({ code: SHOW });
-    this.show = device.createRenderPipeline({
-      layout: "auto",
-      vertex: { module, entryPoint: "corner" },
-      fragment: { module, entryPoint: "pixel", targets: [{ format: this.format }] },
-      primitive: { topology: "triangle-list" },
-    });
+    this.show = presenter(device, canvas);
     const use = GPUBufferUsage;
     this.settings = device.createBuffer({ size: 96, usage: use.UNIFORM | use.COPY_DST });
     this.flushed = device.createBuffer({ size: 16, usage: use.UNIFORM | use.COPY_DST });
-    this.toned = device.createBuffer({ size: 64, usage: use.UNIFORM | use.COPY_DST });
   }
 
   async load(structure) {
@@ -304,7 +339,6 @@ export class Engine {
     this.bound = {
       walk: this.#bind(this.walk, walking),
       flush: this.#bind(this.flush, [this.flushed, this.buffers.counts, sums]),
-      show: this.#bind(this.show, [this.toned, sums]),
     };
     const flushed = new ArrayBuffer(16);
     new Float32Array(flushed)[0] = 1 / this.unit;
@@ -340,24 +374,6 @@ export class Engine {
   }
 
   #present() {
-    const t = this.tone;
-    const quality = Math.max(this.quality, 1e-9);
-    const data = new ArrayBuffer(64);
-    new Float32Array(data).set([
-      t.k1, t.k2 / quality, t.glow / quality, t.cover, t.gamma, t.threshold, t.vibrancy, t.power,
-      ...t.gains, ...t.background,
-    ]);
-    new Uint32Array(data)[15] = this.size[0];
-    this.device.queue.writeBuffer(this.toned, 0, data);
-    const encoder = this.device.createCommandEncoder();
-    const view = this.context.getCurrentTexture().createView();
-    const pass = encoder.beginRenderPass({
-      colorAttachments: [{ view, loadOp: "clear", storeOp: "store", clearValue: [0, 0, 0, 1] }],
-    });
-    pass.setPipeline(this.show);
-    pass.setBindGroup(0, this.bound.show);
-    pass.draw(3);
-    pass.end();
-    this.device.queue.submit([encoder.finish()]);
+    this.show(this.buffers.sums, this.tone, Math.max(this.quality, 1e-9), this.size[0]);
   }
 }

@@ -17,6 +17,8 @@ from fractalkit.errors import UsageError
 from fractalkit.orbit.flame import accumulate
 from fractalkit.render.flame import look_of
 from fractalkit.render.flame_tone import develop
+from fractalkit.render.viewer import save_viewer
+from fractalkit.render.zoom_ifs import IFSWindows
 from fractalkit.web import engine_path, structure
 from tests.orbit.test_flame import painted, strange, triangle
 from tests.orbit.test_wgsl_flame import coloured, solid
@@ -29,7 +31,11 @@ ARGUMENTS = [
     "--disable-vulkan-surface",
 ]  # fmt: skip
 PAGE = """<!doctype html><canvas></canvas>
-<script type=module>import { Engine } from './engine.js'; window.Engine = Engine</script>"""
+<script type=module>
+import { Engine } from './engine.js';
+import { Deep } from './deep.js';
+Object.assign(window, { Engine, Deep });
+</script>"""
 N = 300_000
 
 
@@ -60,7 +66,9 @@ def page():
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("needs Chromium")
-    answers = {"/": ("text/html", PAGE), "/engine.js": ("text/javascript", engine_path().read_text(encoding="utf-8"))}
+    answers = {"/": ("text/html", PAGE)}
+    for name in ("engine.js", "deep.js"):
+        answers[f"/{name}"] = ("text/javascript", engine_path().with_name(name).read_text(encoding="utf-8"))
 
     def answer(route):
         kind, body = answers.get("/" + route.request.url.split("/", 3)[3], ("text/plain", ""))
@@ -138,3 +146,53 @@ def test_what_it_refuses(page):
     assert "software" in page.evaluate(f"() => ({fails})(() => Engine.create(document.createElement('canvas')))")
     broken = structure(triangle()) | {"shader": "fn main( {", "key": "broken"}
     assert "line 1" in page.evaluate(f"s => ({fails})(() => engine.load(s))", broken)
+
+
+SAVED = """  const b = await new Promise(done => canvas.toBlob(done));
+  return btoa(Array.from(new Uint8Array(await b.arrayBuffer()), c => String.fromCharCode(c)).join('')) }"""
+DEEP = (
+    """async ([code, x, y, w]) => {
+  const canvas = document.createElement("canvas");
+  canvas.width = 96; canvas.height = 64;
+  const deep = await Deep.create(canvas, code, { software: true });
+  if (deep.draw(x, y, w, 60) < 4) throw new Error("few pieces");
+"""
+    + SAVED
+)
+
+
+def saved(data: str) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB"), np.float64)
+
+
+def is_window(seen: np.ndarray, views: IFSWindows, x: float, y: float, w: float) -> bool:
+    """Whether a picture of 96 x 64 is that window, which has another seed and a filter's blur."""
+    want = views.window(x - w / 2, y - w / 3, x + w / 2, y + w / 3, 96, 64).astype(np.float64)
+    return want.std() > 20 and np.abs(seen - want).mean() < 0.3 * np.abs(seen - want[::-1]).mean()
+
+
+def test_windows_of_codes_at_any_depth(page):
+    for name, depth in (("sierpinski-triangle", 1.0), ("barnsley-fern", 1e9)):
+        views = IFSWindows(preset(name), quality=60.0)
+        at = (0.5, 0.5) if depth == 1 else views.focus()
+        seen = saved(page.evaluate(DEEP, [views.for_browser(), *at, 1 / depth]))
+        assert is_window(seen, views, *at, 1 / depth), (name, depth)
+
+
+def test_a_page_of_a_code_draws_by_itself_where_there_is_a_card(page, tmp_path):
+    path, errors = tmp_path / "zoom.html", []
+    views = IFSWindows(preset("barnsley-fern"))
+    x, y = views.focus()
+    save_viewer(views, path, at=(x, y), depth=2.0, whole=1, near=0)
+    with page.context.browser.new_page(viewport={"width": 96, "height": 64}) as one:
+        one.on("pageerror", lambda e: errors.append(str(e)))
+        one.goto(f"file://{path}?gpu=off#{x},{y},8")
+        one.wait_for_function("() => document.getElementById('m').textContent == 'x 8.000'")
+        assert one.evaluate("card === null") is True
+        # headless browsers do not copy a canvas of WebGPU, so that a page would keep to its tiles
+        one.add_init_script("CanvasRenderingContext2D.prototype.getImageData = () => ({ data: [1] })")
+        one.goto(f"file://{path}?gpu=software#{x},{y},2000")
+        one.wait_for_function("() => card && document.getElementById('m').textContent == 'x 2000'")
+        seen = saved(one.evaluate("async () => { const canvas = card.canvas; fine = -1; draw();" + SAVED))
+        assert is_window(seen, views, x, y, 1 / 2000)
+    assert not errors
