@@ -30,7 +30,7 @@ _POINTS = 1 << 18  # of the whole measure, which each piece is a copy of
 _WORDS = 6000  # largest number of words in a window
 _FINE = 0.2  # size of the pieces as a share of the window
 _DEPTH = 4000
-_LOOK: dict[str, float] = {"brightness": 6.0, "gamma": 2.6, "highlight_power": 1.0}  # of the tone map
+_LOOK: dict[str, Any] = {"brightness": 6.0, "gamma": 2.6, "highlight_power": 1.0}  # of the tone map
 
 
 @dataclass(frozen=True)
