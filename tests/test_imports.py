@@ -43,7 +43,7 @@ ALLOWED = {
     "studio": BASE | {"codes", "maps", "orbit", "fit", "fk", "data", "render", "raster", "web", "jobs"},
     "cli": BASE
     | {"interrupts", "core", "codec", "codes", "maps", "orbit", "fit", "data", "render", "train", "models", "jobs"}
-    | {"fk", "demo", "studio", "raster"},
+    | {"fk", "demo", "studio", "raster", "web"},
     "__main__": {"cli"},
 }
 

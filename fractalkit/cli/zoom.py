@@ -106,10 +106,11 @@ def zoom(
     try:
         if page:
             from fractalkit.render.viewer import save_viewer
+            from fractalkit.web import card_script
 
             result["tiles"] = save_viewer(
                 thing, out, at=centre, depth=depth, whole=levels, title=source, note=command_line(ctx),
-                progress=progress,
+                card=card_script(thing), progress=progress,
             )  # fmt: skip
         else:
             width, height = size

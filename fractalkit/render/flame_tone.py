@@ -22,7 +22,8 @@ flame algorithm, 2003). Last come the tone curves (:mod:`fractalkit.codes.flame_
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -225,6 +226,16 @@ def saturated(rgb: Float32, more: float) -> Float32:
     now = np.where(grey, 1, (high - low) / np.where(grey, 1, room))
     factor = np.where(grey, 1, np.clip(now + more, 0, 1) / now)
     return np.asarray(middle + (rgb - middle) * factor, np.float32)
+
+
+def settings_of_pixels(look: Tone) -> dict[str, Any]:
+    """The settings of a tone map that a pixel depends on, for one sample a pixel."""
+    look = replace(look, quality=1.0)
+    return {
+        "k1": look.k1, "k2": look.k2, "glow": look.glow, "gains": look.gains.tolist(), "gamma": 1 / look.gamma,
+        "threshold": look.gamma_threshold, "vibrancy": look.vibrancy, "power": look.highlight_power,
+        "background": list(look.background), "cover": look.cover,
+    }  # fmt: skip
 
 
 def _tone(look: Tone) -> tuple[float, float, float, float, Float64, float]:

@@ -3,8 +3,8 @@
 Level l consists of tiles of 256 pixels, 2^l across the picture. The first levels are complete. Deeper ones have tiles
 near the point only, so the number of tiles grows with the logarithm of the depth.
 
-Where the browser has a graphics card, the page of a code of the plane draws by itself instead, at any place and depth
-(``fractalkit/web/deep.js``). ``?gpu=off`` keeps to the tiles, ``?gpu=software`` takes a card that a program plays.
+Where the browser has a graphics card, the page of a code of the plane can draw by itself instead, at any place and
+depth (:func:`fractalkit.web.card_script`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def tiles(aspect: float, levels: int, whole: int, at: tuple[float, float], near:
 
 def save_viewer(
     source: Zoomable, path: Path, *, at: tuple[float, float], depth: float, whole: int = 4, near: int = 2,
-    title: str = "", note: str = "", progress: Callable[[str, float], None] | None = None,
+    title: str = "", note: str = "", card: str = "", progress: Callable[[str, float], None] | None = None,
 ) -> int:  # fmt: skip
     """Write the page, and return the number of tiles.
 
@@ -55,6 +55,7 @@ def save_viewer(
         whole: number of complete levels.
         near: number of tiles on each side of the point's tile on deeper levels.
         title, note: texts of the page.
+        card: a script by which it draws on a graphics card: :func:`fractalkit.web.card_script`.
 
     Raises:
         UsageError: more than :data:`MAX_TILES` tiles.
@@ -82,41 +83,13 @@ def save_viewer(
         .replace("%NOTE%", html.escape(note))
         .replace("%SETUP%", json.dumps({"aspect": source.aspect, "levels": levels, "at": list(at), "tile": TILE}))
         .replace("%TILES%", json.dumps(data))
-        .replace("%CARD%", _card(source))
+        .replace("%CARD%", card)
     )
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return len(wanted)
 
 
-def _card(source: Zoomable) -> str:
-    """The script by which the page draws on a graphics card; none for sources that browsers do not draw."""
-    code = source.for_browser() if hasattr(source, "for_browser") else None
-    if code is None:
-        return ""
-    from fractalkit.web.structures import modules
-
-    return _CARD.replace("%MODULES%", modules("engine.js", "deep.js")).replace("%CODE%", json.dumps(code))
-
-
-_CARD = """<script type="module">
-%MODULES%
-const wish = new URL(location.href).searchParams.get("gpu"), canvas = document.createElement("canvas");
-canvas.width = canvas.height = 64;
-try {
-  if (wish === "off") throw new Error("as asked");
-  const deep = await Deep.create(canvas, %CODE%, { software: wish === "software" });
-  const small = document.createElement("canvas").getContext("2d");
-  deep.draw(0.5, 0.5, 1, 20);
-  small.drawImage(canvas, 0, 0);
-  // some browsers without a card of their own give no picture of such a canvas
-  if (small.getImageData(0, 0, 64, 64).data.every((v, k) => k % 4 === 3 || v === 0)) throw new Error("nothing to see");
-  card = { deep, canvas };
-  deep.lost.then(() => { card = null; later(); });
-  begin(); // tiles may not be as deep
-} catch { card = null; }
-</script>
-"""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>%TITLE%</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">

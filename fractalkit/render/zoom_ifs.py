@@ -20,7 +20,7 @@ from fractalkit.codes.bounds import bounding_ball
 from fractalkit.errors import UsageError
 from fractalkit.orbit import sample
 from fractalkit.render.attractor import CELL_POINTS, plane_window
-from fractalkit.render.flame_tone import Tone, develop
+from fractalkit.render.flame_tone import Tone, develop, settings_of_pixels
 from fractalkit.render.palette import Palette
 from fractalkit.render.tonemap import tone_map
 
@@ -137,14 +137,13 @@ class IFSWindows:
         if self.field is not None:
             return None
         from fractalkit.orbit.wgsl.flame_text import FLUSH
-        from fractalkit.web.structures import tone_of
 
         maps = np.concatenate([self.a.reshape(-1, 4), self.t], axis=1)
         look = Tone(size=(1, 1), pixels_per_unit=1.0, estimator_radius=0.0, **_LOOK)
         return {
             "maps": maps.tolist(), "chances": self.p.tolist(), "tints": self.tints.tolist(), "speed": float(self.speed),
             "corner": self.corner.tolist(), "side": self.side, "centre": self.centre.tolist(), "radius": self.radius,
-            "tone": tone_of(look), "flush": FLUSH,
+            "tone": settings_of_pixels(look), "flush": FLUSH,
         }  # fmt: skip
 
     def words(self, x0: float, y0: float, x1: float, y1: float) -> Words:

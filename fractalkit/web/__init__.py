@@ -15,6 +15,7 @@ The header of ``engine.js`` describes every method.
 
 from __future__ import annotations
 
+from fractalkit.web.pages import card_script
 from fractalkit.web.structures import engine_path, structure
 
-__all__ = ["engine_path", "structure"]
+__all__ = ["card_script", "engine_path", "structure"]

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,22 +14,12 @@ from fractalkit.codes.affine import AffineIFS
 from fractalkit.codes.flame import Flame
 from fractalkit.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    from fractalkit.render.flame_tone import Tone
-
 SIZE = (1280, 720)  # of codes
 
 
 def engine_path() -> Path:
     """The file of the ES module ``engine.js``."""
     return Path(__file__).with_name("engine.js")
-
-
-def modules(*names: str) -> str:
-    """Modules of this package as the text of one, without imports and exports, for a page that is one file."""
-    texts = [engine_path().with_name(name).read_text(encoding="utf-8") for name in names]
-    lines = [line for text in texts for line in text.splitlines() if not line.startswith("import ")]
-    return "\n".join(line.removeprefix("export ") for line in lines)
 
 
 def structure(what: Flame | AffineIFS, *, size: tuple[int, int] | None = None) -> dict[str, Any]:
@@ -57,6 +47,7 @@ def structure(what: Flame | AffineIFS, *, size: tuple[int, int] | None = None) -
     from fractalkit.orbit.flame import as_flam3, camera_of, colours_of
     from fractalkit.orbit.wgsl.flame_text import FLUSH, GROUP, flame_shader
     from fractalkit.render.flame import drawn_layers, look_of, resized
+    from fractalkit.render.flame_tone import settings_of_pixels
 
     flame = _flame(what)
     flame = replace(flame if size is None else resized(flame, size), oversample=1)
@@ -73,7 +64,7 @@ def structure(what: Flame | AffineIFS, *, size: tuple[int, int] | None = None) -
         "shader": shader.text, "flush": FLUSH, "group": GROUP, "maps": len(first.xforms), "size": list(flame.size),
         "numbers": _packed(shader.numbers), "palette": _packed(palette), "camera": camera_of(first, 0).tolist(),
         "shades": shades[:2].tolist(), "brightest": shader.brightest * float(palette.max()), "places": shader.places,
-        "tone": tone_of(look_of(flame, 1.0)), "left_out": left_out,
+        "tone": settings_of_pixels(look_of(flame, 1.0)), "left_out": left_out,
     }  # fmt: skip
 
 
@@ -95,13 +86,3 @@ def _flame(what: Flame | AffineIFS) -> Flame:
 
 def _packed(values: np.ndarray[Any, Any]) -> str:
     return base64.b64encode(np.ascontiguousarray(values, "<f4").tobytes()).decode()
-
-
-def tone_of(look: Tone) -> dict[str, Any]:
-    """The settings of a tone map that a pixel depends on, for one sample a pixel."""
-    look = replace(look, quality=1.0)
-    return {
-        "k1": look.k1, "k2": look.k2, "glow": look.glow, "gains": look.gains.tolist(), "gamma": 1 / look.gamma,
-        "threshold": look.gamma_threshold, "vibrancy": look.vibrancy, "power": look.highlight_power,
-        "background": list(look.background), "cover": look.cover,
-    }  # fmt: skip

@@ -19,7 +19,7 @@ from fractalkit.render.flame import look_of
 from fractalkit.render.flame_tone import develop
 from fractalkit.render.viewer import save_viewer
 from fractalkit.render.zoom_ifs import IFSWindows
-from fractalkit.web import engine_path, structure
+from fractalkit.web import card_script, engine_path, structure
 from tests.orbit.test_flame import painted, strange, triangle
 from tests.orbit.test_wgsl_flame import coloured, solid
 
@@ -183,7 +183,7 @@ def test_a_page_of_a_code_draws_by_itself_where_there_is_a_card(page, tmp_path):
     path, errors = tmp_path / "zoom.html", []
     views = IFSWindows(preset("barnsley-fern"))
     x, y = views.focus()
-    save_viewer(views, path, at=(x, y), depth=2.0, whole=1, near=0)
+    save_viewer(views, path, at=(x, y), depth=2.0, whole=1, near=0, card=card_script(views))
     with page.context.browser.new_page(viewport={"width": 96, "height": 64}) as one:
         one.on("pageerror", lambda e: errors.append(str(e)))
         one.goto(f"file://{path}?gpu=off#{x},{y},8")
