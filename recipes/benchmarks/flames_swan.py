@@ -33,7 +33,7 @@ from fractalkit.errors import FileWarning, FractalKitError
 from fractalkit.orbit.flame import accumulate
 from fractalkit.render.flame import Exposure, drawn_layers, look_of, to_8_bit
 
-BRIGHTER, GAIN, GLOW = 2.75, 290.0, 1.5
+BRIGHTER, GAIN, GLOW = 4.0, 266.0, 1.5
 SIDE = 64  # pixels at which pictures are compared
 DRAWN = 512  # and at which ours are drawn
 MEAN, RMSE = 0.05, 12.0

@@ -147,6 +147,7 @@ def test_names_in_any_case_with_prefixes_and_other_spellings():
     c = catalogue()
     assert c.spelled("post_Mobius") == "post_mobius" and c.spelled("JuliaN") == "julian" and c.spelled("nosuch") is None
     assert c.parameter("pre_julian_power") == ("pre_julian", "power") and c.parameter("oscope_damping") is not None
+    assert c.parameter("shift_shift_x") == ("shift", "x") and c.parameter("rational3_h") == ("rational3", "bc")
     assert c.parameter("julian_nosuch") is None and KNOWN["post_julian"] == KNOWN["julian"]
 
 
@@ -182,6 +183,15 @@ def test_closed_forms():
     assert at("linear3D", w=0.5) == [1.5, 2.0, 1.0] and at("flatten", w=0.5) == [0, 0, -2.0]
     assert at("zscale", w=0.5) == [0, 0, 1.0] and at("ztranslate", w=0.5) == [0, 0, 0.5]
     assert np.allclose(at("zcone", w=0.5), (0, 0, 2.5))
+    # outside x^4 + y^4 + 2 z^2 = w / 2 an inversion, inside it octants moved apart
+    assert np.allclose(at("octagon", 1, 1, 1, 0, point=(1.0, 2.0, 1.0)), np.array([1.0, 2.0, 1.0]) / 19)
+    inner = np.array([0.25, -0.25, 0.0])
+    assert np.allclose(at("octagon", 1, 1, 1, 0, point=tuple(inner)), inner * (2 + 1 / 0.5) + (1, -1, 1))
+    # a square of side 2: the largest of its four distances, or of the circle's
+    assert np.allclose(at("scry2", 0, 4, 0, 0, point=p), np.array(p[:2]) / (0.4 * (0.16 + 1)))
+    assert np.allclose(at("scry2", 0, 4, 0, 1, point=p), at("scry", point=p))
+    assert np.allclose(at("fdisc", 1, 1, 0, 0, 0, 0, 0, 2, point=p), (0.6, 0.8))
+    assert np.allclose(at("mask", 0, 0, 0, 0, 0, point=p), (0, 0))
 
 
 def test_spheres_and_cylinders():
