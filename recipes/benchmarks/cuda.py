@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from fractalkit.codes.presets import preset
 from fractalkit.orbit import histogram, sample
 from fractalkit.orbit.flame import accumulate
 from fractalkit.orbit.wgsl.trust import trial_flame
+from fractalkit.render.flame import Exposure
 from recipes.benchmarks.report import save
 
 
@@ -138,6 +140,23 @@ def flames(b: Bench) -> tuple[str, str]:
     return f"{', '.join(found)}; bits {sorted(bits)}", "wgsl 3 to 20 G/s; one value of bits"
 
 
+def tone(b: Bench) -> tuple[str, str]:
+    """A still by WGSL, and the share of the CPU's tone map in its time: whether one on the card would pay."""
+    side = b.size(1000, 100)
+    flame = replace(trial_flame(), size=(side, side), scale=side / 4, oversample=2, estimator_radius=9.0)
+    exposure, times = Exposure.empty(flame), []
+    exposure.expose(1.0, device="gpu")
+    for run in (partial(exposure.expose, b.size(400, 4), batches=4, device="gpu"), exposure.develop):
+        exposure.develop()
+        began = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - began)
+    return (
+        f"samples {times[0]:.3f} s, tone map {times[1]:.3f} s",
+        "a tone map on the card pays if it is the larger part",
+    )
+
+
 def doctor(b: Bench) -> tuple[str, str]:
     """What the machine is, and the test of its GPU."""
     code, text = b.command("fractalkit", "doctor")
@@ -201,23 +220,27 @@ def compression(b: Bench) -> tuple[str, str]:
 
 def commands(b: Bench) -> tuple[str, str]:
     """The commands with the card."""
-    found, name = [], b.device.type
+    found: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
-        for words in (
+        given = [
             ("ifs", "barnsley-fern", "--points", "1e5", "--no-preview", "-o", f"{folder}/f.ply"),
             ("sample", "--model", "vdvae_mnist", "-n", "2", "--res", "240", "--grid", "-o", f"{folder}/d.png"),
             ("render", "barnsley-fern", "--res", "400x400", "--quality", "2", "-o", f"{folder}/r.png"),
-        ):
-            code, text = b.command("fractalkit", *words, "--device", name)
-            found.append(f"{words[0]} {code}{': ' + text[-120:] if code else ''}")
+            ("render", "menger-sponge", "--res", "200", "-o", f"{folder}/m.png"),
+            ("zoom", "barnsley-fern", "--res", "96x54", "--frames", "3", "-o", f"{folder}/z"),
+        ]
+        for device, which in ((b.device.type, given[:4]), ("gpu", [given[0], *given[2:]])):
+            for words in which:
+                code, text = b.command("fractalkit", *words, "--device", device)
+                found.append(f"{words[0]} {device} {code}{': ' + text[-120:] if code else ''}")
     return "; ".join(found), "0 each"
 
 
 # seconds that each needs on a card
 PARTS: dict[str, tuple[Callable[[Bench], tuple[str, str]], float]] = {
     "limits": (limits, 10), "engines": (engines, 40), "far": (far, 20), "counts": (counts, 70), "flames": (flames, 60),
-    "doctor": (doctor, 30), "models": (models, 30), "training": (training, 90), "compression": (compression, 40),
-    "commands": (commands, 60),
+    "tone": (tone, 10), "doctor": (doctor, 30), "models": (models, 30), "training": (training, 90),
+    "compression": (compression, 40), "commands": (commands, 60),
 }  # fmt: skip
 
 
