@@ -27,7 +27,7 @@ from fractalkit.errors import DataError, UsageError
 # mypy: disable-error-code="no-untyped-def, no-any-return"
 
 CAP = file.CAP
-LEAST = 6  # points of a cell, at least
+LEAST = 6  # points of a cell, at least; fewer in clouds of few points
 FAR = 1e30  # error of what is not allowed
 SHORT = 40  # points with which all domains are measured,
 LONG = 64  # points with which the best are,
@@ -38,6 +38,7 @@ MAP_BITS = 8.6  # of a map, about
 TRIES = 6  # sizes that are tried to meet a number of bytes
 FINENESS = 0.35  # step over the second extent of the cells
 STEPS = (1.5, 1.0, 1.5, 1.0)  # of means along tangents and normal, of shapes along both
+THREAD = 0.02  # of the length of cells, the least width that steps fit
 COLOUR_STEP = 0.06
 _WORTH = (0.4, 0.4)  # power of the mass, and share of the second extent beside the third, in what a cut pays
 LIMIT = 400_000  # points that are looked at
@@ -78,6 +79,7 @@ class Cutter:
 
     def __init__(self, x: np.ndarray, flat: bool = False) -> None:
         self.x, self.flat = x, flat
+        self.least = min(LEAST, 1 + len(x) // 100)
         self.root = Cell.of(x, np.arange(len(x)), 0)
         self.cuts: list[Cell] = []
         self._heap: list[tuple[float, int, Cell]] = []
@@ -85,7 +87,7 @@ class Cutter:
         self._push(self.root)
 
     def _push(self, cell: Cell) -> None:
-        if len(cell.index) >= 2 * LEAST and cell.sigma[0] > 0 and cell.depth < syntax.MAX_DEPTH:
+        if len(cell.index) >= 2 * self.least and cell.sigma[0] > 0 and cell.depth < syntax.MAX_DEPTH:
             self._count += 1
             heapq.heappush(self._heap, (-cell.worth(self.flat), self._count, cell))
 
@@ -301,12 +303,17 @@ class Coder:
         """Index of the step that fits cells of the size that so many leaves have."""
         ends = self._leaves(self.cutter.grow(leaves))
         extent = float(np.mean([c.sigma[1] if self.dim == 3 else c.sigma[0] / 2 for c in ends]))
+        # of lines, which have no width
+        extent = max(extent, THREAD * float(np.mean([c.sigma[0] for c in ends])))
         return file.index_of(max(fineness * extent, 2.0**-28))
 
     def settings(self, leaves: int, step: int) -> file.CloudSettings:
         """Settings of a file with so many leaves and a step."""
-        a, b, c, d = (min(255, max(0, step - round(8 * math.log2(k)))) for k in STEPS)
         base = min(syntax.MAX_DEPTH, round(math.log2(leaves)))
+        # differences of means, whose steps are finest at the root, and extents are below one, and so are their levels
+        most = file.index_of(2.0 / syntax.MAX_LEVEL)
+        finest = (max(0, most - 4 * base), max(0, most - 4 * base), most, most)
+        a, b, c, d = (min(f, max(0, step - round(8 * math.log2(k)))) for k, f in zip(STEPS, finest, strict=True))
         colour = file.index_of(COLOUR_STEP)
         return file.CloudSettings(
             self.dim,

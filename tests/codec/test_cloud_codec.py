@@ -95,6 +95,16 @@ def test_the_cloud_comes_back():
     assert sizes[0] < sizes[1] < sizes[2] < 3500
 
 
+def test_lines_and_single_points_come_back():
+    turn = np.random.default_rng(3).random(3000) * 10
+    for line in (turn[:, None] * [[1.0, 2.0, 3.0]], np.column_stack([np.cos(turn), np.sin(turn), turn / 5])):
+        for size in (300, 600):
+            assert compare_clouds(points_of(encode_cloud(line, bytes=size), 3000), line).chamfer < 0.002
+    few = np.random.default_rng(4).normal(size=(20, 3))
+    found = np.unique(points_of(encode_cloud(few), 2000), axis=0)
+    np.testing.assert_allclose(found[np.lexsort(found.T)], few[np.lexsort(few.T)], atol=1e-3)
+
+
 @pytest.mark.parametrize("size", [300, 1000, 2500])
 def test_bytes_are_met_from_below(size):
     code = encode_cloud(wave(12_000), bytes=size)
