@@ -27,18 +27,19 @@ from fractalkit.models.vdvae import VDVAE
 @click.command()
 @click.argument("weights", type=click.Path(path_type=Path, exists=True))
 @click.option("--data-dir", type=click.Path(path_type=Path))
-@click.option("--pictures", default=10_000, show_default=True, help="For the tables of the classes.")
+@click.option("--pictures", default=10_000, show_default=True, help="For the tables of the classes; 0 leaves them.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True)
 def main(weights: Path, data_dir: Path | None, pictures: int, out: Path) -> None:
     """Fit the tables of the classes, and write float16."""
     torch.set_num_threads(1)
     model = from_pretrained(weights, kind=VDVAE)
     name = str(model.about.get("model", "vdvae_mnist"))
-    data = load_images("mnist", "train", folder=data_dir)
-    assert data.labels is not None
-    grey = data.images[:pictures]
-    drawn = np.random.default_rng(0).integers(0, 255, grey.shape) < grey
-    fit_class_tables(model, torch.from_numpy(drawn).float(), torch.from_numpy(data.labels[:pictures]).long())
+    if pictures:
+        data = load_images("mnist", "train", folder=data_dir)
+        assert data.labels is not None
+        grey = data.images[:pictures]
+        drawn = np.random.default_rng(0).integers(0, 255, grey.shape) < grey
+        fit_class_tables(model, torch.from_numpy(drawn).float(), torch.from_numpy(data.labels[:pictures]).long())
     about = {"model": name, "data": "mnist-dynamic", "command": "python recipes/vdvae_weights.py"}
     model.save_pretrained(out, about, dtype=torch.float16)
 

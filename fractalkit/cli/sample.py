@@ -40,7 +40,7 @@ MAX_FRAME = 1 << 26  # pixels of a frame of an animation
 MAX_WALK = 1 << 33  # pixels of all frames
 MAX_ITEMS = 100_000
 FRAMES = 48
-GUIDANCE = 3.0
+GUIDANCE = 3.0  # with --digit, for plain examples
 SHARPNESS = 3.0  # of black and white pixels; the probabilities alone look out of focus when they are large
 Temperature = float | dict[int, float]
 
@@ -118,7 +118,7 @@ A name that contains {seed} (or {frame}) is a pattern; one name for several pict
 )  # fmt: skip
 @click.option(
     "--guidance", type=Real(0, 10),
-    help="How plain an example of the class; 1 samples all.  [default: 1; with --digit: 3]",
+    help="How plain an example of the class; 1 samples all.  [default: 1.2; with --digit: 3]",
 )  # fmt: skip
 @click.option(
     "--layers", type=Whole(0), metavar="N", help="Draw the first N layers of latents, the others at their mean."
@@ -349,7 +349,7 @@ class _SampleJob:
         """Options of :func:`fractalkit.models.pictures`."""
         return {
             "temperature": self.temperature, "detail": self.detail, "sharpness": self.sharp(net), "label": self.label,
-            "guidance": self.guidance if self.guidance is not None else 1.0 if self.label is None else GUIDANCE,
+            "guidance": GUIDANCE if self.guidance is None and self.label is not None else self.guidance,
         }  # fmt: skip
 
     def _pictures(

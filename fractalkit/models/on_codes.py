@@ -108,6 +108,24 @@ def numbers(code: CollageCode) -> Tensor:
     return torch.cat(parts, dim=1)
 
 
+def code_of(x: Tensor, *, bound: float = BOUND) -> CollageCode:
+    """Codes of numbers ``[B, 9, G, G]`` as :func:`numbers` has them, of a network for example.
+
+    Contrasts of a range whose absolute values sum to more than ``bound`` are scaled to it, so that the codes contract.
+
+    >>> code = picture_codes(torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0)))
+    >>> torch.equal(numbers(code_of(numbers(code))), numbers(code))
+    True
+    """
+    contrast, brightness, mixing = x.split([len(DOMAINS), 1, len(COSINES)], dim=1)
+    total = contrast.abs().sum(1, keepdim=True)
+    contrast = contrast * (bound / total.clamp_min(bound))
+    return CollageCode(
+        contrast=contrast.movedim(1, -1)[:, None], brightness=brightness, mixing=mixing.movedim(1, -1)[:, None],
+        patches=_patches().to(x), domains=DOMAINS, continuous=False,
+    )  # fmt: skip
+
+
 class GridClassifier(nn.Module):
     """Two convolutions and a layer on a grid of numbers: ``[B, channels, G, G]`` -> ``[B, classes]`` logits."""
 

@@ -129,9 +129,9 @@ def test_classes(here: Path) -> None:
     assert np.array_equal(pixels("0.png"), first)
     assert run(*known, "--digit", 1, "--guidance", 1, "-o", "wide.png").exit_code == 0
     assert not np.array_equal(pixels("wide.png"), first)
-    # without --digit, the seed's class, in full variety; a walk ends with the pictures of its seeds
+    # without --digit, the seed's class, in nearly full variety; a walk ends with the pictures of its seeds
     seeds = class_of(0, 3), class_of(1, 3)
-    assert run(*known, "--digit", seeds[0], "--guidance", 1, "-o", "own.png").exit_code == 0
+    assert run(*known, "--digit", seeds[0], "--guidance", 1.2, "-o", "own.png").exit_code == 0
     assert np.array_equal(pixels("any.png"), pixels("own.png"))
     assert run(*known, "--digit", "none", "-o", "none.png").exit_code == 0
     assert not np.array_equal(pixels("none.png"), pixels("any.png"))

@@ -6,6 +6,7 @@ import torch
 from fractalkit.codes.collage import CollageCode
 from fractalkit.errors import UsageError
 from fractalkit.maps.collage import decode
+from fractalkit.models.flow_prior import GridFlow, train_flow
 from fractalkit.models.judge import Judge, frechet, judged
 from fractalkit.models.on_codes import (
     COSINES,
@@ -13,6 +14,7 @@ from fractalkit.models.on_codes import (
     GridClassifier,
     _patches,
     accuracy,
+    code_of,
     numbers,
     picture_codes,
     train_classifier,
@@ -100,3 +102,27 @@ def test_frechet_distance_of_known_normals() -> None:
     scaled = a * torch.tensor([2.0, 1.0])
     assert frechet(a, scaled) == pytest.approx(1.0, abs=0.05)  # (2 - 1)^2
     assert frechet(a, a) == pytest.approx(0.0, abs=1e-9)
+
+
+def test_numbers_make_codes_that_contract():
+    code = picture_codes(blobs(3)[0])
+    assert torch.equal(numbers(code_of(numbers(code))), numbers(code))
+    wild = code_of(3 * torch.randn(2, 9, 4, 4, generator=torch.Generator().manual_seed(0)))
+    assert float(wild.lipschitz().max()) <= 0.9 + 1e-6 and torch.isfinite(decode(wild, 40, 40)).all()
+
+
+def test_a_flow_learns_what_grids_have_in_common():
+    g = torch.Generator().manual_seed(0)
+    sign = torch.randint(0, 2, (512, 1, 1, 1), generator=g) * 2.0 - 1
+    x = 5 + sign * torch.tensor([1.0, -2.0]).view(1, 2, 1, 1) + 0.05 * torch.randn(512, 2, 2, 2, generator=g)
+    torch.manual_seed(0)
+    net = GridFlow(2, 2, width=32, blocks=2)
+    losses = train_flow(net, x, steps=300)
+    assert sum(losses[-50:]) / 50 < sum(losses[:10]) / 20
+    drawn = net.sample(200, steps=20, seed=1)
+    assert torch.equal(net.sample(200, steps=20, seed=1), drawn) and drawn.shape == (200, 2, 2, 2)
+    # two kinds, each about as often, whose channels and places agree
+    first = torch.sign(drawn[:, 0].mean((1, 2)) - 5)
+    assert 0.3 < float((first > 0).float().mean()) < 0.7
+    off = (drawn - 5) * first[:, None, None, None] - torch.tensor([1.0, -2.0]).view(1, 2, 1, 1)
+    assert float(off.abs().median()) < 0.2
