@@ -119,6 +119,8 @@ class Exposure:
     ) -> Exposure:
         """Add ``quality`` times 4^zoom samples per pixel, in batches; seed and number of threads fix the result.
 
+        A GPU takes fewer batches where a histogram that comes back would cost more than its samples.
+
         Args:
             callback: called after each batch with this object and the fraction done.
 
@@ -132,6 +134,11 @@ class Exposure:
             raise UsageError(f"quality: expected a positive number, got {quality}")
         w, h = self.flame.size
         total = max(1, round(quality * 4**self.flame.zoom * w * h))
+        if device == "gpu" and not plain:
+            from fractalkit.orbit.wgsl.device import open_gpu
+            from fractalkit.orbit.wgsl.flame import batches_of
+
+            batches = batches_of(total, self.histogram[..., 0].size, batches, open_gpu().software)
         batches = max(1, min(batches, total))
         gutter = look_of(self.flame, 1.0).gutter
         before, done = self.quality, 0

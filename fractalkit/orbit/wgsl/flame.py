@@ -19,6 +19,7 @@ from fractalkit.orbit.wgsl.shaders import pipeline_of
 CHAINS = {False: 1 << 18, True: 1 << 12}  # at most; of a card, and of a program on the CPU
 FULL = {False: 16_000_000, True: 4_000_000}  # samples between two flushes, and of one start of the shader
 AHEAD = 8  # starts of the shader before it is waited for, so that a Ctrl-C is heard
+WORTH = {False: 200, True: 10}  # samples a cell that take some ten times as long as a histogram that comes back
 
 
 def names_of(seed: int, chains: int, last: int) -> npt.NDArray[np.uint32]:
@@ -28,6 +29,15 @@ def names_of(seed: int, chains: int, last: int) -> npt.NDArray[np.uint32]:
     out[:, 0], out[:, 1] = key & np.uint64(0xFFFFFFFF), key >> np.uint64(32)
     out[:, 3] = last | (np.arange(chains, dtype=np.uint32) << np.uint32(13))
     return out
+
+
+def batches_of(samples: int, cells: int, most: int, software: bool) -> int:
+    """In how many histograms samples should come back, each to be added to the whole: fewer where they are few a cell.
+
+    >>> batches_of(400_000_000, 4_000_000, 16, False), batches_of(400_000_000, 4_000_000, 16, True)
+    (1, 10)
+    """
+    return max(1, min(most, samples // (WORTH[software] * cells)))
 
 
 class Portion(NamedTuple):
