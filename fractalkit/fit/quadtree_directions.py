@@ -218,14 +218,12 @@ def closed(
     lam: float,
     rates: rd.Rates,
     reach: int,
-) -> tuple[QuadtreePlane, np.ndarray]:
-    """The plane with new directions and levels, in order, each against its border as the decoder will have it.
-
-    Returns:
-        The plane, and what is decoded of it, ``[H, W]`` float32.
-    """
-    seen = explicit(code)
+) -> QuadtreePlane:
+    """The plane with new directions and levels, in order, each against its border as the decoder will have it."""
     leaves = directed_leaves(code)
+    if not len(leaves):
+        return code
+    seen = explicit(code)
     own = np.zeros(code.level.shape, np.float32)
     weight = np.ones(code.logs.shape)
     for log, c in cosines.items():
@@ -240,7 +238,7 @@ def closed(
         leaves, samples, seen, order, _bases(), own, code.step, lam, weight, rates.level, rates.last,
         price, np.array(code.shrink), reach, level, maps,
     )  # fmt: skip
-    return replace(code, level=level, maps=maps), seen
+    return replace(code, level=level, maps=maps)
 
 
 @cache
