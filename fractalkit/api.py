@@ -155,11 +155,15 @@ def fit(thing: Any, maps: int | str = "auto", **options: Any) -> Any:
         DataError: a file that cannot be read, or points or a picture that cannot be fitted.
         UsageError: an option out of range, or another kind of thing.
     """
+    import numpy as np
+
     from fractalkit.data import Cloud
     from fractalkit.raster.picture import as_picture
 
     if isinstance(thing, str | Path):
         thing = open(thing)
+    elif isinstance(thing, list | tuple):
+        thing = np.asarray(thing, dtype=np.float64)
     from fractalkit.fit import fit_attractor, fit_picture
 
     if "seed" in options:

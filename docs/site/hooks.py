@@ -12,12 +12,19 @@ from typing import Any
 
 from mkdocs.structure.files import File
 
+try:
+    from latex2mathml.converter import convert
+except ImportError:  # formulas stay in TeX
+    convert = None
+
 ROOT = Path(__file__).resolve().parents[2]
 TAKEN = (
     "recipes/benchmarks/README.md", "recipes/benchmarks/results/*.png", "gallery/README.md",
     "gallery/*.png", "gallery/*.jpg", "gallery/*.gif", "gallery/*.webp", "fractalkit/models/weights/*.md",
     "CHANGELOG.md", "CONTRIBUTING.md",
 )  # fmt: skip
+_FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+(?:\n[^$\n]+)?)\$", re.S)
+_MARKS = {c: f"&#{ord(c)};" for c in "*_|{}[]"}
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -43,7 +50,7 @@ def page_of(notebook: Path) -> tuple[str, dict[str, bytes]]:
     for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"]).strip()
         if cell["cell_type"] == "markdown":
-            parts.append(source)
+            parts.append(with_formulas(source))
         elif source:
             parts.append(f"```python\n{source}\n```")
         for output in cell.get("outputs", []):
@@ -60,6 +67,19 @@ def page_of(notebook: Path) -> tuple[str, dict[str, bytes]]:
                     parts.append(f"```text\n{text}\n```")
     parts[1:1] = elsewhere  # below the introduction
     return "\n\n".join(parts) + "\n", pictures
+
+
+def with_formulas(markdown: str) -> str:
+    """The Markdown with its formulas in TeX as MathML, which browsers draw without a script or the network."""
+
+    def drawn(m: re.Match[str]) -> str:
+        tex, display = (m[1], "block") if m[1] else (m[2], "inline")
+        text = convert(tex.strip(), display=display)
+        # what Markdown would read as its own marks
+        text = re.sub(r">([^<>&;]+)<", lambda n: f">{''.join(_MARKS.get(c, c) for c in n[1])}<", text)
+        return f"\n\n<div>{text}</div>\n\n" if m[1] else text
+
+    return markdown if convert is None else _FORMULA.sub(drawn, markdown)
 
 
 def badges(path: str, repository: str) -> list[str]:

@@ -51,6 +51,9 @@ class Flame(FlameSettings):
     layer_attributes: tuple[dict[str, str], ...] = ()
     mended: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "xforms", tuple(self.xforms))  # a list will do
+
     @property
     def finals(self) -> tuple[Xform, ...]:
         """All final maps, in the order of their application."""

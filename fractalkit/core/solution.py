@@ -158,7 +158,7 @@ class _Rule:
 
 
 def _rate(map: IteratedMap) -> Tensor:
-    rate = map.lipschitz().detach()
+    rate = torch.as_tensor(map.lipschitz()).detach()  # a plain number will do
     if not bool((rate < 1).all()):
         raise DataError(
             f"{type(map).__name__}: its Lipschitz bound is {float(rate.max()):.6g}, so it need not have a fixed point; "

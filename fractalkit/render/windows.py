@@ -19,6 +19,7 @@ from fractalkit.codes.open import kind_of, load
 from fractalkit.errors import UsageError
 from fractalkit.models.sampling import Sampler
 from fractalkit.raster.part import Part
+from fractalkit.raster.picture import Picture
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -122,7 +123,9 @@ def open_source(source: str | Path, **options: Any) -> Zoomable:
     from fractalkit.data.pictures import SUFFIXES
 
     if Path(source).suffix.lower() in SUFFIXES and kind_of(source) is None:
-        return _photograph(Path(source))
+        from fractalkit.data.pictures import read_picture
+
+        return _photograph(read_picture(Path(source)).samples)
     try:
         return windows_of(load(source), **options)
     except UsageError as error:
@@ -198,13 +201,17 @@ def _(code: Sampler, *, seed: int = 0, threads: int | None = None, **_: Any) -> 
         torch.set_num_threads(before)
 
 
-def _photograph(path: Path) -> Zoomable:
+@windows_of.register
+def _(code: Picture, **options: Any) -> Zoomable:
+    return _photograph(code.eight_bit()) if code.code is None else windows_of(code.code, **options)
+
+
+def _photograph(samples: npt.NDArray[Any]) -> Zoomable:
     import torch
 
     from fractalkit.data.crops import rgb
-    from fractalkit.data.pictures import read_picture
     from fractalkit.fit.tiling import fractalize
 
-    a = rgb(read_picture(path).samples)
+    a = rgb(samples)
     code = fractalize(torch.from_numpy(a.copy()).permute(2, 0, 1) / 255)
     return FractalWindows(code, a.shape[0] / a.shape[1])

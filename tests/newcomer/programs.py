@@ -366,4 +366,20 @@ fern = fractalkit.codes.AffineIFS([[[0.5, 0], [0, 0.5]]] * 3, [[0, 0], [0.5, 0],
 fractalkit.save(fern, "fern.jpg", quality=70)
 red = fractalkit.render(fern, 60, palette=matplotlib.colormaps["magma"])
 ''', 'fractalkit.open("fern.jpg").std() > 10 and red.std() > 10'),
+    "lists and plain numbers": ('''
+import torch
+import fractalkit
+from fractalkit.codes import Flame, Xform
+class Half(fractalkit.IteratedMap):
+    def start(self): return torch.tensor(0.0)
+    def step(self, x): return 0.5 * x + 1
+    def lipschitz(self): return 0.5
+solution = fractalkit.solve(Half())
+flame = Flame(xforms=[Xform(weight=1, coefs=[0.5, 0, 0, 0.5, 0, 1], variations={"spherical": 1})], size=(60, 40), scale=9)
+''', 'solution.error_bound.max() < 1e-5 and fractalkit.render(flame, quality=3).shape == (40, 60, 3)'),
+    "a film into a mosaic": ('''
+import fractalkit
+mosaic = fractalkit.fractalize("photo.jpg", tiles=6, size=48)
+fractalkit.animate(mosaic, "dive.webp", depth=8, num_frames=3, size=40)
+''', 'Image.open("dive.webp").n_frames == 3'),
 }  # fmt: skip
