@@ -371,11 +371,11 @@ import torch
 import fractalkit
 from fractalkit.codes import Flame, Xform
 class Half(fractalkit.IteratedMap):
-    def start(self): return torch.tensor(0.0)
     def step(self, x): return 0.5 * x + 1
     def lipschitz(self): return 0.5
-solution = fractalkit.solve(Half())
-flame = Flame(xforms=[Xform(weight=1, coefs=[0.5, 0, 0, 0.5, 0, 1], variations={"spherical": 1})], size=(60, 40), scale=9)
+solution = fractalkit.solve(Half(), torch.zeros(1))
+xform = Xform(weight=1, coefs=[0.5, 0, 0, 0.5, 0, 1], variations={"spherical": 1})
+flame = Flame(xforms=[xform], size=(60, 40), scale=9)
 ''', 'solution.error_bound.max() < 1e-5 and fractalkit.render(flame, quality=3).shape == (40, 60, 3)'),
     "a film into a mosaic": ('''
 import fractalkit
