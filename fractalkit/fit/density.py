@@ -10,6 +10,7 @@ at several depths. A coarse grid sees far, and a fine one brings accuracy.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,17 @@ class Level:
         """Index ``[N]`` of the cell that each point ``[N, 3]`` is nearest to."""
         at = np.rint(points[:, :dim] @ self.frame[:dim, :dim].T + self.frame[:dim, 3]).astype(np.int64)
         return np.ravel_multi_index(tuple(np.clip(at, 0, self.side - 1).T), (self.side,) * dim)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A code ``maps [K, 3, 4]``, ``weights [K]`` on a level: its cells' masses, their distance, and what made them."""
+
+    maps: np.ndarray
+    weights: np.ndarray
+    mass: np.ndarray  # [cells]
+    distance: float
+    path: tuple[Any, ...]  # addresses and orbits, or images of images
 
 
 class Pace:
@@ -204,39 +216,55 @@ class Density:
         k, d = len(maps), self.dim
         size = d * (d + 1) + 1
         root = np.sqrt(level.mass)
-        least = 0.25 / orbits  # of a cell's mass, so that its root has a bounded slope
-        address, z = self.orbit(maps, weights, orbits, depth)
-        q = self.masses(z, level)
-        f = float(((np.sqrt(q) - root) ** 2).sum())
-        letters = min(JDEPTH, depth)
+        now = self._placed(maps, weights, level, orbits, depth)
         pace, fresh = Pace(), True
         for _ in range(steps):
             if fresh:
-                j = np.zeros((len(q), k * size), np.float32)
-                jacobian(maps, d, address, z, letters, level.frame, level.side, j)
-                j[:, size - 1 :: size] -= letters * np.outer(q, weights)
-                j /= 2 * np.sqrt(q + least)[:, None]
-                right = ((root - np.sqrt(q)) @ j).astype(np.float64)
+                j = self._slopes(now, level)
+                right = ((root - np.sqrt(now.mass)) @ j).astype(np.float64)
                 normal = (j.T @ j).astype(np.float64)
             move = pace.move(normal, right).reshape(k, size)
-            new = maps.copy()
+            new = now.maps.copy()
             new[:, :d, :d] += move[:, :-1].reshape(k, d, d + 1)[:, :, :d]
             new[:, :d, 3] += move[:, :-1].reshape(k, d, d + 1)[:, :, d]
             clip_maps(new, d, self.cap, self.isotropy)
-            w = np.maximum(weights * np.exp(np.clip(move[:, -1], -1.0, 1.0)), 1e-4)
-            w /= w.sum()
-            trial, y = self.orbit(new, w, orbits, depth)
-            p = self.masses(y, level)
-            g = float(((np.sqrt(p) - root) ** 2).sum())
-            fresh = g < f
+            w = now.weights
+            if not self.filled:
+                w = np.maximum(w * np.exp(np.clip(move[:, -1], -1.0, 1.0)), 1e-4)
+                w /= w.sum()
+            trial = self._placed(new, w, level, orbits, depth)
+            fresh = trial.distance < now.distance
             if fresh:
-                ended = pace.gained(f - g, g)
-                maps, weights, address, z, q, f = new, w, trial, y, p, g
+                ended = pace.gained(now.distance - trial.distance, trial.distance)
+                now = trial
             else:
                 ended = pace.lost()
             if ended:
                 break
-        return maps, weights, f
+        return now.maps, now.weights, now.distance
+
+    def _placed(self, maps: np.ndarray, weights: np.ndarray, level: Level, orbits: int, depth: int) -> Placed:
+        """A code on a level, through orbits whose letters count as in :meth:`orbit`."""
+        path = self.orbit(maps, weights, orbits, depth)
+        return self._compared(maps, weights, level, self.masses(path[1], level), path)
+
+    def _compared(
+        self, maps: np.ndarray, weights: np.ndarray, level: Level, mass: np.ndarray, path: tuple[Any, ...]
+    ) -> Placed:
+        gap = float(((np.sqrt(mass) - np.sqrt(level.mass)) ** 2).sum())
+        return Placed(maps, weights, mass, gap, path)
+
+    def _slopes(self, now: Placed, level: Level) -> np.ndarray:
+        """Derivative ``[cells, K (D (D + 1) + 1)]`` of the roots of the masses by the maps and by log-weights."""
+        address, z = now.path
+        size = self.dim * (self.dim + 1) + 1
+        least = 0.25 / len(z)  # of a cell's mass, so that its root has a bounded slope
+        letters = min(JDEPTH, address.shape[1])
+        j = np.zeros((len(now.mass), len(now.maps) * size), np.float32)
+        jacobian(now.maps, self.dim, address, z, letters, level.frame, level.side, j)
+        j[:, size - 1 :: size] -= letters * np.outer(now.mass, now.weights)
+        j /= 2 * np.sqrt(now.mass + least)[:, None]
+        return j
 
 
 def burn_in(maps: np.ndarray, weights: np.ndarray) -> int:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from fractalkit.fit.density import DEPTH, SIDES, Density, Level, Pace
+from fractalkit.fit.density import DEPTH, SIDES, Density, Level, Placed
 from fractalkit.fit.density_kernels import jacobian, spread
-from fractalkit.fit.search import clip_maps
 from fractalkit.fit.target import Target
 
 # mypy: disable-error-code="no-untyped-def"
@@ -93,38 +92,17 @@ class Filled(Density):
 
     # ---- refinement
 
-    def _descend(
-        self, maps: np.ndarray, weights: np.ndarray, level: Level, steps: int, orbits: int, depth: int
-    ) -> tuple[np.ndarray, np.ndarray, float]:
-        k = len(maps)
-        layers = 1 if depth == 1 else 4 if depth == DEPTH else 3
-        root = np.sqrt(level.mass)
-        f, q, chain = self._union(maps, level, layers)
-        pace, fresh = Pace(), True
-        for _ in range(steps):
-            if fresh:
-                j = self._derivative(maps, chain, level)
-                j /= 2 * np.sqrt(q + 2 * self.mass)[:, None]
-                right = ((root - np.sqrt(q)) @ j).astype(np.float64)
-                normal = (j.T @ j).astype(np.float64)
-            move = pace.move(normal, right).reshape(k, 7)[:, :6].reshape(k, 2, 3)
-            new = maps.copy()
-            new[:, :2, :2] += move[:, :, :2]
-            new[:, :2, 3] += move[:, :, 2]
-            clip_maps(new, 2, self.cap, self.isotropy)
-            g, p, trial = self._union(new, level, layers)
-            fresh = g < f
-            if fresh:
-                ended = pace.gained(f - g, f)
-                maps, f, q, chain = new, g, p, trial
-            else:
-                ended = pace.lost()
-            if ended:
-                break
-        return maps, weights, f
+    def _placed(self, maps: np.ndarray, weights: np.ndarray, level: Level, orbits: int, depth: int) -> Placed:
+        q, chain = self._union(maps, level, 1 if depth == 1 else 4 if depth == DEPTH else 3)
+        return self._compared(maps, weights, level, q, chain)
+
+    def _slopes(self, now: Placed, level: Level) -> np.ndarray:
+        j = self._derivative(now.maps, now.path, level)
+        j /= 2 * np.sqrt(now.mass + 2 * self.mass)[:, None]
+        return j
 
     def _union(self, maps: np.ndarray, level: Level, layers: int):
-        """Distance and masses of what the pieces of pieces fill, and for each layer its images."""
+        """Masses of what the pieces of pieces fill, and for each layer its images."""
         chain, points = [], self.points
         for i in range(layers):
             y, sources, letters, first = self._images(maps, points, 2 if i == layers - 1 else 1)
@@ -132,7 +110,7 @@ class Filled(Density):
             points = y
         q = np.zeros_like(level.mass)
         spread(self._centred(y[first]), self.mass, level.frame, 2, level.side, q)
-        return float(((np.sqrt(q) - np.sqrt(level.mass)) ** 2).sum()), q, chain
+        return q, tuple(chain)
 
     def _derivative(self, maps: np.ndarray, chain, level: Level) -> np.ndarray:
         """Derivative ``[cells, 7 K]`` by the maps and by the logarithms of the masses of their pieces."""
