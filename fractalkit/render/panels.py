@@ -80,5 +80,7 @@ def show_figure(figure: Any, jpeg: int | None = None) -> None:
 
 def _rgb(x: Any) -> Any:
     """Bytes ``[H, W, 3 or 4]`` of a picture; of floating point, what leaves [0, 1] is cut off."""
+    if "float" in str(getattr(x, "dtype", "")):
+        x = x.clip(0, 1)
     a = as_picture(x).eight_bit()
     return np.repeat(a[..., None], 3, axis=2) if a.ndim == 2 else a
