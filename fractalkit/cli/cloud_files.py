@@ -58,9 +58,12 @@ def compress_cloud(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _points(code: Any, n: int, seed: int) -> Any:
+    import torch
+
     from fractalkit.orbit import stream
 
-    return next(iter(stream(code.collage, n, chunk=n, seed=seed, stratified=True))).points
+    # of float64, as clouds far from the origin have no digits to spare
+    return next(iter(stream(code.collage, n, chunk=n, seed=seed, stratified=True, dtype=torch.float64))).points
 
 
 def decompress_cloud(item: dict[str, Any], code: Any) -> dict[str, Any]:

@@ -22,12 +22,14 @@ from typing import Any
 import numpy as np
 
 from fractalkit.codes.cloud_collage import CloudCollage
+from fractalkit.errors import DataError
 
 MAX_WORD = 512  # ranges of an address
 BITS = 62
 WHOLE = 1 << BITS
 LEAST = 4  # least share of a range, so that no span is more than 2^60 shares
 LENGTHS = 4096  # units of a logarithm to base 2
+LARGEST = 1e150  # offset of a map, from which on squares overflow
 _SMALLEST = 2.0**-250  # of lengths
 
 
@@ -79,7 +81,10 @@ class Addresses:
 
     @classmethod
     def of(cls, code: CloudCollage) -> Addresses:
-        """Prepare a collage; DataError: it does not contract."""
+        """Prepare a collage; DataError: it does not contract, or it is too large."""
+        far = float(code.offsets.detach().abs().max())
+        if not far < LARGEST:
+            raise DataError(f"offsets: up to {far:.3g}, too large to draw; scale the cloud down")
         centres, radii = (v.cpu().numpy() for v in code.bounds())
         a, b = (v.detach().cpu().numpy() for v in (code.matrices, code.offsets))
         domains = code.domains.cpu().numpy()

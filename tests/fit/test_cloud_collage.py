@@ -147,6 +147,12 @@ def test_bad_input():
             fit_cloud_collage(np.zeros((3, 3)), **options)
 
 
+def test_what_is_too_large_is_fitted_but_not_drawn():
+    code = fit_cloud_collage(bumpy(200, 17) * 1e200, maps=4, effort=0)
+    with pytest.raises(DataError, match="too large"):
+        sample(code, 10)
+
+
 def test_cells_are_split_at_gaps():
     rng = np.random.default_rng(14)
     x = rng.random((1000, 3)) * [1, 1, 0]
