@@ -37,6 +37,10 @@ in_browser = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None or playwright is None, reason="no Chromium, or no Playwright, on this machine"),
 ]
+PLAYED = [  # a card played by a program; a canvas of WebGPU is shown only where the browser itself draws by it
+    "--no-sandbox", "--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--use-gl=angle",
+    "--use-angle=swiftshader", "--use-vulkan=swiftshader", "--enable-features=Vulkan", "--disable-vulkan-surface",
+]  # fmt: skip
 WAIT = 100.0  # seconds, for a machine that compiles the kernels meanwhile
 
 
@@ -68,9 +72,11 @@ def browser():
 
 
 @contextmanager
-def visiting(browser, url, *, size=(1280, 800), quiet=True):
+def visiting(browser, url, *, size=(1280, 800), quiet=True, touch=False):
     """A page that must not ask elsewhere for anything, nor complain; it is given once there is a picture."""
-    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, accept_downloads=True)
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, accept_downloads=True, has_touch=touch
+    )
     page = context.new_page()
     page.set_default_timeout(1000 * WAIT)
     asked, said = [], []
@@ -290,6 +296,92 @@ class TestInTheBrowser:
                 page.click("text=.ifs.json")
             code = AffineIFS.from_json(saving.value.path().read_text())
             assert code.dim == 3 and float(code.offsets[0, 2]) == pytest.approx(0.125)
+
+    def test_fingers_drag_pinch_turn_and_press(self, browser, tmp_path):
+        file = STARTS / "sierpinski.flame"
+        with (
+            running(tmp_path, str(file)) as (_, facts),
+            visiting(browser, facts["url"], size=(390, 780), touch=True) as page,
+        ):
+            touch = page.context.new_cdp_session(page)
+
+            def fingers(kind, *points):
+                places = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
+                touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": places})
+                page.wait_for_timeout(25)
+
+            def settings():
+                return page.evaluate("() => studio.work.flame.settings")
+
+            def said(label):
+                until(page, f"() => studio.work.states.at(-1).label == '{label}'")
+
+            box = page.locator("#picture").bounding_box()
+            x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+            page.click("#show")  # the triangles are out of the way
+            before = settings()
+            fingers("touchStart", (x - 40, y))
+            fingers("touchStart", (x - 40, y), (x + 40, y))
+            for k in range(1, 9):  # apart to twice as far, and a quarter turn
+                t = k * np.pi / 16
+                u, v = (40 + 5 * k) * np.cos(t), (40 + 5 * k) * np.sin(t)
+                fingers("touchMove", (x - u, y - v), (x + u, y + v))
+            fingers("touchEnd")
+            said("move the camera")
+            after = settings()
+            assert after["scale"] == pytest.approx(2 * before["scale"], rel=0.02)
+            assert abs(after["rotate"] - before["rotate"]) == pytest.approx(90, abs=2)
+            fingers("touchStart", (x, y))
+            for k in range(1, 6):
+                fingers("touchMove", (x + 8 * k, y))
+            fingers("touchEnd")
+            until(page, "() => studio.work.states.length == 3")
+            assert np.hypot(*np.subtract(settings()["center"], after["center"])) * after["scale"] > 30
+            while page.evaluate("() => studio.work.undo"):
+                page.click("#undo")
+                page.wait_for_timeout(100)
+            page.click("#show")
+            old, at = coefs(page), corner(page, "x")
+            fingers("touchStart", at)
+            for k in range(1, 6):
+                fingers("touchMove", (at[0] + 5 * k, at[1]))
+            fingers("touchEnd")
+            said("move a corner")
+            assert coefs(page)[0] > old[0]
+            fingers("touchStart", corner(page, "o"))
+            page.wait_for_timeout(800)
+            fingers("touchEnd")
+            page.get_by_role("menuitem", name="Double").click()
+            said("double a map")
+            assert page.evaluate("() => studio.work.flame.xforms.length") == 4
+            page.mouse.click(30, 70, button="right")
+            page.get_by_role("menuitem", name="Add a map here").press("Enter")
+            said("add a map")
+
+    def test_a_card_draws_and_is_lost(self, tmp_path):
+        """By the program that plays a card in Chromium; the server draws again once it is gone."""
+        file = STARTS / "sierpinski.flame"
+        with (
+            playwright.sync_playwright() as p,
+            p.chromium.launch(executable_path=CHROMIUM, args=PLAYED) as b,
+            running(tmp_path, str(file)) as (_, facts),
+            visiting(b, facts["url"] + "?gpu=software") as page,
+        ):
+            if not page.evaluate("navigator.gpu?.requestAdapter().then(a => !!a) ?? false"):
+                pytest.skip("this Chromium plays no card")
+            until(page, "() => studio.card.drawing && studio.last.quality > 1")
+            assert "by the graphics card" in page.locator("#progress").inner_text()
+            lit = """() => { const c = document.querySelector('#picture');
+                return c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 0 && v < 255); }"""
+            drag(page, corner(page, "x"), (40, 0))
+            until(page, "() => studio.work.states.length == 2 && studio.card.drawing")
+            assert page.evaluate("() => studio.card.engine.device.destroy()") is None
+            until(page, "() => !studio.card.engine && !studio.card.drawing")
+            seen = page.evaluate("() => studio.last.pictures")
+            until(page, f"() => studio.last.pictures > {seen} + 1")
+            assert "graphics card" not in page.locator("#progress").inner_text() and page.evaluate(lit)
+            drag(page, corner(page, "x"), (-40, 0))
+            until(page, "() => studio.work.states.length == 3")
 
     def test_two_tabs_show_one_work(self, browser, tmp_path):
         file = STARTS / "lace.flame"

@@ -35,12 +35,30 @@ export function drawOnCard(wish, show) {
   if (!busy) work();
 }
 
-/** Whether the browser gives no picture of the canvas, as some do without a card of their own. */
-function blank() {
+// how pictures are taken from the canvas: "drawn", or "saved" where a browser without a card of its own draws nothing
+let way = "";
+
+function blank(image) {
   const small = document.createElement("canvas"), pen = small.getContext("2d", { willReadFrequently: true });
   small.width = small.height = 32;
-  pen.drawImage(canvas, 0, 0, 32, 32);
-  return pen.getImageData(0, 0, 32, 32).data.every((v, k) => k % 4 < 3 || v === 0);
+  pen.drawImage(image, 0, 0, 32, 32);
+  return pen.getImageData(0, 0, 32, 32).data.every((v, k) => k % 4 === 3 || v === 0);
+}
+
+const saved = async () => createImageBitmap(await new Promise((done) => canvas.toBlob(done)));
+
+/** The canvas, or a copy of its picture; to be called in the turn in which it was drawn, as it is empty after that. */
+async function taken() {
+  if (way === "drawn") return canvas;
+  if (way === "saved") return saved();
+  if (!blank(canvas)) {
+    way = "drawn";
+    return canvas;
+  }
+  const image = await saved();
+  if (!blank(image)) way = "saved";
+  else if ((await card.engine.histogram()).some((v) => v > 0)) throw new Error("nothing to see");
+  return image; // of nothing: the flame is elsewhere
 }
 
 async function work() {
@@ -65,9 +83,9 @@ async function one(wish, show, since) {
   while (!waiting && card.engine && engine.quality < QUALITY) {
     const before = performance.now();
     engine.draw(samples);
-    // in the same turn, as the canvas is empty after it
-    if (since && blank()) throw new Error("nothing to see");
-    show({ image: canvas, quality: engine.quality, done: engine.quality >= QUALITY, live: wish.live, tag: wish.tag });
+    const image = way === "drawn" ? canvas : await taken();
+    if (!card.engine) return;
+    show({ image, quality: engine.quality, done: engine.quality >= QUALITY, live: wish.live, tag: wish.tag });
     await engine.settled();
     if (!card.drawing) net.send({ type: "rest" });
     card.drawing = true;

@@ -8,6 +8,7 @@ import { card, takeCard } from "./gpu.js";
 import { colourPanel, paletteFrom } from "./colour.js";
 import { toggleHistory } from "./history.js";
 import { lookPanel } from "./look.js";
+import "./menu.js";
 import { addMap, doubleMap, mapsPanel, removeMap } from "./maps.js";
 import { copyText, openData, outPanel, saveFlame } from "./out.js";
 import { frameAll, last, layout, redraw } from "./stage.js";

@@ -73,13 +73,14 @@ function list() {
   return box;
 }
 
-export function addMap() {
+/** Add a map, at a point of the plane or beside the others. */
+export function addMap(at) {
   const n = work.flame.xforms.length;
   const mean = work.flame.xforms.reduce((s, x) => s + x.weight, 0) / Math.max(1, n) || 0.5;
   work.selected = n;
   apply("add a map", (flame) => {
     const k = 0.618 * n;
-    const made = plainMap({ weight: mean, color: n ? (k % 1) : 0, coefs: [0.5, 0, 0, 0.5, 0.4 * Math.cos(2.4 * n), 0.4 * Math.sin(2.4 * n)] });
+    const made = plainMap({ weight: mean, color: n ? (k % 1) : 0, coefs: [0.5, 0, 0, 0.5, ...(Array.isArray(at) ? at : [0.4 * Math.cos(2.4 * n), 0.4 * Math.sin(2.4 * n)])] });
     if (isSolid(flame)) putBody(made, { o: [0.4 * Math.cos(2.4 * n), 0.4 * Math.sin(2.4 * n), 0.3], columns: [[0.5, 0, 0], [0, 0.5, 0], [0, 0, 0.5]] });
     flame.xforms.push(made);
   });

@@ -208,6 +208,11 @@ function release(event) {
   if (drag?.moved) commit(drag.label ?? "move the camera");
   drag = null;
 }
+/** End a drag of the camera, or forget it where nothing moved. */
+export function letGo() {
+  for (const pointerId of [...fingers.keys()]) release({ pointerId });
+}
+
 stage.addEventListener("pointerup", release);
 stage.addEventListener("pointercancel", release);
 

@@ -43,7 +43,7 @@ export async function showStarts({ first = false } = {}) {
 
 const KEYS = [
   ["T", "triangles"], ["P", "post triangles"], ["G", "snap"], ["F", "frame the picture"], ["H", "history"], ["A", "add a map"], ["D", "double the map"], ["Delete", "remove the map"],
-  ["1 to 9", "select a map"], ["Arrows", "move the map; with Shift further"], ["[ and ]", "turn the map"], ["- and +", "scale the map"], ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo"], ["Ctrl+S", "save as .flame"], ["Ctrl+C, Ctrl+V", "copy and paste the flame as text"], ["Wheel", "zoom; with Shift turn"], ["Shift while dragging a corner", "turn and scale"], ["In space", "drag the ground to walk around, with Shift to move"],
+  ["1 to 9", "select a map"], ["Arrows", "move the map; with Shift further"], ["[ and ]", "turn the map"], ["- and +", "scale the map"], ["Ctrl+Z, Ctrl+Shift+Z", "undo, redo"], ["Ctrl+S", "save as .flame"], ["Ctrl+C, Ctrl+V", "copy and paste the flame as text"], ["Wheel", "zoom; with Shift turn"], ["Shift while dragging a corner", "turn and scale"], ["Right click, long press, menu key", "what else can be done with a map"], ["In space", "drag the ground to walk around, with Shift to move"],
 ];
 
 export function showHelp() {

@@ -159,12 +159,13 @@ svg.addEventListener("pointermove", (event) => {
 
 const names = { o: "move a corner", x: "move a corner", y: "move a corner", z: "move a corner", ox: "move an edge", oy: "move an edge", oz: "move an edge", xy: "move an edge", xz: "move an edge", yz: "move an edge", move: "move a map", turn: "turn a map", scale: "scale a map" };
 
-function end() {
+/** End a drag. */
+export function drop() {
   if (drag?.moved) commit(names[drag.part]);
   drag = null;
 }
-svg.addEventListener("pointerup", end);
-svg.addEventListener("pointercancel", end);
+svg.addEventListener("pointerup", drop);
+svg.addEventListener("pointercancel", drop);
 
 /** The affine map after a part of its triangle was dragged from one point of the plane to another. */
 export function moved(coefs, part, from, to, grid, same = false) {
