@@ -164,7 +164,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "Photographs": tuple(PHOTOGRAPHS),
     "Samples of a model": ("digits",),
     "Presets": ("presets",),
-    "The demo": ("session", "demo",),
+    "In the browser": ("session", "studio", "demo"),
 }  # fmt: skip
 JOBS = [name for names in GROUPS.values() for name in names]
 

@@ -1,4 +1,4 @@
-"""A screenshot of ``fractalkit demo``, taken with a headless Chromium (needs the extra ``test``)."""
+"""Screenshots of ``fractalkit studio`` and ``demo``, taken with a headless Chromium (needs the extra ``test``)."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import sys
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as Pillow
+from session import Session, corner
+from session import studio as served
 
 Image = npt.NDArray[np.uint8]
 WAIT = 300_000  # ms
@@ -62,4 +64,39 @@ def demo() -> Image:
     return np.concatenate(small, axis=1)
 
 
-PAGE = {"demo": (demo, "The browser demo", "Two of the five tabs: a fractal fitted to a cloud, and flames to breed.")}
+def studio() -> Image:
+    """A flame with the triangles of its maps, whose history has some others."""
+    from playwright.sync_api import sync_playwright
+
+    browser = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+    with (
+        served() as url,
+        sync_playwright() as play,
+        play.chromium.launch(executable_path=browser, args=["--no-sandbox"]) as chromium,
+    ):
+        page = chromium.new_page(viewport={"width": 1200, "height": 760})
+        page.set_default_timeout(WAIT)
+        page.goto(url)
+        session = Session(page)
+        for k, title in enumerate(HISTORY):
+            if k:
+                page.click("#new")
+            page.click(f".start:has-text('{title}')")
+            session.until(f"() => studio.work.states.length == {k + 2}")
+            session.drawn()
+        page.click(".chip >> nth=1")
+        session.drag(corner("x"), 14, 10, 2)
+        page.keyboard.press("h")
+        session.until("() => [...document.querySelectorAll('#strip img')].filter(i => i.naturalWidth > 0).length > 4")
+        session.drawn(60)
+        page.mouse.move(1000, 720)
+        page.evaluate("() => document.activeElement.blur()")
+        page.wait_for_timeout(1000)
+        return np.asarray(Pillow.open(io.BytesIO(page.screenshot())).convert("RGB"))
+
+
+HISTORY = ("Lace", "Reef", "Medusa", "Nebula")  # starting points; the last one is shown
+PAGE = {
+    "studio": (studio, "The studio", "A flame with the triangles of its maps; below, where one has been."),
+    "demo": (demo, "The browser demo", "Two of the five tabs: a fractal fitted to a cloud, and flames to breed."),
+}

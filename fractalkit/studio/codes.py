@@ -28,7 +28,6 @@ def opened(path: Path) -> list[Flame]:
     Raises:
         DataError: a file that holds neither; the message names it and says what does.
     """
-    from fractalkit.codes.affine import AffineIFS
     from fractalkit.codes.open import is_preset_name, load_all
 
     if is_preset_name(path):
@@ -39,6 +38,11 @@ def opened(path: Path) -> list[Flame]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FileWarning)
             found = list(load_all(path))
+    flames = [code for code in found if isinstance(code, Flame)]
+    if len(flames) == len(found):  # without torch, whose import takes longer than all else until the first picture
+        return flames
+    from fractalkit.codes.affine import AffineIFS
+
     flames = []
     for code in found:
         if isinstance(code, Flame):

@@ -74,6 +74,7 @@ ENTRIES = {
     "enlarge": Entry("Enlargement", "enlarge {photographs}", "enlarge {photographs}"),
     "tune": Entry("The codec tuned for the eye", "tune {photographs} --effort 1", "tune {photographs}"),
     "fractalize": Entry("Photomosaics", "fractalize {photographs}", "fractalize {photographs}"),
+    "studio": Entry("The studio", None, "studio"),
     "flames": Entry("Flames compared with flam3", None, "flames {flames}"),
     "scale": Entry(
         "One core, two processes, and network traffic",

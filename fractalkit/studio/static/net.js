@@ -85,6 +85,12 @@ export async function post(path, body) {
   return value;
 }
 
+/** Resolves once there is a picture, or there should be: what can wait is asked for after it. */
+export const calm = new Promise((done) => {
+  on("picture", done);
+  on("online", () => setTimeout(done, 2500));
+});
+
 const kept = new Map();
 /** A list that does not change while the page is open. */
 export function offer(path) {

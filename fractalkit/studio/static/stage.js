@@ -16,7 +16,7 @@ export const place = { left: 0, top: 0, width: 4, height: 3 };
 const cameras = new Map(); // of pictures that are on their way, by serial number
 let shown = null; // the camera of the picture that is shown
 let settle = 0;
-export const last = { quality: 0, done: false, live: false, pictures: 0 };
+export const last = { quality: 0, done: false, live: false, pictures: 0, first: 0 };
 
 /** Where the picture lies on the stage: as large as its shape allows. */
 export function layout() {
@@ -105,7 +105,7 @@ function show(picture) {
 
 function tell(picture) {
   Object.assign(last, { quality: picture.quality, done: picture.done, live: picture.live });
-  last.pictures++;
+  if (!last.pictures++) last.first = Date.now();
   stage.classList.add("drawn");
   const share = picture.done ? 1 : Math.min(1, Math.log1p(picture.quality) / Math.log1p(card.drawing ? 400 : 120));
   progress.firstElementChild.style.setProperty("--share", String(share));

@@ -2,11 +2,14 @@
 
 import { el, iconButton, slider, dialog, toast } from "./widgets.js";
 import * as net from "./net.js";
-import { apply, chosen } from "./work.js";
+import { apply, changed, chosen, work } from "./work.js";
 
 const unfolded = new Set();
 let known = null; // name -> what is known of it
-net.offer("variations.json").then((list) => { known = new Map(list.map((v) => [v.name, v])); }, () => {});
+net.calm.then(() => net.offer("variations.json")).then((list) => {
+  known = new Map(list.map((v) => [v.name, v]));
+  if (work.flame) changed("select"); // their parameters are known now
+}, () => {});
 
 const base = (name) => name.replace(/^(pre_|post_)/, "").replace(/#\d+#$/, "");
 export const about = (name) => known?.get(name) ?? known?.get(base(name));
@@ -22,7 +25,9 @@ export function variationRows(map, track) {
       label: p, ...span(p, d, shown()[`${name}_${p}`] ?? d), name: `${name} ${p}`,
       get: () => shown()[`${name}_${p}`] ?? d, set: (v) => { shown()[`${name}_${p}`] = v; },
     })));
-    const box = el("div", { class: "variation" }, el("img", { src: picture(name), alt: "", width: 34, height: 34, loading: "lazy", title: about(name)?.doc ?? "" }), weight,
+    const small = el("img", { alt: "", width: 34, height: 34, loading: "lazy", title: about(name)?.doc ?? "" });
+    if (known) small.src = picture(name);
+    const box = el("div", { class: "variation" }, small, weight,
       iconButton("close", `Remove ${name}`, () => apply(`remove ${name}`, () => {
         const m = chosen();
         m.variations.splice(k, 1);
