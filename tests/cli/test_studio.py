@@ -106,7 +106,9 @@ def until(page, what):
 
 
 def corner(page, part):
-    box = page.locator(f"#triangles .active circle.corner[data-part={part}]").bounding_box()
+    box, end = None, time.monotonic() + WAIT
+    while box is None and time.monotonic() < end:  # None: it was drawn anew meanwhile
+        box = page.locator(f"#triangles .active circle.corner[data-part={part}]").bounding_box()
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
