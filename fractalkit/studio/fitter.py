@@ -2,7 +2,7 @@
 
 The process has a low priority and is kept for the next fit, whose loops it then need not load. It ends with the studio,
 and by itself when nothing was asked of it for some minutes. What is sent to it is a :class:`Job`; what comes back are
-steps (:class:`Step`), and at last a :class:`Done` or a sentence.
+steps (:class:`FitStep`), and at last a :class:`Done` or a sentence.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Step:
+class FitStep:
     """Where a fit is: a word, the share of the work, and the flame where it is another; no agreement: of a search."""
 
     word: str
@@ -81,7 +81,7 @@ class Fitter:
             finally:
                 self._busy.release()
 
-    def run(self, job: Job, hand: Hand, heard: Callable[[Step], None]) -> Done:
+    def run(self, job: Job, hand: Hand, heard: Callable[[FitStep], None]) -> Done:
         """Do a fit.
 
         Args:
@@ -94,13 +94,13 @@ class Fitter:
         """
         with self._busy:
             try:
-                heard(Step("gets ready" if compiled(FITS) else "compiles its loops, this once", 0.0))
+                heard(FitStep("gets ready" if compiled(FITS) else "compiles its loops, this once", 0.0))
                 pipe = self._sent(job)
                 while True:
                     if hand.moved():
                         pipe.send(hand.take())
                     if not pipe.poll(LOOK):
-                        heard(Step("", -1.0))
+                        heard(FitStep("", -1.0))
                         continue
                     got = pipe.recv()
                     if isinstance(got, Done):
@@ -189,11 +189,11 @@ def _fit(job: Job, pipe: Connection) -> Done:
     flame, begun = job.flame, 0.0
     if flame is None:
         begun = 0.5
-        flame = _searched(job, hand, lambda word, share, now: pipe.send(Step(word, begun * share, now)))
-        pipe.send(Step("refines", begun, flame, 0.0))
+        flame = _searched(job, hand, lambda word, share, now: pipe.send(FitStep(word, begun * share, now)))
+        pipe.send(FitStep("refines", begun, flame, 0.0))
 
     def tell(now: Flame, agreement: float, share: float) -> None:
-        pipe.send(Step("refines", begun + (1 - begun) * share, now, agreement))
+        pipe.send(FitStep("refines", begun + (1 - begun) * share, now, agreement))
 
     return Done(*refine(job.subject, flame, hand, tell))
 

@@ -196,13 +196,13 @@ def _fit(message: dict[str, Any], drops: Drops) -> Prepared:
     given = None if message.get("flame") is None else from_plain(message["flame"])
 
     def run(task: Task) -> Any:
-        from fractalkit.studio.fitter import Job, Step
+        from fractalkit.studio.fitter import Job, FitStep
 
         def result(flame: Flame, agreement: float | None) -> dict[str, Any]:
             known = None if agreement is None else round(agreement, 4)
             return {"flame": to_plain(flame), "agreement": known, "subject": message["subject"]}
 
-        def heard(step: Step) -> None:
+        def heard(step: FitStep) -> None:
             if step.flame is not None:
                 task.result = result(step.flame, step.agreement)
             if step.share < 0:  # no news
