@@ -196,7 +196,7 @@ def _fit(message: dict[str, Any], drops: Drops) -> Prepared:
     given = None if message.get("flame") is None else from_plain(message["flame"])
 
     def run(task: Task) -> Any:
-        from fractalkit.studio.fitter import Job, FitStep
+        from fractalkit.studio.fitter import FitStep, Job
 
         def result(flame: Flame, agreement: float | None) -> dict[str, Any]:
             known = None if agreement is None else round(agreement, 4)
