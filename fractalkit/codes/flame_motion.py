@@ -41,18 +41,11 @@ def curve_value(name: str, extras: Mapping[str, str], frame: float) -> float | N
     >>> curve_value("a", points, 6.0), curve_value("a", points, 99.0), curve_value("b", points, 1.0)
     (3.0, 4.0, None)
     """
-    count = _number(extras.get(f"{name}_point_count"))
     kind = extras.get(f"{name}_interpolation", "SPLINE").strip().upper()
-    if extras.get(f"{name}_enabled", "false").strip().lower() != "true" or not 1 <= count <= MOST_POINTS:
+    points = _points(name, extras)
+    if points is None or kind not in ("SPLINE", "LINEAR") or not math.isfinite(frame):
         return None
-    x, y = list[float](), list[float]()
-    for k in range(int(count)):
-        x.append(_number(extras.get(f"{name}_x{k}")))
-        y.append(_number(extras.get(f"{name}_y{k}")))
-        if not (abs(x[k]) <= LARGEST and abs(y[k]) <= LARGEST):
-            return None
-    if sorted(x) != x or kind not in ("SPLINE", "LINEAR") or not math.isfinite(frame):
-        return None
+    x, y = points
     if frame <= x[0] or frame >= x[-1]:
         return y[0] if frame <= x[0] else y[-1]
     k = max(i for i, at in enumerate(x) if at <= frame)
@@ -64,6 +57,17 @@ def curve_value(name: str, extras: Mapping[str, str], frame: float) -> float | N
         u = (low + high) / 2
         low, high = (u, high) if _spline(u, *(x[i] for i in around)) < frame else (low, u)
     return _spline(low, *(y[i] for i in around))
+
+
+def _points(name: str, extras: Mapping[str, str]) -> tuple[list[float], list[float]] | None:
+    """Frames, in order, and values of a curve's points, or None where it is off or they are none."""
+    count = _number(extras.get(f"{name}_point_count"))
+    if extras.get(f"{name}_enabled", "false").strip().lower() != "true" or not 1 <= count <= MOST_POINTS:
+        return None
+    x, y = ([_number(extras.get(f"{name}_{axis}{k}")) for k in range(int(count))] for axis in "xy")
+    if not all(abs(v) <= LARGEST for v in (*x, *y)) or sorted(x) != x:
+        return None
+    return x, y
 
 
 def moving(extras: Mapping[str, str]) -> list[str]:
