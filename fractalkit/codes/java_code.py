@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from fractalkit.codes.java_formula import NUMBER, TRUTH, WHOLE, JavaPart, Reader, tokens_of
@@ -15,7 +16,7 @@ from fractalkit.codes.variation_text import WORDS
 from fractalkit.errors import DataError
 
 TURNS = 256
-_TYPES = {"double": NUMBER, "float": NUMBER, "int": WHOLE, "long": WHOLE, "boolean": TRUTH}
+TYPES = {"double": NUMBER, "float": NUMBER, "int": WHOLE, "long": WHOLE, "boolean": TRUTH}
 _SIGNS = {"=": "", "+=": "+", "-=": "-", "*=": "*", "/=": "/", "%=": "%"}
 # Java's names of the point before the variation and of what it adds
 _POINT = {f"pAffineTP.{c}": JavaPart(f"at_{c}", NUMBER) for c in "xyz"} | {
@@ -44,8 +45,10 @@ class JavaVariation:
     lines: list[str] = field(default_factory=list)
 
 
-class _Body(Reader):
+class Body(Reader):
     """Reads statements into lines."""
+
+    types: Collection[str] = TYPES  # words that begin declarations
 
     def __init__(self, text: str, names: dict[str, JavaPart], where: str) -> None:
         super().__init__(tokens_of(text, where), names, where)
@@ -113,7 +116,7 @@ class _Body(Reader):
             self.loop()
             return False
         self.passed("final")
-        if self.peek() in _TYPES:
+        if self.peek() in self.types:
             self.declaration(self.take().text)
         else:
             self.assignment()
@@ -134,9 +137,9 @@ class _Body(Reader):
         if self.passed("else"):
             self.put("else:")
             other = self.inner()
-            if left or other:
+            if left != other or (left and self.loops):
                 raise self.refuse("a return beside an else is not read")
-            return False
+            return left
         if left and self.loops:
             raise self.refuse("a return within a loop is not read")
         if not left:
@@ -161,14 +164,20 @@ class _Body(Reader):
     def loop(self) -> None:
         word = self.take().text
         self.want("(")
+        turns = self.turns() if word == "for" else TURNS
         if word == "for" and not self.passed(";"):
             self.passed("final")
-            if self.peek() in _TYPES:
+            if self.peek() in self.types:
                 self.declaration(self.take().text)
             else:
                 self.assignment()
             self.want(";")
+        self.put(f"for turn_{self.loops} in range({turns}):")
+        self.indent += 1
         test = self.truth().text
+        self.put(f"if not {test}:")
+        self.put("    break")
+        self.indent -= 1
         step = -1
         if word == "for":
             self.want(";")
@@ -176,9 +185,6 @@ class _Body(Reader):
             self.skip()
         else:
             self.want(")")
-        self.put(f"for turn_{self.loops} in range({TURNS}):")
-        self.put(f"    if not {test}:")
-        self.put("        break")
         self.loops += 1
         if self.inner():
             raise self.refuse("a return within a loop is not read")
@@ -190,6 +196,14 @@ class _Body(Reader):
             self.at = after
         self.loops -= 1
 
+    def turns(self) -> int:
+        """How often a loop runs at most: of ``int k = 0; k < 32; k++`` 32 times."""
+        words = [self.peek(i) for i in range(8)]
+        counts = words[0] == "int" and words[2] == "=" and words[4] == ";" and words[6] in ("<", "<=")
+        if not counts or not (words[3].isdigit() and words[7].isdigit() and self.peek(8) == ";"):
+            return TURNS
+        return min(max(int(words[7]) - int(words[3]) + (words[6] == "<="), 1), TURNS)
+
     def skip(self) -> None:
         """Pass what stands before the bracket that closes, and the bracket."""
         depth = 1
@@ -200,13 +214,17 @@ class _Body(Reader):
     def declaration(self, kind: str) -> None:
         while True:
             name = self.take().text
-            value = JavaPart("0", WHOLE) if kind != "boolean" else JavaPart("(1 < 0)", TRUTH)
+            value = JavaPart("(1 < 0)", TRUTH) if kind == "boolean" else JavaPart("0", WHOLE)
             if self.passed("="):
                 value = self.expression()
-            self.names[name] = JavaPart(f"j_{name}", _TYPES[kind])
-            self.set(name, value)
+            self.declare(name, kind, value)
             if not self.passed(","):
                 return
+
+    def declare(self, name: str, kind: str, value: JavaPart) -> None:
+        """A new variable and its first value."""
+        self.names[name] = JavaPart(f"j_{name}", TYPES[kind])
+        self.set(name, value)
 
     def assignment(self) -> None:
         step = {"++": "+", "--": "-"}
@@ -279,7 +297,7 @@ def java_variation(code: str, place: str, fields: dict[str, float], where: str) 
     start, out = _STARTS[place]
     lines = ["    at_x, at_y, at_z = x, y, z", f"    to_x, to_y, to_z = {start}"]
     for text in (fixed + _method(code, "init"), body):
-        reader = _Body(text if text.endswith("}") else text + "}", names, where)
+        reader = Body(text if text.endswith("}") else text + "}", names, where)
         reader.block()
         lines += reader.lines
         names = reader.names

@@ -18,7 +18,7 @@ WHOLE, NUMBER, TRUTH = "a whole number", "a number", "a condition"
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>0[xX][0-9a-fA-F]+|(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?[dDfFlL]?)|(?P<name>[A-Za-z_][A-Za-z0-9_.]*)"
-    r"|(?P<sign>&&|\|\||==|!=|<=|>=|\+\+|--|\+=|-=|\*=|/=|%=|[-+*/%<>!?:(),;{}=\[\]&|^]))"
+    r"|(?P<sign>&&|\|\||==|!=|<=|>=|\+\+|--|\+=|-=|\*=|/=|%=|[-+*/%<>!?:(),;{}=\[\]&|^.]))"
 )
 _LEVELS = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 4, ">": 4, "<=": 4, ">=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "%": 6}
 _WORDS = {"&&": "and", "||": "or"}
@@ -35,7 +35,10 @@ _CALLS: dict[str, tuple[int, str]] = {
     "signum": (1, "(0 if {0} == 0 else sign({0}))"), "sgn": (1, "(0 if {0} == 0 else sign({0}))"),
     "toRadians": (1, "({0} * pi / 180)"), "toDegrees": (1, "({0} * 180 / pi)"), "random": (0, "random()"),
     "hypot": (2, "sqrt(({0}) ** 2 + ({1}) ** 2)"), "cbrt": (1, "(sign({0}) * abs({0}) ** (1 / 3))"),
-    "lerp": (3, "({0} + {2} * ({1} - ({0})))"), "dabs": (1, "abs({0})"),
+    "lerp": (3, "({0} + {2} * ({1} - ({0})))"), "dabs": (1, "abs({0})"), "mix": (3, "mix({0}, {1}, {2})"),
+    "clamp": (3, "clamp({0}, {1}, {2})"), "step": (2, "(0 if {1} < {0} else 1)"), "mod": (2, "(({0}) % ({1}))"),
+    "smoothstep": (3, "smooth({0}, {1}, {2})"), "sign": (1, "(0 if {0} == 0 else sign({0}))"),
+    "exp2": (1, "(2 ** ({0}))"), "log2": (1, "(log({0}) / 0.6931471805599453)"), "invSqrt": (1, "(1 / sqrt({0}))"),
 }  # fmt: skip
 _CONSTANTS = {
     "pi": "pi", "PI": "pi", "M_PI": "pi", "M_PI_2": "(pi / 2)", "M_PI_4": "(pi / 4)", "M_1_PI": "(1 / pi)",
@@ -50,6 +53,7 @@ class JavaPart:
 
     text: str
     kind: str
+    parts: tuple[str, ...] = ()  # of a vector, whose numbers these are
 
 
 @dataclass(frozen=True)
@@ -127,15 +131,15 @@ class Reader:
     def number(self) -> JavaPart:
         """An expression that is a number."""
         part = self.expression()
-        if part.kind == TRUTH:
-            raise self.refuse(f"{part.text[:40]!r} is a condition, expected a number")
+        if part.kind not in (WHOLE, NUMBER):
+            raise self.refuse(f"{part.text[:40]!r} is {part.kind}, expected a number")
         return part
 
     def truth(self) -> JavaPart:
         """An expression that is a condition."""
         part = self.expression()
         if part.kind != TRUTH:
-            raise self.refuse(f"{part.text[:40]!r} is a number, expected a condition")
+            raise self.refuse(f"{part.text[:40]!r} is {part.kind}, expected a condition")
         return part
 
     def expression(self) -> JavaPart:
@@ -148,12 +152,16 @@ class Reader:
             yes = self.expression()
             self.want(":")
             no = self.expression()
-            if part.kind != TRUTH or (yes.kind == TRUTH) != (no.kind == TRUTH):
-                raise self.refuse("a choice needs a condition and two values of one kind")
-            kind = yes.kind if yes.kind == no.kind else NUMBER
-            part = JavaPart(f"({yes.text} if {part.text} else {no.text})", kind)
+            part = self.chosen(part, yes, no)
         self.depth -= 1
         return part
+
+    def chosen(self, test: JavaPart, yes: JavaPart, no: JavaPart) -> JavaPart:
+        """One of two values."""
+        if test.kind != TRUTH or (yes.kind == TRUTH) != (no.kind == TRUTH):
+            raise self.refuse("a choice needs a condition and two values of one kind")
+        kind = yes.kind if yes.kind == no.kind else NUMBER
+        return JavaPart(f"({yes.text} if {test.text} else {no.text})", kind)
 
     def binary(self, level: int) -> JavaPart:
         left = self.unary()
@@ -187,11 +195,7 @@ class Reader:
                 raise self.refuse("is nested too deeply")
             part = self.unary()
             self.depth -= 1
-            if (part.kind == TRUTH) != (sign == "!"):
-                raise self.refuse(f"{sign} before {part.kind}")
-            return JavaPart(
-                f"(not {part.text})" if sign == "!" else f"(-{part.text})" if sign == "-" else part.text, part.kind
-            )
+            return self.signed(sign, part)
         if sign == "(" and self.peek(1) in ("double", "float", "int", "long") and self.peek(2) == ")":
             self.at += 1
             whole = self.take().text in ("int", "long")
@@ -201,6 +205,14 @@ class Reader:
                 return JavaPart(part.text, NUMBER)
             return JavaPart(f"trunc({part.text})", WHOLE) if part.kind == NUMBER else part
         return self.primary()
+
+    def signed(self, sign: str, part: JavaPart) -> JavaPart:
+        """A value behind a sign."""
+        if (part.kind == TRUTH) != (sign == "!"):
+            raise self.refuse(f"{sign} before {part.kind}")
+        return JavaPart(
+            f"(not {part.text})" if sign == "!" else f"(-{part.text})" if sign == "-" else part.text, part.kind
+        )
 
     def primary(self) -> JavaPart:
         token = self.take()
@@ -237,11 +249,19 @@ class Reader:
         while not self.passed(")"):
             if given:
                 self.want(",")
-            given.append(self.number())
+            given.append(self.argument())
         return given
 
+    def argument(self) -> JavaPart:
+        """One value that a call is given."""
+        return self.number()
+
     def call(self, name: str) -> JavaPart:
-        given = self.arguments()
+        """A call, whose brackets follow."""
+        return self.applied(name, self.arguments())
+
+    def applied(self, name: str, given: list[JavaPart]) -> JavaPart:
+        """What a function gives."""
         if name == "pContext.random" and len(given) == 1:
             return JavaPart(f"floor(({given[0].text}) * random())", WHOLE)
         count, text = _CALLS.get(name.removeprefix("pContext."), (-1, ""))

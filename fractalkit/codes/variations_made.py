@@ -18,7 +18,8 @@ import numpy as np
 
 from fractalkit.codes.flame_unread import is_number
 from fractalkit.codes.java_code import java_variation
-from fractalkit.codes.java_formula import expression
+from fractalkit.codes.java_formula import NUMBER, WHOLE, JavaPart, expression
+from fractalkit.codes.java_shader import shader_lines
 from fractalkit.codes.simulated_tables import SIMULATED, Simulated
 from fractalkit.codes.text_shapes import MOST_CHARACTERS, areas, choice_table, text_shape
 from fractalkit.codes.variation_list import Catalogue
@@ -129,6 +130,25 @@ def _formulas(function: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[
     return make
 
 
+def _shader(function: str, takes: str, known: Mapping[str, str]) -> Callable[[dict[str, str], str, str], Made]:
+    """A method in Java after GLSL that gives the colour of a place.
+
+    Args:
+        function: its name in the catalogue's formula; takes: the names of what that takes, the first two the place.
+        known: names of Java that are whole numbers or not -> those of ``takes``.
+    """
+
+    def make(texts: dict[str, str], mark: str, place: str) -> Made:
+        given = {n: JavaPart(t, WHOLE if n.startswith("resolution") else NUMBER) for n, t in known.items()}
+        lines = shader_lines(texts["code"], "getRGBColor", given, takes.split(", ")[:2], "its code")
+        text = "\n".join([f"function {function}_{mark}({takes}): A formula of a flame.", *lines])
+        made = read_variations(text, "its code", _shared.get)[0]
+        made.check()
+        return Made({function: made})
+
+    return make
+
+
 def _java(attribute: str, base: str, fields: str) -> Callable[[dict[str, str], str, str], Made]:
     """A variation in Java, of an attribute, with fields that its code knows."""
 
@@ -166,6 +186,15 @@ def _simulated(base: str, how: Simulated) -> Maker:
 _shared: dict[str, Declared] = {}  # functions that all formulas may call
 _said: dict[str, tuple[str, ...]] = {}  # the notes of what was made, by name
 _LINEAR = "void transform() { pVarTP.x += pAmount * pAffineTP.x; pVarTP.y += pAmount * pAffineTP.y; }"
+# the Mandelbrot set, on which both begin
+_COLOUR = """{ vec2 z = new vec2(0.0); int k = 0;
+  while (k < 50 && length(z) <= 2.0) { z = c_add(c_mul(z, z), c); k++; }
+  double s = 0.125662 * (k - 1); vec3 a = new vec3(cos(s + .9), cos(s + .3), cos(s + .2));
+  return length(z) > 2.0 ? a.multiply(0.4).plus(0.6) : new vec3(0.0); }"""
+_DC = "vec3 getRGBColor(double p, double q) { return at(new vec2(p, q).multiply(zoom).minus(new vec2(stepX, stepY))); }"
+_GLSL = """vec3 getRGBColor(int i, int j) {
+  vec2 p = new vec2(2.0 * (i + 0.5) / resolutionX - 1.0, 2.0 * (j + 0.5) / resolutionY - 1.0);
+  return at(p.multiply(zoom).minus(new vec2(0.5, 0.0))); }"""
 _PLOT = {"colormap_filename": "", "displ_map_filename": "", "preset_id_reference": ""}
 MAKERS: dict[str, Maker] = {
     "text_wf": Maker({"text": "JWildfire", "font_name": "Arial"}, _text),
@@ -178,6 +207,18 @@ MAKERS: dict[str, Maker] = {
     "polarplot2d_wf": Maker({"formula": "t", **_PLOT}, _formulas("polarplot2d_{}", {"formula": ("t",)})),
     "polarplot3d_wf": Maker({"formula": "t", **_PLOT}, _formulas("polarplot3d_{}", {"formula": ("t", "u")})),
     "isosfplot3d_wf": Maker({"formula": "x", **_PLOT}, _formulas("isosfplot3d_{}", {"formula": ("x", "y", "z")})),
+    "dc_code": Maker(
+        {"code": f"vec3 at(vec2 c) {_COLOUR} {_DC}"},
+        _shader("dc_code_color", "a_p, a_q, a_zoom, a_u, a_v", {"zoom": "a_zoom", "stepX": "a_u", "stepY": "a_v"}),
+    ),
+    "glsl_code": Maker(
+        {"code": f"vec3 at(vec2 c) {_COLOUR} {_GLSL}"},
+        _shader(
+            "glsl_code_color",
+            "a_i, a_j, a_zoom, a_w, a_h",
+            {"zoom": "a_zoom", "resolutionX": "a_w", "resolutionY": "a_h"},
+        ),
+    ),
     "custom_wf_full": Maker({"code_full_variation": _LINEAR}, _java("code_full_variation", "custom_wf_full", "")),
     "custom_wf": Maker({"code": _LINEAR}, _java("code", "custom_wf", "abcdefg")),
     **{base.lower(): _simulated(base, how) for base, how in SIMULATED.items()},

@@ -1,5 +1,6 @@
 """Variations that flames bring: texts, plotted formulas, and formulas in Java."""
 
+import cmath
 import math
 from dataclasses import replace
 
@@ -10,9 +11,11 @@ import torch
 from fractalkit.codes.flame import read_flames
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.java_code import java_variation
-from fractalkit.codes.java_formula import expression
+from fractalkit.codes.java_formula import NUMBER, JavaPart, expression
+from fractalkit.codes.java_shader import shader_lines
 from fractalkit.codes.text_shapes import areas, choice_table, text_shape, triangles_of
 from fractalkit.codes.variation_list import catalogue
+from fractalkit.codes.variation_text import read_variations
 from fractalkit.codes.variations_made import MAKERS
 from fractalkit.errors import DataError, FileWarning
 from fractalkit.maps import apply_variation
@@ -161,7 +164,7 @@ def test_a_class_brings_its_parameters():
 @pytest.mark.parametrize(
     "body",
     ["System.exit(1);", "for (;;) { }", "x = new Foo();", "switch (a) { }", "pVarTP.x += foo(1);", "int x = true;",
-     "if (a > 0) return; else return;", "while (a > 0) { return; }", "double x = 1"],
+     "if (a > 0) return; else { pVarTP.x = 1; }", "while (a > 0) { return; }", "double x = 1"],
 )  # fmt: skip
 def test_java_that_is_not_read(body):
     with pytest.raises(DataError):
@@ -174,3 +177,72 @@ def test_every_maker_has_its_variation_and_files_are_not_read():
     with pytest.warns(FileWarning, match="not known"):
         f = code_of("yplot2d_wf", "formula", "x", f'yplot2d_wf_colormap_filename="{hexed("a.png")}"')
     assert f.unknown == ["yplot2d_wf"]
+
+
+SHADER = """
+import js.glsl.vec2;
+double half = 0.5; // a field
+mat2 rot(double a) { return new mat2(cos(a), sin(a), -sin(a), cos(a)); }
+double bump(vec2 p, int n) {
+  if (p.x < 0.) return -1.0;
+  double s = 0;
+  for (int i = 0; i < n; ++i) { if (s > 100.) break; s += fract(p.x * i) + n / 2; }
+  return s;
+}
+public vec3 getRGBColor(double xp, double yp) {
+  vec2 p = new vec2(xp, yp).multiply(zoom).minus(new vec2(stepX, stepY));
+  p = p.yx;
+  p.x += half;
+  vec2 q = rot(0.3).times(p), m = mod(p, 1.0);
+  vec3 c = mix(new vec3(0.1), new vec3(p, q.x), clamp(m.y, 0.25, 0.75));
+  vec2 z = c_div(c_add(c_mul(q, p), c_i()), c_inv(c_sqrt(c_sin(p))));
+  return p.x > 0. ? c.multiply(length(z) + dot(p, q)).zxy : new vec3(bump(p, 5), distance(p, q), cross(c, c.yzx).z);
+}
+"""
+
+
+def test_vectors_are_spread_into_numbers():
+    lines = shader_lines(
+        SHADER, "getRGBColor", {k: JavaPart(k, NUMBER) for k in ("zoom", "stepX", "stepY")}, ["p", "q"], "t"
+    )
+    text = "\n".join(["function f(p, q, zoom, stepX, stepY): A colour.", *lines])
+    text += "\nvariation v(): It.\n    a, b, c = f(x, y, 2, 0.1, 0.2)\n    return a, b, c"
+    shared = dict(catalogue().functions)
+    declared = read_variations(text, "t", shared.get)[1]
+    catalogue().put(declared)
+    got = [v.item() for v in apply_variation("v", *(torch.tensor([v], dtype=torch.float64) for v in (0.3, 0.7)))]
+    x, y = 2 * 0.7 - 0.2 + 0.5, 2 * 0.3 - 0.1
+    p, turn = complex(x, y), cmath.rect(1, 0.3)
+    q = p * turn
+    c = np.array([0.1] * 3) + (np.array([x, y, q.real]) - 0.1) * np.clip(y % 1, 0.25, 0.75)
+    k = abs((q * p + 1j) * cmath.sqrt(cmath.sin(p))) + x * q.real + y * q.imag
+    assert np.allclose(got[:2], (c * k)[[2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        ("vec3 f(double a, double b) { return f(a, b); }", "calls itself"), ("int g = 1;", "no method f"),
+        ("double f(double a, double b) { return a; }", "expected a vec3"), ("vec3 f(double a) {", "no method"),
+        ("vec3 f(double a, double b) { return new vec2(a, b); }", "vec2 cannot be vec3"),
+        ("vec3 f(double a, double b) { vec2 p = new vec2(a); return p.xyz; }", "xyz of vec2 is not known"),
+        ("vec3 f(double a, double b) { return new vec3(a, b); }", "vec3 of 2 numbers"),
+        ("vec3 f(double a, double b) { for (;a < b;) { return new vec3(a); } }", "within a loop"),
+        ("vec3 f(double a, double b) { return texture(a, b); }", "texture of 2 numbers is not known"),
+    ],
+)  # fmt: skip
+def test_what_is_no_shader_is_named(code, why):
+    with pytest.raises(DataError, match=why):
+        shader_lines(code, "f", {}, ["p", "q"], "its code")
+
+
+def test_a_flame_brings_colours_of_places():
+    code = "public vec3 getRGBColor(double u, double v) { return new vec3(u * zoom, 0.5, step(0.0, v)); }"
+    f = code_of("dc_code", "code", code, 'dc_code_zoom="2" dc_code_Gradient="2" dc_code_z_scale="1"')
+    assert f.whole and hexed(code) in to_xml([f])
+    pixels = code_of("glsl_code", "code", code.replace("double u, double v", "int u, int v"), 'glsl_code_Gradient="0"')
+    assert pixels.whole and accumulate(pixels, 5_000, gutter=0, seed=1, threads=1, compiled=False)[..., 3].sum() > 1000
+    # without a formula both are the catalogue's
+    for name in ("dc_code", "glsl_code"):
+        assert flame(f'{name}="1"').whole
+        MAKERS[name].make(dict(MAKERS[name].texts), "0", "")
