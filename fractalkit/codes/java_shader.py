@@ -166,7 +166,7 @@ def _pieces(tokens: list[Token], where: str) -> tuple[dict[str, Method], list[To
 
 
 def shader_lines(code: str, main: str, given: Mapping[str, JavaPart], takes: list[str], where: str) -> list[str]:
-    """The formula of a method that gives a colour.
+    """The formula of a method that gives a colour (``getRGBColor``), or a complex number.
 
     Args:
         main: its name.
@@ -183,7 +183,11 @@ def shader_lines(code: str, main: str, given: Mapping[str, JavaPart], takes: lis
     body.tokens = [*beside, Token("sign", "}")]
     body.block()
     body.fields = dict(body.names)
-    colour = body.written(main, [JavaPart(t, NUMBER) for t in takes])
-    if len(colour.parts) < 3:
-        raise DataError(f"{where}: {main} gives {colour.kind}, expected a vec3")
-    return [*body.lines, f"    return {', '.join(colour.parts[:3])}"]
+    arguments = [JavaPart(t, NUMBER) for t in takes]
+    if [kind for kind, _ in methods[main].takes] == ["vec2"]:
+        arguments = [JavaPart("a vector", "vec2", tuple(takes))]
+    gives = body.written(main, arguments)
+    size = 3 if main == "getRGBColor" else 2
+    if len(gives.parts) < size:
+        raise DataError(f"{where}: {main} gives {gives.kind}, expected a vec{size}")
+    return [*body.lines, f"    return {', '.join(gives.parts[:size])}"]

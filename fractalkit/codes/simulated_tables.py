@@ -15,9 +15,11 @@ from fractalkit.codes.l_systems import lines_of
 from fractalkit.codes.simulations import (
     MOST_PARTICLES,
     MOST_STEPS,
+    JavaRandom,
     closed_tube,
     cluster,
     crystal,
+    curliecue,
     depths,
     polygons,
     terrain,
@@ -163,6 +165,11 @@ def _knot(n: Numbers, texts: Texts) -> Table:
     return _rows(len(rows), rows), _cut("knots3D_steps", n["steps"], len(rows))
 
 
+def _curliecue(n: Numbers, texts: Texts) -> Table:
+    rows = curliecue(int(n["Points"]), JavaRandom(int(n["seed"])).uniform(), min(max(n["eccentricity"], 0), 1))
+    return _rows(len(rows) - 1, rows), ()
+
+
 def _lsystem(n: Numbers, texts: Texts) -> Table:
     if not texts["grammar"].strip():
         raise DataError("has no grammar")
@@ -254,6 +261,7 @@ SIMULATED: dict[str, Simulated] = {
         "knot_table", _knot, {"presetId": -1, "steps": 1500, **{f"param_{c}": 1.0 for c in "abcdefgh"}},
         {**{f"{axis}formula": "" for axis in "xyz"}, "presetId_reference": "", **_MESH},
     ),
+    "curliecue": Simulated("curliecue_table", _curliecue, {"Points": 500, "seed": 1000, "eccentricity": 0}),
     "lsystem_js": Simulated(
         "lsystem_table", _lsystem, {"iters": 1, "step": 0.1, "angle": 0, "presetId": -1},
         {"grammar": "", "presetId_reference": ""},

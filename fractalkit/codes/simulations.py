@@ -404,3 +404,15 @@ def closed_tube(place: Callable[[float], tuple[float, float, float]], count: int
 
 def _unit(v: Floats) -> Floats:
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
+
+
+def curliecue(count: int, turn: float, start: float) -> Floats:
+    """A curlicue: steps of 0.01 whose direction turns by an angle that grows evenly: ``[count + 1, 2]``.
+
+    Args:
+        turn: by how many turns it grows from step to step; start: both coordinates of the first point.
+    """
+    k = np.arange(min(max(count, 1), 10_000), dtype=np.float64)
+    angle = 2 * np.pi * (turn * (k * (k - 1) / 2) % 1)
+    steps = 0.01 * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return start + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, 0)])

@@ -130,8 +130,10 @@ def _formulas(function: str, names: Mapping[str, tuple[str, ...]]) -> Callable[[
     return make
 
 
-def _shader(function: str, takes: str, known: Mapping[str, str]) -> Callable[[dict[str, str], str, str], Made]:
-    """A method in Java after GLSL that gives the colour of a place.
+def _shader(
+    function: str, takes: str, known: Mapping[str, str], main: str = "getRGBColor"
+) -> Callable[[dict[str, str], str, str], Made]:
+    """A method in Java after GLSL that gives the colour of a place, or of ``main`` f the place of a complex number.
 
     Args:
         function: its name in the catalogue's formula; takes: the names of what that takes, the first two the place.
@@ -140,7 +142,7 @@ def _shader(function: str, takes: str, known: Mapping[str, str]) -> Callable[[di
 
     def make(texts: dict[str, str], mark: str, place: str) -> Made:
         given = {n: JavaPart(t, WHOLE if n.startswith("resolution") else NUMBER) for n, t in known.items()}
-        lines = shader_lines(texts["code"], "getRGBColor", given, takes.split(", ")[:2], "its code")
+        lines = shader_lines(texts["code"], main, given, takes.split(", ")[:2], "its code")
         text = "\n".join([f"function {function}_{mark}({takes}): A formula of a flame.", *lines])
         made = read_variations(text, "its code", _shared.get)[0]
         made.check()
@@ -195,6 +197,7 @@ _DC = "vec3 getRGBColor(double p, double q) { return at(new vec2(p, q).multiply(
 _GLSL = """vec3 getRGBColor(int i, int j) {
   vec2 p = new vec2(2.0 * (i + 0.5) / resolutionX - 1.0, 2.0 * (j + 0.5) / resolutionY - 1.0);
   return at(p.multiply(zoom).minus(new vec2(0.5, 0.0))); }"""
+_COMPLEX = "vec2 f(vec2 z) { return c_add(c_inv(z), c_exp(c_inv(z))).plus(c_one()); }"
 _PLOT = {"colormap_filename": "", "displ_map_filename": "", "preset_id_reference": ""}
 MAKERS: dict[str, Maker] = {
     "text_wf": Maker({"text": "JWildfire", "font_name": "Arial"}, _text),
@@ -219,6 +222,8 @@ MAKERS: dict[str, Maker] = {
             {"zoom": "a_zoom", "resolutionX": "a_w", "resolutionY": "a_h"},
         ),
     ),
+    "c_var": Maker({"code": _COMPLEX}, _shader("c_var_formula", "a_p, a_q", {}, "f")),
+    "cut_c": Maker({"code": _COMPLEX}, _shader("cut_c_formula", "a_p, a_q", {}, "f")),
     "custom_wf_full": Maker({"code_full_variation": _LINEAR}, _java("code_full_variation", "custom_wf_full", "")),
     "custom_wf": Maker({"code": _LINEAR}, _java("code", "custom_wf", "abcdefg")),
     **{base.lower(): _simulated(base, how) for base, how in SIMULATED.items()},

@@ -21,6 +21,7 @@ from fractalkit.codes.simulations import (
     closed_tube,
     cluster,
     crystal,
+    curliecue,
     depths,
     polygons,
     terrain,
@@ -212,6 +213,7 @@ ATTRIBUTES = {
     "sattractor3D": 'sattractor3D_radius="0.1"' + formulas("sattractor3D", "-y", "x", "0.1"),
     "obj_mesh_primitive_wf": 'obj_mesh_primitive_wf_primitive="4" obj_mesh_primitive_wf_subdiv_level="1"',
     "maurer_lines": 'maurer_lines_curve_mode="2" maurer_lines_b="0.5" maurer_lines_render_mode="5"',
+    "curliecue": 'curliecue_Points="40" curliecue_symmetry="4" curliecue_type="1"',
     "knots3D": 'knots3D_steps="60"' + formulas("knots3D", "9*sin(t)", "param_a*9*cos(t)", "sin(2*t)"),
     "lsystem_js": f'lsystem_js_iters="2" lsystem_js_grammar="{b"Axiom F+F".hex()}"',
 }  # fmt: skip
@@ -276,3 +278,9 @@ def test_what_cannot_be_simulated_is_a_variation_that_is_not_known():
                  'obj_mesh_primitive_wf="1" obj_mesh_primitive_wf_primitive="24"'):  # fmt: skip
         assert len(flame(text).unknown) == 1, text
     assert flame('terrain3D="1" terrain3D_roughness="1e9" terrain3D_Size (N PowersOf 2)="99"').whole
+
+
+def test_a_curlicue_turns_by_an_angle_that_grows():
+    rows = curliecue(4, 0.25, 0.5)
+    assert np.allclose(rows, [[0.5, 0.5], [0.51, 0.5], [0.52, 0.5], [0.52, 0.51], [0.52, 0.5]])
+    assert len(curliecue(10**9, 0.1, 0)) == 10_001

@@ -217,12 +217,14 @@ def test_vectors_are_spread_into_numbers():
     c = np.array([0.1] * 3) + (np.array([x, y, q.real]) - 0.1) * np.clip(y % 1, 0.25, 0.75)
     k = abs((q * p + 1j) * cmath.sqrt(cmath.sin(p))) + x * q.real + y * q.imag
     assert np.allclose(got[:2], (c * k)[[2, 0]])
+    got = [v.item() for v in apply_variation("v", *(torch.tensor([v], dtype=torch.float64) for v in (0.3, -0.5)))]
+    assert np.allclose(got, [-1, abs(complex(-0.7, 0.5) * (1 - turn))])
 
 
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        ("vec3 f(double a, double b) { return f(a, b); }", "calls itself"), ("int g = 1;", "no method f"),
+        ("vec3 f(double a, double b) { return f(a, b); }", "calls itself"), ("int g = 1;", "no method getRGBColor"),
         ("double f(double a, double b) { return a; }", "expected a vec3"), ("vec3 f(double a) {", "no method"),
         ("vec3 f(double a, double b) { return new vec2(a, b); }", "vec2 cannot be vec3"),
         ("vec3 f(double a, double b) { vec2 p = new vec2(a); return p.xyz; }", "xyz of vec2 is not known"),
@@ -233,7 +235,7 @@ def test_vectors_are_spread_into_numbers():
 )  # fmt: skip
 def test_what_is_no_shader_is_named(code, why):
     with pytest.raises(DataError, match=why):
-        shader_lines(code, "f", {}, ["p", "q"], "its code")
+        shader_lines(code.replace(" f(", " getRGBColor("), "getRGBColor", {}, ["p", "q"], "its code")
 
 
 def test_a_flame_brings_colours_of_places():
@@ -246,3 +248,33 @@ def test_a_flame_brings_colours_of_places():
     for name in ("dc_code", "glsl_code"):
         assert flame(f'{name}="1"').whole
         MAKERS[name].make(dict(MAKERS[name].texts), "0", "")
+
+
+def test_formulas_of_complex_numbers():
+    code = "public vec2 f(vec2 z) { if (length(z) < 0.1) return z; return c_pow(c_sin(z), new vec2(2.0, 0.5)); }"
+    f = code_of("c_var", "code", code, 'c_var_zoom="2" c_var_shiftX="0.1"')
+    name = next(iter(f.xforms[0].variations))
+    n = torch.zeros(1, dtype=torch.float64)
+    x, y = apply_variation(name, n + 0.3, n - 0.6, parameters={"zoom": 2.0, "shiftX": 0.1})
+    assert cmath.isclose(complex(x, y), cmath.sin(0.7 - 1.2j) ** (2 + 0.5j))
+    x, y = apply_variation("c_var", n + 0.3, n - 0.6)
+    assert cmath.isclose(complex(x, y), 1 / (0.3 - 0.6j) + cmath.exp(1 / (0.3 - 0.6j)) + 1)
+    cut = code_of("cut_c", "code", "vec2 f(vec2 z) { return z; }", 'cut_c_mode="0" cut_c_zoom="1"', 'square="3"')
+    assert cut.whole and accumulate(cut, 5_000, gutter=0, seed=1, threads=1, compiled=False)[..., 3].sum() > 100
+
+
+def test_the_mandelbrot_set_of_a_power():
+    n = torch.zeros(2, dtype=torch.float64)
+    text = """variation of_power(): Two of the colours of the fourth kind.
+    s, size, a, b = gmandel(x, y, 128, 3, 0, 0, 0, 0, 0, 0, 0, 0)
+    p, q, r = gmandel_color(4, s, size, a, b, 128)
+    return p, r"""
+    catalogue().put(read_variations(text, "t", catalogue().base("dc_gmandelbroot").functions)[0])
+    got = apply_variation("of_power", n + torch.tensor([0.1, 1.1]), n + 0.2)
+    c, p, steps, size = 1.1 + 0.2j, 1.1 + 0.2j, 0, 0.0
+    while size <= 128:
+        size, p, steps = abs(p) ** 2 if steps else 0.0, p**3 + c, steps + 1
+    s = steps - 1
+    lights = [min(s * (size * s / 128) ** e / 255, 1) for e in (0.45, 0.25)]
+    assert np.allclose([got[0][1], got[1][1]], lights) and got[0][0] == got[1][0] == 0
+    assert flame('dc_gmandelbroot="1" dc_gmandelbroot_z_scale="2"').whole
