@@ -12,6 +12,7 @@ from fractalkit.codes.chords import MOST_CHORDS, chords
 from fractalkit.codes.formula_values import values_of
 from fractalkit.codes.java_formula import expression
 from fractalkit.codes.l_systems import lines_of
+from fractalkit.codes.metaballs import MOST_BALLS, metaballs
 from fractalkit.codes.simulations import (
     MOST_PARTICLES,
     MOST_STEPS,
@@ -170,6 +171,13 @@ def _curliecue(n: Numbers, texts: Texts) -> Table:
     return _rows(len(rows) - 1, rows), ()
 
 
+def _metaballs(n: Numbers, texts: Texts) -> Table:
+    table = metaballs(n)
+    if not table[0] or not np.isfinite(table).all():
+        raise DataError("no point is within its balls")
+    return table, _cut("metaballs3d_wf_mb_count", n["mb_count"], MOST_BALLS)
+
+
 def _lsystem(n: Numbers, texts: Texts) -> Table:
     if not texts["grammar"].strip():
         raise DataError("has no grammar")
@@ -262,6 +270,13 @@ SIMULATED: dict[str, Simulated] = {
         {**{f"{axis}formula": "" for axis in "xyz"}, "presetId_reference": "", **_MESH},
     ),
     "curliecue": Simulated("curliecue_table", _curliecue, {"Points": 500, "seed": 1000, "eccentricity": 0}),
+    "metaballs3d_wf": Simulated(
+        "metaballs_table", _metaballs,
+        {"mb_mode": 0, "mb_count": 64, "mb_min_radius": 0.35, "mb_max_radius": 0.75, "mb_negative": 0.3,
+         "mb_seed": 1234, "mb_sharpness": 2.75, "border_size": 0.42, **{f"{a}min": -np.pi for a in "xyz"},
+         **{f"{a}max": np.pi for a in "xyz"}, "max_iter": 160, "direct_color": 1, "color_mode": 9, "blend_colormap": 0},
+        {"colormap_filename": ""},
+    ),
     "lsystem_js": Simulated(
         "lsystem_table", _lsystem, {"iters": 1, "step": 0.1, "angle": 0, "presetId": -1},
         {"grammar": "", "presetId_reference": ""},

@@ -308,7 +308,9 @@ def _texts_of_heads(given: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def _made(base: str, place: str, texts: dict[str, str], to: Catalogue, notes: list[str]) -> str | None:
     """The name of a variation with its texts, or None where it cannot be made."""
-    if any(key.endswith(FILES) and text.strip() for key, text in texts.items()):
+    colour = texts.get("color_mode", "")  # above 2 none of a map
+    unread = any(key.endswith(FILES) and text.strip() for key, text in texts.items())
+    if unread and not (is_number(colour) and float(colour) > 2):
         return None
     mark = hashlib.sha256(repr((place, sorted(texts.items()))).encode()).hexdigest()[:12]
     pattern = to.base(base)

@@ -15,6 +15,7 @@ from fractalkit.codes.flame import read_flames
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.formula_values import values_of
 from fractalkit.codes.l_systems import expanded, lines_of, read_grammar
+from fractalkit.codes.metaballs import MarsagliaRandom, balls, reached
 from fractalkit.codes.simulated_tables import PRIMITIVES, SIMULATED
 from fractalkit.codes.simulations import (
     JavaRandom,
@@ -214,6 +215,7 @@ ATTRIBUTES = {
     "obj_mesh_primitive_wf": 'obj_mesh_primitive_wf_primitive="4" obj_mesh_primitive_wf_subdiv_level="1"',
     "maurer_lines": 'maurer_lines_curve_mode="2" maurer_lines_b="0.5" maurer_lines_render_mode="5"',
     "curliecue": 'curliecue_Points="40" curliecue_symmetry="4" curliecue_type="1"',
+    "metaballs3d_wf": 'metaballs3d_wf_mb_count="9" metaballs3d_wf_mb_mode="2" metaballs3d_wf_mb_negative="0"',
     "knots3D": 'knots3D_steps="60"' + formulas("knots3D", "9*sin(t)", "param_a*9*cos(t)", "sin(2*t)"),
     "lsystem_js": f'lsystem_js_iters="2" lsystem_js_grammar="{b"Axiom F+F".hex()}"',
 }  # fmt: skip
@@ -284,3 +286,19 @@ def test_a_curlicue_turns_by_an_angle_that_grows():
     rows = curliecue(4, 0.25, 0.5)
     assert np.allclose(rows, [[0.5, 0.5], [0.51, 0.5], [0.52, 0.5], [0.52, 0.51], [0.52, 0.5]])
     assert len(curliecue(10**9, 0.1, 0)) == 10_001
+
+
+def test_metaballs_reach_all_cells_where_their_field_is_strong():
+    first = ((36969 << 16) + 1) & 0xFFFFFFFF
+    assert MarsagliaRandom(1).uniform() == min(first, (1 << 32) - first) / 0x7FFFFFFF
+    numbers = SIMULATED["metaballs3d_wf"].numbers
+    low, high = np.full(3, -3.0), np.array([3.0, 2.0, 3.0])
+    for mode in range(3):
+        rows = balls(numbers | {"mb_mode": mode}, low, high)
+        assert len(rows) == 64 and 0.1 < (rows[:, 3] < 0).mean() < 0.5
+        at = np.random.default_rng(mode).uniform(low, high, (20_000, 3))
+        field = (rows[:, 3] / ((at[:, None] - rows[:, :3]) ** 2).sum(2)).sum(1)
+        index = ((at - low) / (high - low) * 8).astype(int) @ [1, 8, 64]
+        cells = reached(rows, low, high, 2.75, 8)
+        inside = field > 2.75
+        assert inside.any() and np.isin(index[inside], cells).all() and len(cells) < 512
