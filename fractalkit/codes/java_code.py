@@ -202,6 +202,11 @@ class Body(Reader):
         counts = words[0] == "int" and words[2] == "=" and words[4] == ";" and words[6] in ("<", "<=")
         if not counts or not (words[3].isdigit() and words[7].isdigit() and self.peek(8) == ";"):
             return TURNS
+        # a name that is set in more places than the loop's head may be set in its body
+        later = [t.text for t in self.tokens[self.at + 3 :]]
+        signs = {"=", "+=", "-=", "*=", "/=", "%=", "++", "--"}
+        if sum(name == words[1] and later[i + 1] in signs for i, name in enumerate(later[:-1])) > 1:
+            return TURNS
         return min(max(int(words[7]) - int(words[3]) + (words[6] == "<="), 1), TURNS)
 
     def skip(self) -> None:

@@ -278,3 +278,9 @@ def test_the_mandelbrot_set_of_a_power():
     lights = [min(s * (size * s / 128) ** e / 255, 1) for e in (0.45, 0.25)]
     assert np.allclose([got[0][1], got[1][1]], lights) and got[0][0] == got[1][0] == 0
     assert flame('dc_gmandelbroot="1" dc_gmandelbroot_z_scale="2"').whole
+
+
+def test_a_loop_runs_as_often_as_its_head_says():
+    for body, turns in (("pVarTP.x += k;", 7), ("pVarTP.x += k; k -= 1;", 256)):
+        code = f"void transform() {{ for (int k = 2; k <= 8; k++) {{ {body} }} }}"
+        assert f"in range({turns}):" in "".join(java_variation(code, "", {}, "t").lines)
