@@ -35,7 +35,7 @@ from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
 from fractalkit.fit.density import Density
 from fractalkit.fit.hop import Budget, Candidate, Hopper
-from fractalkit.fit.measure_search import Measured, MeasureSearch
+from fractalkit.fit.measure_search import Archive, Measured, MeasureSearch
 from fractalkit.fit.paint import paint
 from fractalkit.fit.refine import Refiner
 from fractalkit.fit.search import Searcher, grow_pool
@@ -65,7 +65,10 @@ _WIDE = 6.0  # spacings within which points are matched, so that their distances
 STRIDE = 4  # hops between two checks of the chains
 _CAP = 0.95  # upper bound of the norm of a map that is proposed
 _LIMIT = 0.985  # and of one that is refined by the attractor
-_AUTO = (2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36)
+_AUTO = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 27, 36)
+BRIEF = 0.15  # of the rounds and the work for each number of maps that "auto" tries
+CLOSE = 1.08  # excess of the density at which such a search ends,
+POLISHED = 1.6  # and above which its code is not polished
 
 
 def fit_cloud(
@@ -141,6 +144,7 @@ class _Fit:
         self.floor = Refiner(target, rng, cap=_CAP, points=20_000).floor(int(target.counts.sum()))
         self.isotropy = 0.0
         self.brief = False  # to compare numbers of maps
+        self.known: Archive | None = None  # maps found for other numbers of maps
         self.shown: Callable[[np.ndarray, np.ndarray], None] | None = None
         self.last: np.ndarray | None = None  # maps that were shown last
         self.density = Density(target, cap=_LIMIT, seed=int(rng.integers(1 << 31))) if target.dim > 1 else None
@@ -177,7 +181,11 @@ class _Fit:
     ) -> Candidate:
         """Restart with one growing pool until a code is good enough; ``more`` is a code of k + 1 maps to prune."""
         if self.density is not None and self.isotropy == 0 and 1 < k <= MEASURED:
-            return self.measured(k, lambda share: self.say(f"{k} maps", start + (end - start) * share))
+
+            def say(share: float) -> None:
+                self.say(f"{k} maps", start + (end - start) * share)
+
+            return self.tried(k, more, say) if self.brief else self.measured(k, say)
         budget, restarts = self.budget(k), restarts or self.restarts(k)
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         best: Candidate | None = None
@@ -217,7 +225,7 @@ class _Fit:
 
     def share(self) -> float:
         """Of the work at effort 5."""
-        return (0.25 if self.brief else 1.0) * 2.0 ** (self.effort - 5)
+        return (BRIEF if self.brief else 1.0) * 2.0 ** (self.effort - 5)
 
     def measured(self, k: int, say: Callable[[float], None]) -> Candidate:
         """Search by density until a code that has been polished is good, or the rounds or the work are spent.
@@ -227,6 +235,8 @@ class _Fit:
         assert self.density is not None
         searcher = Searcher(self.target, self.rng, cap=_CAP, isotropy=self.isotropy)
         search = MeasureSearch(self.density, k, self.rng)
+        if self.known is not None:
+            search.past.append((self.known.maps, []))
         price = k * np.array(_ROUND[self.target.dim])  # of a round in each stage
         work = max(WORK * self.share(), 12 * float(price.mean()))
         rounds = min(self.rounds(), int(work / price.mean()))
@@ -258,6 +268,34 @@ class _Fit:
         if best.density <= ASTRAY or self.good(best):
             return best
         return min(best, self.polished(Measured(best.maps, best.weights, 0.0)), key=self.misfit)
+
+    def tried(self, k: int, more: Candidate | None, say: Callable[[float], None]) -> Candidate:
+        """Search by density for a few rounds and polish the code if it comes near.
+
+        The search starts with the maps that were found for other numbers of maps, and with the code ``more`` of
+        k + 1 maps without the one that it needs least.
+        """
+        assert self.density is not None
+        search = MeasureSearch(self.density, k, self.rng)
+        search.inherit(self.known, None if more is None else Measured(more.maps, more.weights, 0.0))
+        work = WORK * self.share() / (k * float(np.mean(_ROUND[self.target.dim])))
+        rounds = min(self.rounds(), max(int(work), 12))
+        say(0.0)
+        code, used = search.run(rounds, tell=lambda n: say(n / rounds))
+        if search.excess(code) <= HOPELESS:
+            code, _ = search.run(rounds - used, enough=CLOSE, tell=lambda n: say((used + n) / rounds))
+        search.gather()
+        self.known = search.archive
+        if search.excess(code) <= POLISHED:
+            c = self.polished(code, most=ASTRAY)
+            self.known.add(c.maps)
+        else:
+            refiner = self.refiner(workers=1)
+            score = refiner.score(refiner.match(code.maps, code.weights, seed=0))
+            c = self.graded(Candidate(code.maps, code.weights, score))
+        self.show(c.maps, c.weights)
+        say(1.0)
+        return c
 
     def polished(self, code: Measured, *, most: float = math.inf) -> Candidate:
         """Refine a code by density and then, if that misfits by at most so much, by distance, on all points."""
@@ -345,19 +383,23 @@ class _Fit:
             c = self.solve(k, 0.7 * i / len(_AUTO), 0.7 * (i + 1) / len(_AUTO), restarts=1)
             tried.append((k, c))
             if self.reached(c):
-                k, c = self.fewer(k, c)
+                k, c = self.fewer(k, c, {n: self.misfit(missed) for n, missed in tried[:-1]})
                 return c, f"the fewest maps found that reach the sampling floor: {k}"
-            if len(tried) > 3 and tried[-1][1].score.total > 0.9 * tried[-3][1].score.total:
+            far = c.score.total > FRACTAL * self.floor.total  # an attractor may lack a small part, in no order
+            if far and len(tried) > 3 and c.score.total > 0.9 * tried[-3][1].score.total:
+                break
+            if not far and k == MEASURED:
                 break
         self.brief = False
-        k = _elbow([(k, c.score.total) for k, c in tried])
-        if isotropy is None:
-            return self.fixed(k, None, 0.7, 1.0), f"elbow at {k} maps; the cloud is not an attractor of few maps"
-        return next(c for n, c in tried if n == k), f"elbow at {k} maps"
+        k = _elbow([(k, self.misfit(c)) for k, c in tried])
+        return self.fixed(k, isotropy, 0.7, 1.0), f"elbow at {k} maps; the cloud is not an attractor of few maps"
 
-    def fewer(self, k: int, best: Candidate) -> tuple[int, Candidate]:
-        """Reduce the number of maps below k, one at a time, while the attractor still reaches the floor."""
-        while k > 1:
+    def fewer(self, k: int, best: Candidate, missed: dict[int, float]) -> tuple[int, Candidate]:
+        """Reduce the number of maps below k, one at a time, while the attractor still reaches the floor.
+
+        What was ``missed`` is tried again only if its misfit was small.
+        """
+        while k > 1 and missed.get(k - 1, 0.0) <= FRACTAL:
             c = self.solve(k - 1, 0.7, 1.0, more=best)
             if not self.reached(c):
                 break
@@ -366,7 +408,8 @@ class _Fit:
 
     def reached(self, c: Candidate) -> bool:
         """Whether a code of "auto" is as near as an independent sample would be, its farthest points too."""
-        near = c.score.total <= ENOUGH * self.floor.total or self.good(c)
+        dense = c.density <= DENSE or len(c.maps) > MEASURED
+        near = (c.score.total <= ENOUGH * self.floor.total and dense) or self.good(c)
         return near and c.score.worst <= FARTHEST * self.floor.worst
 
 

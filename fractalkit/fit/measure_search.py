@@ -343,7 +343,7 @@ class MeasureSearch:
         level = self.density.levels[index]
         psi = self.density.pieces(code.maps, self.some, level)
         gaps = []
-        for i in range(self.k):
+        for i in range(len(psi)):
             rest = np.delete(psi, i, axis=0)
             q = self.density.joined(rest, self.density.likely(rest, level, 8), level)
             gaps.append(float(((np.sqrt(q) - np.sqrt(level.mass)) ** 2).sum()))
@@ -381,6 +381,22 @@ class MeasureSearch:
         self.archive, self.front = Archive(self.density, self.some), []
         for _ in range(_STARTS):
             self.join(self.refined(*self.start(), levels=self.levels))
+
+    def inherit(self, archive: Archive | None, more: Measured | None) -> None:
+        """Begin with the archive of a search for another number of maps, and with random codes.
+
+        ``more`` is a code of k + 1 maps, of which the least one is left out.
+        """
+        if archive is not None:
+            self.archive = archive
+        for _ in range(_STARTS):
+            self.join(self.refined(*self.start(), levels=self.levels))
+        if archive is not None:
+            for _ in range(_STARTS):
+                self.join(self.chosen())
+        if more is not None:
+            rest = np.delete(np.arange(self.k + 1), self.least(more, self.levels[1]))
+            self.join(self.refined(more.maps[rest], more.weights[rest]))
 
     def gather(self) -> None:
         """Bring together what was found in all epochs."""
