@@ -69,6 +69,7 @@ _AUTO = (2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 27, 36)
 BRIEF = 0.15  # of the rounds and the work for each number of maps that "auto" tries
 CLOSE = 1.08  # excess of the density at which such a search ends,
 POLISHED = 1.6  # and above which its code is not polished
+SAME = 1.03  # ratio of misfits that are alike
 
 
 def fit_cloud(
@@ -383,23 +384,31 @@ class _Fit:
             c = self.solve(k, 0.7 * i / len(_AUTO), 0.7 * (i + 1) / len(_AUTO), restarts=1)
             tried.append((k, c))
             if self.reached(c):
-                k, c = self.fewer(k, c, {n: self.misfit(missed) for n, missed in tried[:-1]})
+                k, c = self.fewer(k, c)
                 return c, f"the fewest maps found that reach the sampling floor: {k}"
-            far = c.score.total > FRACTAL * self.floor.total  # an attractor may lack a small part, in no order
-            if far and len(tried) > 3 and c.score.total > 0.9 * tried[-3][1].score.total:
-                break
-            if not far and k == MEASURED:
+            if self.stalled([c for _, c in tried]):
                 break
         self.brief = False
-        k = _elbow([(k, self.misfit(c)) for k, c in tried])
+        least = min(self.misfit(c) for _, c in tried)
+        if least <= FRACTAL:
+            k = next(k for k, c in tried if self.misfit(c) <= SAME * least)
+            return self.fixed(k, isotropy, 0.7, 1.0), f"the fewest maps that come nearest to the sampling floor: {k}"
+        k = _elbow([(k, c.score.total) for k, c in tried])
         return self.fixed(k, isotropy, 0.7, 1.0), f"elbow at {k} maps; the cloud is not an attractor of few maps"
 
-    def fewer(self, k: int, best: Candidate, missed: dict[int, float]) -> tuple[int, Candidate]:
+    def stalled(self, tried: list[Candidate]) -> bool:
+        """Whether more maps gain nothing on an attractor, or less than a tenth on another cloud, twice in a row."""
+        misfits = [self.misfit(c) for c in tried]
+        if min(misfits) <= FRACTAL:
+            return len(tried) - int(np.argmin(misfits)) > 2
+        return len(tried) > 3 and tried[-1].score.total > 0.9 * tried[-3].score.total
+
+    def fewer(self, k: int, best: Candidate) -> tuple[int, Candidate]:
         """Reduce the number of maps below k, one at a time, while the attractor still reaches the floor.
 
-        What was ``missed`` is tried again only if its misfit was small.
+        A number that was missed is tried again: a code of one map more is the best start.
         """
-        while k > 1 and missed.get(k - 1, 0.0) <= FRACTAL:
+        while k > 2:  # one map has a point as its attractor
             c = self.solve(k - 1, 0.7, 1.0, more=best)
             if not self.reached(c):
                 break

@@ -52,6 +52,19 @@ def test_auto_finds_the_number_of_maps():
 
 
 @pytest.mark.slow
+def test_auto_tells_flat_maps_apart():
+    turn = torch.tensor([[0.8, -0.6], [0.6, 0.8]], dtype=torch.float64)
+    matrices = torch.stack([0.6 * turn, torch.diag(torch.tensor([0.5, 0.1], dtype=torch.float64)), 0.3 * turn.T])
+    offsets = torch.tensor([[0.0, 0.0], [1.0, 0.2], [0.3, 1.5]], dtype=torch.float64)
+    truth = AffineIFS(torch.cat([matrices, 0.4 * matrices[:1]]), torch.cat([offsets, offsets.flip(1)[1:2]]))
+    cloud, again = (sample(truth, 3000, seed=s, dtype=torch.float64).points for s in (0, 1))
+    shares = []
+    found = fit_cloud(cloud, maps="auto", effort=3, progress=lambda word, share: shares.append(share))
+    assert len(found) == 4 and ratio(found, cloud, again) < 1.1
+    assert max(shares) == shares[-1] == 1
+
+
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_result():
     cloud = draw("heighway-dragon", 1000)
     a, b = (fit_cloud(cloud, maps=2, effort=0, seed=5) for _ in range(2))
