@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,10 @@ TOGETHER = 1024  # blocks that are transformed together
 ROWS = 8  # rows of domains that are transformed together
 # squared errors of R, G and B, and of alpha, by those of Y, Cb, Cr and alpha: the columns' squares of the conversion
 COLOUR_ERROR = (3.0, 3.258, 2.476, 1.0)
+NEAR = 24  # steps of the quantiser's index, 128 an octave, between which what was learned of rates holds
+MOST_KEPT = 4  # tiles whose encoders are kept from run to run
 MAX_MAP = 16  # side of the largest leaf that may have a map
+Finish = Callable[[], tuple[QuadtreeCode, float]]
 
 
 @dataclass(frozen=True)
@@ -180,6 +184,7 @@ class _TileEncoder:
         self.settings = settings
         self.closed: Any = None  # planes with other values of shrink, and which
         self.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
+        self.last: tuple[int, int, list[QuadtreePlane]] | None = None  # step index, passes and planes of the last run
         self.planes = []
         for i, v in enumerate(to_planes(picture, depth, half)):
             padded = _pad(v, effort.top)
@@ -266,6 +271,25 @@ class _TileEncoder:
         c = np.concatenate(parts)
         c[:, 0, 0] = c[:, 0, 1] = c[:, 1, 0] = 0
         return c
+
+    # ---- passes
+
+    def passed(self, settings: Settings, passes: int) -> list[QuadtreePlane]:
+        """The planes after so many passes; those of the last run count if its step was near, but one pass is new."""
+        if self.effort.maps and not settings.plain and not settings.directed and not self.planes[0].candidates:
+            self.look(settings.size)
+        looks = bool(self.effort.maps or settings.directed)
+        done, seen = 0, None
+        if passes > 1 and self.last and abs(self.last[0] - settings.step) <= NEAR:
+            done = min(self.last[1], passes - 1)
+            seen = self.decoded(self.last[2]) if looks else None
+        else:  # rates learned at a step far away mislead
+            self.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
+        planes = self.encode(settings, seen)
+        for _ in range(done + 1, passes):
+            planes = self.encode(settings, self.decoded(planes) if looks else None)
+        self.last = settings.step, passes, planes
+        return planes
 
     # ---- one pass
 
@@ -560,12 +584,12 @@ class _Encoder:
         return self.picture[t.y : t.y + t.height, t.x : t.x + t.width]
 
     def _encoder(self, i: int) -> _TileEncoder:
-        """The encoder of tile i; kept for later runs if the picture has at most four tiles."""
+        """The encoder of tile i; kept for later runs if the picture has few tiles."""
         if i not in self.kept:
             made = _TileEncoder(
                 self._tile(self.tiles[i]), self.depth, self.settings.half, self.effort, self.settings, self.device
             )
-            if len(self.tiles) > 4:
+            if len(self.tiles) > MOST_KEPT:
                 return made
             self.kept[i] = made
         return self.kept[i]
@@ -577,26 +601,19 @@ class _Encoder:
 
     def run(
         self, step: int, passes: int, only: list[int] | None = None, measured: bool = False
-    ) -> tuple[QuadtreeCode | None, float, float]:
-        """Encode at a step index and return the code, its size in bytes, and the mean squared error.
+    ) -> tuple[Finish | None, float, float]:
+        """Encode at a step index.
 
-        With ``only`` some tiles the code is None, and the size is extrapolated from these tiles. The error is
-        ``measured`` in the samples of all tiles, or estimated from the planes of one or two.
+        Returns:
+            What chooses the filters and gives the code and its mean squared error: ``measured`` in the samples of all
+            tiles, or estimated from the planes of one or two. None with ``only`` some tiles.
+            The size in bytes, extrapolated from some tiles if so. The error if ``measured``, else 0.
         """
         settings = replace(self.settings, step=step)
 
-        def first(i: int) -> Any:
+        def first(i: int) -> tuple[_TileEncoder, list[QuadtreePlane]]:
             enc = self._encoder(i)
-            if self.effort.maps and not settings.plain and not settings.directed and not enc.planes[0].candidates:
-                enc.look(settings.size)
-            seen = None
-            # rates learned at another step would make the result depend on the order of the search
-            enc.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
-            for n in range(passes):
-                planes = enc.encode(settings, seen)
-                if (self.effort.maps or settings.directed) and n + 1 < passes:
-                    seen = enc.decoded(planes)
-            return enc, planes
+            return enc, enc.passed(settings, passes)
 
         n = len(self.tiles)
         segments: list[list[bytes]] = [[], [], []]
@@ -614,15 +631,18 @@ class _Encoder:
                 for (a, b), v in zip(sums, shrink, strict=True)
             )
         settings = replace(settings, shrink=shrink)
-        deblock, filtered, estimate = self._choose_filters(done, shrink)
-        settings = replace(settings, deblock=deblock, filtered=filtered)
+        shown = [(i, enc, enc.shrunk(planes, shrink)) for i, (enc, planes) in done.items()]
+        filters = cache(lambda: self._choose_filters(shown))
 
         def work(i: int) -> tuple[list[bytes], float]:
             enc, planes = done.pop(i) if i in done else first(i)
             planes = enc.shrunk(planes, shrink)
             written = write_planes(planes, self.effort.top, self.effort.bottom)
-            return written, enc.squares(self._tile(self.tiles[i]), planes, deblock, filtered) if measured else 0.0
+            return written, enc.squares(self._tile(self.tiles[i]), planes, *filters()[:2]) if measured else 0.0
 
+        if measured or len(self.tiles) > MOST_KEPT:
+            filters()
+            shown.clear()  # encoders of tiles are large
         error = 0.0
         with ThreadPoolExecutor(max(1, self.threads)) as pool:
             for k, (written, e) in enumerate(pool.map(work, which)):
@@ -632,23 +652,31 @@ class _Encoder:
                 self.callback((k + 1) / len(which))
         flat = tuple(segments[0] + segments[1] + segments[2])
         count = sum(self._tile(self.tiles[i]).size for i in which)
-        error = error / count if measured else estimate
         if only is not None:
-            return None, sum(map(len, flat)) * self.picture.size / count, error
+            return None, sum(map(len, flat)) * self.picture.size / count, error / count
         height, width = self.picture.shape[:2]
-        planes = CodedPlanes(height, width, self.channels, settings, flat)
-        code = QuadtreeCode(height, width, self.channels, self.depth, settings, planes, self.metadata)
-        return code, float(len(code.to_bytes())), error
 
-    def _choose_filters(self, done: dict[int, Any], shrink: tuple[int, ...]) -> tuple[int, tuple[bool, bool], float]:
+        def made(deblock: int, filtered: tuple[bool, bool]) -> QuadtreeCode:
+            s = replace(settings, deblock=deblock, filtered=filtered)
+            planes = CodedPlanes(height, width, self.channels, s, flat)
+            return QuadtreeCode(height, width, self.channels, self.depth, s, planes, self.metadata)
+
+        def finish() -> tuple[QuadtreeCode, float]:
+            deblock, filtered, estimate = filters()
+            return made(deblock, filtered), error / count if measured else estimate
+
+        return finish, float(len(made(0, (False, False)).to_bytes())), error / count
+
+    def _choose_filters(
+        self, chosen: list[tuple[int, _TileEncoder, list[QuadtreePlane]]]
+    ) -> tuple[int, tuple[bool, bool], float]:
         """The strength of deblocking, whether luma and chroma are filtered, and about the mean squared error then."""
         allowed = self.want_deblock is not False and not self.settings.plain
         strengths = ((0, 2, 4, 6) if self.want_deblock is None else (2, 4, 6)) if allowed else (0,)
         errors = np.zeros((len(strengths), 2, 2))  # by strength, luma or chroma, without and with the filter
         count = 0
         shown = []
-        for i, (enc, planes) in done.items():
-            planes = enc.shrunk(planes, shrink)
+        for i, enc, planes in chosen:
             shown.append((enc, planes, enc.decoded(planes)))
             count += self._tile(self.tiles[i]).size
         for enc, planes, seen in shown:
@@ -728,9 +756,9 @@ def encode(
         )  # fmt: skip
         if given and quality is None:
             return _aim(encoder, plan, a, depth, bits, psnr)
-        code, _, error = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
-        assert code is not None
-        return code, error
+        finish, _, _ = encoder.run(step_index(step_of_quality(quality or 50.0, depth)), plan.passes + 1)
+        assert finish is not None
+        return finish()
 
     high = _fine(bits, psnr, quality)
     if chroma == "auto" and not high and a.ndim == 3 and method != "pifs":
@@ -834,23 +862,20 @@ def _aim(
     sample = encoder.sample()
     slope = -0.9 / 128  # octaves of size, or 6 dB, by step
 
-    errors: dict[int, float] = {}
-
-    def miss(index: int, only: list[int] | None, passes: int) -> tuple[QuadtreeCode | None, float]:
-        """The code, and how far it is above the target: in octaves of size, or in units of 6 dB."""
-        code, size, error = encoder.run(index, passes, only, measured=psnr is not None)
-        errors[index] = error
+    def miss(index: int, only: list[int] | None, passes: int) -> tuple[Finish | None, float]:
+        """What gives the code, and how far it is above the target: in octaves of size, or in units of 6 dB."""
+        finish, size, error = encoder.run(index, passes, only, measured=psnr is not None)
         if bits is not None:
-            return code, math.log2(8 * size / pixels / bits)
+            return finish, math.log2(8 * size / pixels / bits)
         assert psnr is not None
-        return code, (10 * math.log10(top**2 / max(error, 1e-12)) - psnr) / 6.02
+        return finish, (10 * math.log10(top**2 / max(error, 1e-12)) - psnr) / 6.02
 
     def search(
         x: int, only: list[int] | None, rounds: int, passes: int = plan.passes + 1, enough: float = 0.0144
-    ) -> tuple[int, QuadtreeCode | None, float]:
+    ) -> tuple[int, Finish | None, float]:
         """The step that misses the target least, by regula falsi and then bisection."""
         nonlocal slope
-        tried: dict[int, tuple[QuadtreeCode | None, float]] = {x: miss(x, only, passes)}
+        tried: dict[int, tuple[Finish | None, float]] = {x: miss(x, only, passes)}
         f = tried[x][1]
         low, high = -1, 4096  # steps known to give too much, and too little
         for n in range(rounds):
@@ -875,16 +900,17 @@ def _aim(
         x = step_index(3.0 * top / 10 ** (psnr / 20))
     if len(sample) < len(encoder.tiles):
         x, _, _ = search(x, sample, 8)
-        x, code, value = search(x, None, 2)
+        x, finish, value = search(x, None, 2)
     else:
         if plan.directions and plan.passes > 1:
             # one pass, without directions, is quick and makes files about 0.08 octaves larger
             x, _, value = search(x, None, 6, 1, 0.06)
             x = min(4095, max(0, round(x - (value - (0.08 if bits is not None else 0.0)) / slope)))
-        x, code, value = search(x, None, 12)
-    assert code is not None
+        x, finish, value = search(x, None, 12)
+    assert finish is not None
+    code, error = finish()
     if value > 0.03 and bits is not None:
         raise UsageError(f"this picture needs at least {len(code.to_bytes())} bytes; ask for more")
     if value < -0.03 and psnr is not None:
         raise UsageError(f"{psnr:g} dB is more than this codec reaches ({psnr + 6.02 * value:.1f} dB); ask for less")
-    return code, errors[x]
+    return code, error

@@ -114,9 +114,11 @@ def _survey(c, side, log, half, out):
 @inner()
 def _best_level(x, step, lam, rates, shrink):
     """Level of least cost for a cosine of magnitude x, and that cost; ``rates`` ``[LEVELS]`` in bits."""
-    l = np.int64(x / step + 0.5)
     choice = 0
     cost = x * x + lam * rates[0]
+    if x < 0.499 * step:  # most are, and a division takes long
+        return choice, cost
+    l = np.int64(x / step + 0.5)
     if l > 0:
         for q in range(l - 1 if l > 1 else 1, l + 1):
             s = shrink[0] if q == 1 else (shrink[1] if q == 2 else shrink[2])
