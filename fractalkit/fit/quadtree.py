@@ -280,9 +280,8 @@ class _TileEncoder:
             self.look(settings.size)
         looks = bool(self.effort.maps or settings.directed)
         done, seen = 0, None
-        if passes > 1 and self.last and abs(self.last[0] - settings.step) <= NEAR:
-            done = min(self.last[1], passes - 1)
-            seen = self.decoded(self.last[2]) if looks else None
+        if settings.directed and passes > 1 and self.last and abs(self.last[0] - settings.step) <= NEAR:
+            done, seen = min(self.last[1], passes - 1), self.decoded(self.last[2])
         else:  # rates learned at a step far away mislead
             self.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
         planes = self.encode(settings, seen)
