@@ -6,7 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fractalkit.arguments import COLOURS, COUNTS, MAPS, PATHS, SEEDS, SIZES, known, seed_number, verb, whole_number
+from fractalkit.arguments import (
+    COLOURS,
+    COUNTS,
+    MAPS,
+    PATHS,
+    SEEDS,
+    SIZES,
+    contents,
+    known,
+    seed_number,
+    verb,
+    whole_number,
+)
 from fractalkit.codes.open import held, load
 from fractalkit.errors import UsageError
 from fractalkit.raster.view import SizeLike, WindowLike, size_in, window_in
@@ -21,6 +33,7 @@ MOST_POINTS = 1 << 31  # of a sample in memory
 MOST_FACTOR = 32  # larger numbers are sides in pixels
 
 
+@verb()
 def open(source: Any, **options: Any) -> Any:
     """Open whatever FractalKit knows: a code, a model, a point cloud or a picture.
 
@@ -46,15 +59,8 @@ def open(source: Any, **options: Any) -> Any:
     known("open", options, load_cloud, fk.load)
     if isinstance(source, str | Path):
         return open_any(source, **options)
-    data = _read(source)
+    data = contents(source)
     return _held_in(data, **options) if isinstance(data, bytes) else as_picture(data)
-
-
-def _read(source: Any) -> Any:
-    """What is in an open file, as bytes; anything else as it is."""
-    if hasattr(source, "read") and not hasattr(source, "getbands"):
-        source = source.read()
-    return bytes(source) if isinstance(source, bytearray | memoryview) else source
 
 
 def _held_in(data: bytes, **options: Any) -> Any:
@@ -163,7 +169,10 @@ def fit(thing: Any, maps: int | str = "auto", **options: Any) -> Any:
     if isinstance(thing, str | Path):
         thing = open(thing)
     elif isinstance(thing, list | tuple):
-        thing = np.asarray(thing, dtype=np.float64)
+        try:
+            thing = np.asarray(thing, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise UsageError("fit: expected points [N, 2] or [N, 3], got a list of something else") from None
     from fractalkit.fit import fit_attractor, fit_picture
 
     if "seed" in options:
@@ -204,7 +213,7 @@ def compress(image: Any, *, method: str = "auto", lossless: bool = False, **opti
         method = "cloud"
     if method == "cloud":
         return fk.encode(open(image) if isinstance(image, str | Path) else image, method=method, **options)
-    image = _read(image)
+    image = contents(image)
     if isinstance(image, str | Path | bytes):
         from fractalkit.data import read_picture
 
@@ -317,7 +326,7 @@ def decompress(source: Any, size: SizeLike = None, *, points: int | None = None,
     from fractalkit.codes.collage import CollageCode
     from fractalkit.raster.picture import Picture, as_picture
 
-    source = _read(source)
+    source = contents(source)
     if isinstance(source, bytes):
         source = fk.load(source)
     code = load(source) if isinstance(source, str | Path) else source

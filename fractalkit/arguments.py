@@ -8,7 +8,7 @@ import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar, cast
 
-from fractalkit.errors import UsageError, did_you_mean
+from fractalkit.errors import DataError, UsageError, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 MOST_SEED = 2**63 - 1
@@ -90,6 +90,21 @@ def known(verb: str, options: Iterable[str], *functions: Callable[..., Any], bes
             raise unknown(verb, option, names | set(besides))
 
 
+def contents(source: Any) -> Any:
+    """What is in a file open for reading, as bytes; anything else as it is.
+
+    Raises:
+        DataError: a file that is closed, or that cannot be read.
+    """
+    if hasattr(source, "read") and not hasattr(source, "getbands"):
+        try:
+            source = source.read()
+        except (OSError, ValueError) as error:
+            name = getattr(source, "name", "file")
+            raise DataError(f"{name}: cannot be read ({error}); open it with mode 'rb'") from None
+    return bytes(source) if isinstance(source, bytearray | memoryview) else source
+
+
 def keywords(function: Callable[..., Any], only: bool = False) -> list[str]:
     """Names of the arguments of a function that can be given by name, or that must be."""
     named = [inspect.Parameter.KEYWORD_ONLY] + [inspect.Parameter.POSITIONAL_OR_KEYWORD] * (not only)
@@ -126,7 +141,7 @@ def verb(*others: Mapping[str, str]) -> Callable[[F], F]:
         @functools.wraps(function)
         def called(*args: Any, **options: Any) -> Any:
             if not options:
-                return function(*args)
+                return run(args, options)
             given = _renamed(what, options, same)
             if "size" in names:
                 given = _sized(what, given, names)
@@ -137,7 +152,15 @@ def verb(*others: Mapping[str, str]) -> Callable[[F], F]:
                 for option in given:
                     if option not in names:
                         raise unknown(what, option, names)
-            return function(*args, **given)
+            return run(args, given)
+
+        def run(args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+            try:
+                return function(*args, **options)
+            except OSError as error:
+                if error.filename is None:
+                    raise
+                raise DataError(f"{str(error.filename)[:200]}: {error.strerror}") from None
 
         return cast(F, called)
 

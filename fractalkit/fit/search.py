@@ -201,7 +201,8 @@ class Searcher:
 
     def mutate(self, chosen: np.ndarray, count: int) -> None:
         """Add perturbed copies of the chosen maps to the pool, by one spacing up to a tenth of the cloud."""
-        scale = self.spacing * np.exp(self.rng.uniform(0, math.log(0.1 / self.spacing), (len(chosen), count)))
+        most = math.log(max(0.1 / self.spacing, 1.0))  # few points may be farther apart than that
+        scale = self.spacing * np.exp(self.rng.uniform(0, most, (len(chosen), count)))
         noise = self.rng.standard_normal((len(chosen), count, 3, 4)) * scale[..., None, None]
         noise[:, :, :, 3] *= 0.5
         d = self.target.dim

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.arguments import unknown
+from fractalkit.arguments import contents, unknown
 from fractalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -168,12 +168,11 @@ def as_picture(source: Any) -> Picture:
     """
     if isinstance(source, Picture):
         return source
-    if hasattr(source, "read") and not hasattr(source, "getbands"):
-        source = source.read()
-    if isinstance(source, bytes | bytearray | memoryview | str | Path):
+    source = contents(source)
+    if isinstance(source, bytes | str | Path):
         from fractalkit.data.pictures import read_picture
 
-        return Picture(read_picture(Path(source) if isinstance(source, str | Path) else bytes(source)).samples)
+        return Picture(read_picture(Path(source) if isinstance(source, str) else source).samples)
     if hasattr(source, "getbands"):  # a Pillow image; Pillow need not be imported to know one
         if source.mode not in ("L", "RGB", "RGBA", "I;16"):
             source = source.convert("RGBA" if source.has_transparency_data else "RGB")
@@ -185,14 +184,19 @@ def _array(source: Any) -> npt.NDArray[Any]:
     """The array ``[H, W]`` or ``[H, W, C]`` of a tensor or an array."""
     first = hasattr(source, "detach")  # a tensor
     if first:
-        source = source.detach().cpu()
-        a = (source.float() if source.is_floating_point() else source).numpy()
+        try:
+            source = source.detach().cpu()
+            a = (source.float() if source.is_floating_point() else source).numpy()
+        except (NotImplementedError, TypeError, RuntimeError):  # of the device meta, or sparse
+            raise UsageError("picture: expected a dense tensor that holds its values") from None
         if a.ndim == 4 and len(a) == 1:
             a = a[0]
     elif isinstance(source, np.ndarray):
         a = source
     else:
         raise UsageError(f"picture: expected a path, a Pillow image, an array or a tensor, got {type(source).__name__}")
+    if a.dtype.kind not in "biuf":
+        raise UsageError(f"picture: expected numbers, got an array of {a.dtype}")
     if a.ndim == 3 and (a.shape[0] in CHANNELS and (first or a.shape[2] not in CHANNELS)):
         a = a.transpose(1, 2, 0)
     return a

@@ -133,7 +133,8 @@ def _opened(source: Any) -> Any:
     source = held(open_any(source) if isinstance(source, str | Path) else source, CloudCollage)
     if isinstance(source, Picture):
         raise DataError(f"{name}: a picture without a code; fractalize, enlarge, compress or fit make something of it")
-    if getattr(source, "ndim", 0) == 2 and source.shape[1] in (2, 3):
+    kind = getattr(getattr(source, "dtype", None), "kind", "f")
+    if getattr(source, "ndim", 0) == 2 and source.shape[1] in (2, 3) and kind in "biuf":
         return Cloud(np.asarray(source, dtype=np.float64))
     return source
 
