@@ -37,7 +37,7 @@ Grey, RGB and RGBA with 8 or 16 bits. Colour profiles and EXIF data are kept; th
 @click.option("-o", "--out", type=PATH, help="Output file or folder.  [default: beside each source]")
 @click.option("--quality", type=Real(1, 100), help="Quality, from 1 to 100.  [default: 50]")
 @click.option("--bpp", type=Real(0, min_open=True), help="Size of the file in bits per pixel.")
-@click.option("--bytes", "size", type=Whole(1), help="Size of the file in bytes.")
+@click.option("--bytes", "size", type=Whole(1), help="Size of the file in bytes, to within 1 %.")
 @click.option("--psnr", type=Real(0, min_open=True), help="PSNR over all channels, in decibels.")
 @click.option(
     "--effort",
