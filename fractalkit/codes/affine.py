@@ -92,6 +92,11 @@ class AffineIFS(AffineMaps):
         object.__setattr__(self, "colours", c)
         object.__setattr__(self, "colour_field", f)
 
+    def __repr__(self) -> str:
+        named = f"{self.name!r}, " if self.name else ""
+        dim = self.matrices.shape[1]
+        return f"AffineIFS({named}{len(self.matrices)} maps in {dim}D{', coloured' if self.coloured else ''})"
+
     # ---- shape and type
 
     @property
