@@ -1,8 +1,3 @@
-import importlib.util
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
@@ -202,40 +197,3 @@ def test_even_with_addresses_and_degenerate_attractors():
     point = AffineIFS(torch.eye(2)[None] / 2, torch.ones(1, 2))
     assert torch.allclose(even(point, 9).points, torch.full((9, 2), 2.0))
     assert even(ifs, 0).points.shape == (0, 2)
-
-
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="Triton is not installed")
-def test_triton_kernel_matches_the_twin_in_its_interpreter():
-    """Without a CUDA device, the kernel runs in Triton's interpreter with few chains, in a separate process."""
-    code = """
-import torch, numpy as np
-import fractalkit.orbit.streams as streams
-streams.CHAINS = 256
-import fractalkit.orbit.torch_twin as twin, fractalkit.orbit.triton_cuda as fast
-from fractalkit.codes import preset
-for name in ("barnsley-fern", "tree-3d"):
-    f = preset(name)
-    p = streams.plan(f, 5, 20)
-    cpu = torch.device("cpu")
-    walkers = [fast.TritonWalker(p, torch.float64, cpu), twin.TorchWalker(p, torch.float64, cpu)]
-    got = []
-    for w in walkers:
-        w.skip(20)
-        x, s = torch.empty(3, 256, f.dim, dtype=torch.float64), torch.empty(3, 256, dtype=torch.int16)
-        w.points(3, x, s)
-        shape = np.array([9, 7, 5][: f.dim])
-        low, high = x.reshape(-1, f.dim).amin(0).numpy() + 0.05, x.reshape(-1, f.dim).amax(0).numpy()
-        total = torch.zeros(shape.prod() + 1, dtype=torch.int64)
-        rgb = torch.zeros(shape.prod() + 1, 3, dtype=torch.int64)
-        scale = shape / (high - low)
-        w.count(4, 37, (scale, -low * scale, shape), f.colours.numpy(), f.colour_speed, total, rgb)
-        got.append((x, s, total, rgb))
-    a, b = got
-    assert torch.allclose(a[0], b[0]) and all(torch.equal(u, v) for u, v in zip(a[1:], b[1:]))
-    assert int(a[2].sum()) == 4 * 256 + 37
-print("agree")
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", code], env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True
-    )
-    assert run.stdout.strip() == "agree", run.stderr[-2000:]
