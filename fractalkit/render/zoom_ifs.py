@@ -280,6 +280,13 @@ def draw_window(
     return tone_map(hist[..., 3], rgb, colours=palette, supersample=supersample)
 
 
+@nb.njit(inline="always")
+def _to_pixels(m, scale, rows, columns, gutter):
+    """A word's map followed by that to columns and rows: a, b, c, d and its offsets e, f."""
+    e, f = m[0, 2] * scale + columns / 2 + gutter, rows / 2 + gutter - m[1, 2] * scale
+    return m[0, 0] * scale, m[0, 1] * scale, -m[1, 0] * scale, -m[1, 1] * scale, e, f
+
+
 @nb.njit(cache=True, nogil=True)
 def _scatter(maps, counts, tint, rest, points, blend, scale, rows, columns, gutter, hist):
     """Add points mapped by each word to ``hist``; y points up in the plane and down in the picture."""
@@ -287,8 +294,7 @@ def _scatter(maps, counts, tint, rest, points, blend, scale, rows, columns, gutt
     total = len(points)
     h, w = hist.shape[0], hist.shape[1]
     for k in range(len(counts)):
-        a, b, e = maps[k, 0, 0] * scale, maps[k, 0, 1] * scale, maps[k, 0, 2] * scale + columns / 2 + gutter
-        c, d, f = -maps[k, 1, 0] * scale, -maps[k, 1, 1] * scale, rows / 2 + gutter - maps[k, 1, 2] * scale
+        a, b, c, d, e, f = _to_pixels(maps[k], scale, rows, columns, gutter)
         for i in range(start, start + counts[k]):
             j = i % total
             x, y = points[j, 0], points[j, 1]
@@ -309,8 +315,7 @@ def _scatter_field(maps, counts, field, points, scale, rows, columns, gutter, hi
     total = len(points)
     h, w = hist.shape[0], hist.shape[1]
     for k in range(len(counts)):
-        a, b, e = maps[k, 0, 0] * scale, maps[k, 0, 1] * scale, maps[k, 0, 2] * scale + columns / 2 + gutter
-        c, d, f = -maps[k, 1, 0] * scale, -maps[k, 1, 1] * scale, rows / 2 + gutter - maps[k, 1, 2] * scale
+        a, b, c, d, e, f = _to_pixels(maps[k], scale, rows, columns, gutter)
         for i in range(start, start + counts[k]):
             j = i % total
             x, y = points[j, 0], points[j, 1]
