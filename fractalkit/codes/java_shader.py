@@ -21,7 +21,7 @@ _SKIPPED = ("public", "private", "static", "final")
 
 
 @dataclass(frozen=True)
-class Method:
+class JavaMethod:
     """A method: what it gives, the kinds and names that it takes, and what stands in its brackets."""
 
     kind: str
@@ -38,7 +38,7 @@ class ShaderBody(VectorBody):
 
     types = (*TYPES, *VECTORS)
 
-    def __init__(self, text: str, names: dict[str, JavaPart], where: str, methods: Mapping[str, Method]) -> None:
+    def __init__(self, text: str, names: dict[str, JavaPart], where: str, methods: Mapping[str, JavaMethod]) -> None:
         super().__init__(text, names, where)
         self.methods = methods
         self.fields: dict[str, JavaPart] = {}  # what all methods know
@@ -132,9 +132,9 @@ class ShaderBody(VectorBody):
         return gave
 
 
-def _pieces(tokens: list[Token], where: str) -> tuple[dict[str, Method], list[Token]]:
+def _pieces(tokens: list[Token], where: str) -> tuple[dict[str, JavaMethod], list[Token]]:
     """The methods of a text by name, and what stands beside them."""
-    methods: dict[str, Method] = {}
+    methods: dict[str, JavaMethod] = {}
     beside: list[Token] = []
     at, n = 0, len(tokens)
     while at < n:
@@ -153,7 +153,7 @@ def _pieces(tokens: list[Token], where: str) -> tuple[dict[str, Method], list[To
                     break
             if depth or end + 1 >= n or tokens[end + 1].text != "{" or len(words) % 2:
                 raise DataError(f"{where}: {name[:40]} is no method")
-            methods[name] = Method(
+            methods[name] = JavaMethod(
                 kind, tuple(zip(words[::2], words[1::2], strict=True)), tuple(tokens[end + 2 : close])
             )
             at = close
