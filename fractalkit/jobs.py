@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import active_children, current_process, get_context
+from multiprocessing import active_children, current_process
+from multiprocessing.context import SpawnContext, SpawnProcess
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -65,30 +66,40 @@ def attempt(function: Callable[[Any], Any], item: Any) -> Any:
         return error
 
 
+class _Context(SpawnContext):
+    """Starts processes and keeps them, so that the exit codes of those that die at once can be read too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **options: Any) -> SpawnProcess:  # type: ignore[override]
+        self.started.append(SpawnProcess(*args, **options))
+        return self.started[-1]
+
+
 def _over_processes(function: Callable[[Any], Any], items: Sequence[Any], jobs: int) -> Iterator[tuple[int, Any]]:
     waiting = dict.fromkeys(range(len(items)), 0)  # index of an item: times that its pool broke
     while waiting:
-        others = set(active_children())
-        pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_handle_interrupts)
+        context = _Context()
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_handle_interrupts)
         try:
-            workers: set[BaseProcess] = set()
             with blocked_interrupts():
                 running = {pool.submit(attempt, function, items[i]): i for i in list(waiting)}
-                workers = set(active_children()) - others
             for future in as_completed(running):
                 i = running[future]
                 result = future.result()
                 del waiting[i]
                 yield i, result
         except BrokenProcessPool:
-            if any(worker.exitcode == NO_GUARD for worker in workers):
+            if any(worker.exitcode == NO_GUARD for worker in context.started):
                 raise UsageError(UNGUARDED) from None
             # the pool does not tell which item it was, so all that were not done are tried again, with one process less
             _count_tries(waiting)
             jobs = max(1, jobs - 1)
         except BaseException:
             # Ctrl-C, or the caller stopped iterating: interrupt the items being worked on, which then clean up
-            _interrupt(set(active_children()) - others)
+            _interrupt(set(active_children()).intersection(context.started))
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
