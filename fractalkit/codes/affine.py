@@ -94,8 +94,7 @@ class AffineIFS(AffineMaps):
 
     def __repr__(self) -> str:
         named = f"{self.name!r}, " if self.name else ""
-        dim = self.matrices.shape[1]
-        return f"AffineIFS({named}{len(self.matrices)} maps in {dim}D{', coloured' if self.coloured else ''})"
+        return f"AffineIFS({named}{len(self)} maps in {self.dim}D{', coloured' if self.coloured else ''})"
 
     # ---- shape and type
 

@@ -38,21 +38,21 @@ def opened(path: Path) -> list[Flame]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FileWarning)
             found = list(load_all(path))
-    flames = [code for code in found if isinstance(code, Flame)]
-    if len(flames) == len(found):  # without torch, whose import takes longer than all else until the first picture
-        return flames
+    return [code if isinstance(code, Flame) else _as_flame(code, path) for code in found]
+
+
+def _as_flame(code: object, path: Path) -> Flame:
+    """An affine code as a flame.
+
+    Torch comes with the affine code: its import takes longer than all else until the first picture, and a file of
+    flames needs none.
+    """
     from fractalkit.codes.affine import AffineIFS
 
-    flames = []
-    for code in found:
-        if isinstance(code, Flame):
-            flames.append(code)
-        elif isinstance(code, AffineIFS) and code.dim in (2, 3):
-            flames.append(flame_of_code(code))
-        else:
-            what = "a collage" if hasattr(code, "ranges") else "another kind of code"
-            raise DataError(f"{path}: holds {what}; the studio edits flames and affine codes")
-    return flames
+    if isinstance(code, AffineIFS) and code.dim in (2, 3):
+        return flame_of_code(code)
+    what = "a collage" if hasattr(code, "ranges") else "another kind of code"
+    raise DataError(f"{path}: holds {what}; the studio edits flames and affine codes")
 
 
 def read_bytes(data: bytes, name: str) -> list[Flame]:

@@ -16,22 +16,19 @@ from fractalkit.fit.quadtree_copies import likeness, vectors
 from fractalkit.maps.convert import to_map
 from fractalkit.maps.quadtree_copies import QuadtreeCopyMap, copied_leaves, ranks
 from fractalkit.maps.quadtree_picture import decode, trace
+from tests.maps.quadtree_leaves import leaves_at_random
 from tests.pictures import psnr, scene
 
 
 def plane(seed: int = 0, slopes: bool = True) -> QuadtreePlane:
     """A plane of 64 x 64 with leaves of 8 and 16, most of which copy a block drawn at random; not all can."""
-    rng = np.random.default_rng(seed)
     logs = np.full((16, 16), 3, np.uint8)
     logs[8:, 8:] = 4
-    level, chosen = np.zeros((64, 64), np.int32), np.zeros((16, 16, 4), np.int32)
-    for cy in range(16):
-        for cx in range(16):
-            cells = 1 << (int(logs[cy, cx]) - 2)
-            if cy % cells or cx % cells:
-                continue
-            level[4 * cy : 4 * cy + 3, 4 * cx : 4 * cx + 3] = rng.integers(-3, 4, (3, 3))
-            chosen[cy, cx] = rng.random() < 0.8, 0, *(rng.integers(0, 48, 2) - (4 * cy, 4 * cx))
+
+    def choose(rng, cy, cx):
+        return rng.random() < 0.8, 0, *(rng.integers(0, 48, 2) - (4 * cy, 4 * cx))
+
+    level, chosen = leaves_at_random(logs, seed, choose)
     return QuadtreePlane(logs, level, chosen, 61, 64, 9.0, (0.05, 0.03, 0.0), 4, slopes, True)
 
 

@@ -16,22 +16,19 @@ from fractalkit.fit.quadtree import EFFORTS, encode
 from fractalkit.maps.quadtree_copies import ranks
 from fractalkit.maps.quadtree_directions import QuadtreeDirectionMap, border_places, directed_leaves, weights
 from fractalkit.maps.quadtree_picture import decode, mix, trace
+from tests.maps.quadtree_leaves import leaves_at_random
 from tests.pictures import psnr
 
 
 def plane(seed: int = 0) -> QuadtreePlane:
     """A plane of 64 x 64 with leaves of 4, 8 and 16, of which most have a direction drawn at random."""
-    rng = np.random.default_rng(seed)
     logs = np.full((16, 16), 3, np.uint8)
     logs[8:, 8:], logs[:4, 4:8] = 4, 2
-    level, chosen = np.zeros((64, 64), np.int32), np.zeros((16, 16, 4), np.int32)
-    for cy in range(16):
-        for cx in range(16):
-            cells = 1 << (int(logs[cy, cx]) - 2)
-            if cy % cells or cx % cells:
-                continue
-            level[4 * cy : 4 * cy + 3, 4 * cx : 4 * cx + 3] = rng.integers(-3, 4, (3, 3))
-            chosen[cy, cx, 0] = rng.integers(1, len(DIRECTIONS) + 1) if rng.random() < 0.8 else 0
+
+    def choose(rng, cy, cx):
+        return rng.integers(1, len(DIRECTIONS) + 1) if rng.random() < 0.8 else 0, 0, 0, 0
+
+    level, chosen = leaves_at_random(logs, seed, choose)
     return QuadtreePlane(logs, level, chosen, 57, 64, 9.0, (0.05, 0.03, 0.0), 4, False, directed=True)
 
 
