@@ -36,6 +36,7 @@ from fractalkit.errors import UsageError
 from fractalkit.fit import quadtree_copies as copies
 from fractalkit.fit import quadtree_directions as directions
 from fractalkit.fit import quadtree_eye as eye
+from fractalkit.fit import quadtree_rate as rate
 from fractalkit.fit import quadtree_rd as rd
 from fractalkit.fit.pifs import fit_plane, side_of
 from fractalkit.fit.quadtree_search import features, isometric, search
@@ -60,6 +61,7 @@ TOGETHER = 1024  # blocks that are transformed together
 ROWS = 8  # rows of domains that are transformed together
 # squared errors of R, G and B, and of alpha, by those of Y, Cb, Cr and alpha: the columns' squares of the conversion
 COLOUR_ERROR = (3.0, 3.258, 2.476, 1.0)
+ENOUGH = 0.0144  # octaves of size, or 6 dB, by which a target may be missed
 NEAR = 24  # steps of the quantiser's index, 128 an octave, between which what was learned of rates holds
 MOST_KEPT = 4  # tiles whose encoders are kept from run to run
 MAX_MAP = 16  # side of the largest leaf that may have a map
@@ -101,7 +103,7 @@ EFFORTS = (
     Effort(1, directions=4, maps=(3,)),
     Effort(1, directions=2, maps=(3,)),
     Effort(1, directions=4, maps=(3,), top=6),
-    Effort(2, directions=4, maps=(3,), top=6),
+    Effort(1, directions=2, maps=(3,), top=6),
     Effort(2, directions=2, maps=(3,), top=6),
     Effort(2, directions=1, maps=(3,), top=6),
     Effort(3, directions=1, maps=(3,), top=6),
@@ -183,7 +185,8 @@ class _TileEncoder:
         self.depth, self.half, self.effort, self.device = depth, half, effort, device
         self.settings = settings
         self.closed: Any = None  # planes with other values of shrink, and which
-        self.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
+        self.rates: dict[bool, rd.Rates] = {}
+        self.counts: dict[bool, rd.Counts] = {}  # of the last pass
         self.last: tuple[int, int, list[QuadtreePlane]] | None = None  # step index, passes and planes of the last run
         self.planes = []
         for i, v in enumerate(to_planes(picture, depth, half)):
@@ -283,12 +286,17 @@ class _TileEncoder:
         if settings.directed and passes > 1 and self.last and abs(self.last[0] - settings.step) <= NEAR:
             done, seen = min(self.last[1], passes - 1), self.decoded(self.last[2])
         else:  # rates learned at a step far away mislead
-            self.rates = {False: rd.Rates.guess(), True: rd.Rates.guess()}
+            self._forget(settings)
         planes = self.encode(settings, seen)
         for _ in range(done + 1, passes):
             planes = self.encode(settings, self.decoded(planes) if looks else None)
         self.last = settings.step, passes, planes
         return planes
+
+    def _forget(self, settings: Settings) -> None:
+        """Go back to rates that were learned from other pictures."""
+        unit = ((1 << self.depth) - 1) / 255
+        self.rates = {chroma: rd.Rates.start(settings.size / unit, chroma) for chroma in (False, True)}
 
     # ---- one pass
 
@@ -312,6 +320,7 @@ class _TileEncoder:
             if settings.directed and seen is None:  # there was nothing to learn of directions
                 learned.fractal = self.rates[chroma].fractal
             self.rates[chroma] = learned
+        self.counts = counts
         return out
 
     def _proved(self, p: _Plane, step: float, settings: Settings, seen: np.ndarray | None) -> QuadtreePlane:
@@ -598,6 +607,13 @@ class _Encoder:
         n = len(self.tiles)
         return list(range(n)) if n <= 8 else [round((i + 0.5) * n / 6) for i in range(6)]
 
+    def likely_step(self, bits: float) -> tuple[int, float]:
+        """The step index at which a file probably has so many bits per pixel, and octaves of size by step there."""
+        some = {t: self._encoder(t) for t in (0, len(self.tiles) // 2)}
+        counts = sum(rate.magnitudes([(p.cosines, p.chroma) for p in enc.planes]) for enc in some.values())
+        pixels = sum(self._tile(self.tiles[t]).size // self.channels for t in some)
+        return rate.likely_step(counts, pixels, bits)
+
     def run(
         self, step: int, passes: int, only: list[int] | None = None, measured: bool = False
     ) -> tuple[Finish | None, float, float]:
@@ -861,24 +877,22 @@ def _aim(
     sample = encoder.sample()
     slope = -0.9 / 128  # octaves of size, or 6 dB, by step
 
-    def miss(index: int, only: list[int] | None, passes: int) -> tuple[Finish | None, float]:
+    def miss(index: int, only: list[int] | None) -> tuple[Finish | None, float]:
         """What gives the code, and how far it is above the target: in octaves of size, or in units of 6 dB."""
-        finish, size, error = encoder.run(index, passes, only, measured=psnr is not None)
+        finish, size, error = encoder.run(index, plan.passes + 1, only, measured=psnr is not None)
         if bits is not None:
             return finish, math.log2(8 * size / pixels / bits)
         assert psnr is not None
         return finish, (10 * math.log10(top**2 / max(error, 1e-12)) - psnr) / 6.02
 
-    def search(
-        x: int, only: list[int] | None, rounds: int, passes: int = plan.passes + 1, enough: float = 0.0144
-    ) -> tuple[int, Finish | None, float]:
+    def search(x: int, only: list[int] | None, rounds: int) -> tuple[int, Finish | None, float]:
         """The step that misses the target least, by regula falsi and then bisection."""
         nonlocal slope
-        tried: dict[int, tuple[Finish | None, float]] = {x: miss(x, only, passes)}
+        tried: dict[int, tuple[Finish | None, float]] = {x: miss(x, only)}
         f = tried[x][1]
         low, high = -1, 4096  # steps known to give too much, and too little
         for n in range(rounds):
-            if abs(f) < enough:
+            if abs(f) < ENOUGH:
                 break
             low, high = (max(low, x), high) if f > 0 else (low, min(high, x))
             nx = round(x - f / slope)
@@ -886,25 +900,23 @@ def _aim(
                 nx = (low + high) // 2 if low >= 0 and high <= 4095 else min(4095, max(0, nx))
             if nx in tried:
                 break
-            tried[nx] = miss(nx, only, passes)
+            tried[nx] = miss(nx, only)
             nf = tried[nx][1]
-            if (nf - f) * (nx - x) < 0:
+            if abs(nx - x) > 8 and (nf - f) * (nx - x) < 0:  # between near steps, chance decides
                 slope = float(np.clip((nf - f) / (nx - x), -3 / 128, -0.2 / 128))
             x, f = nx, nf
         best = min(tried, key=lambda k: abs(tried[k][1]))
         return best, *tried[best]
 
-    x = step_index((20.0 if bits is None else 18.0 / max(bits, 0.01) ** 0.75) * (1 if depth == 8 else 257))
-    if psnr is not None:
+    if bits is not None:
+        x, slope = encoder.likely_step(bits)
+    else:
+        assert psnr is not None
         x = step_index(3.0 * top / 10 ** (psnr / 20))
     if len(sample) < len(encoder.tiles):
         x, _, _ = search(x, sample, 8)
         x, finish, value = search(x, None, 2)
     else:
-        if plan.directions and plan.passes > 1:
-            # one pass, without directions, is quick and makes files about 0.08 octaves larger
-            x, _, value = search(x, None, 6, 1, 0.06)
-            x = min(4095, max(0, round(x - (value - (0.08 if bits is not None else 0.0)) / slope)))
         x, finish, value = search(x, None, 12)
     assert finish is not None
     code, error = finish()

@@ -8,7 +8,9 @@ float64 in a fixed order, so that a picture gives the same decisions on every ma
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import resources
 
 import numba as nb
 import numpy as np
@@ -20,6 +22,8 @@ from fractalkit.compiled import inner
 
 LEVELS = 18  # magnitudes with a count of their own
 SIZES = HIGHEST - 1  # of leaves, 4 to 64
+UNITS = 16  # learned rates are stored in these parts of a bit
+FINEST = 2.5  # step of the first learned rates
 
 
 @dataclass
@@ -35,25 +39,16 @@ class Rates:
     address: np.ndarray  # [SIZES, 17], by bits of an offset
 
     @classmethod
-    def guess(cls) -> Rates:
-        """Rates for the first pass."""
-        mq = np.arange(9)[:, None, None]
-        k = np.arange(LEVELS)[None, None, :]
-        dq = np.arange(8)[None, :, None]
-        scale = 0.25 + 0.28 * mq - 0.02 * dq * (mq < 3)
-        weight = np.exp(-k / np.maximum(scale, 0.15))
-        level = np.round(-np.log2(weight / weight.sum(-1, keepdims=True)) + (k > 0), 6)
-        last = np.full((SIZES, 128), 12.0)
-        for b in range(SIZES):
-            n = 2 * (4 << b) - 1
-            p = np.exp(-np.arange(n) / (1.5 + 1.2 * b))
-            last[b, :n] = np.round(-np.log2(p / p.sum()), 6)
-        mean = np.array([[1.5 + 1.2 * n + max(0, n - 1) + (n > 0) for n in range(24)]] * SIZES)
-        return cls(
-            np.repeat(level[None], SIZES, 0).copy(), last, mean, np.ones((HIGHEST + 1, 2)),
-            np.repeat([[0.3, 3.0]], SIZES, 0), np.full(SIZES, 7.0),
-            np.array([[1 + 1.8 * n for n in range(17)]] * SIZES),
-        )  # fmt: skip
+    def start(cls, step: float, chroma: bool) -> Rates:
+        """Rates for the first pass, learned from other pictures: those of the nearest of a few steps.
+
+        Args:
+            step: of the quantiser, in units of 8-bit samples.
+            chroma: of the planes of chroma.
+        """
+        bands = _learned()
+        k = int(np.clip(round(math.log2(max(step, 1e-3) / FINEST)), 0, len(bands["split"]) - 1))
+        return cls(**{f.name: bands[f.name][k, int(chroma)].copy() for f in fields(cls)})
 
     @classmethod
     def learn(cls, counts: Counts) -> Rates:
@@ -93,6 +88,14 @@ class Counts:
             np.zeros((SIZES, 9, 8, LEVELS)), np.zeros((SIZES, 128)), np.zeros((SIZES, 24)), np.zeros((HIGHEST + 1, 2)),
             np.zeros((SIZES, 2)), np.zeros((SIZES, 17)),
         )  # fmt: skip
+
+
+@cache
+def _learned() -> dict[str, np.ndarray]:
+    """The rates of ``recipes/codec_rates.py``, ``[steps, 2, ...]`` by name; steps are FINEST and its doubles."""
+    with resources.files("fractalkit.fit").joinpath("quadtree_rates.npz").open("rb") as f:
+        data = np.load(f, allow_pickle=False)
+        return {name: data[name].astype(np.float64) / UNITS for name in data}
 
 
 @inner()

@@ -10,6 +10,8 @@ from fractalkit.codec.quadtree_syntax import scan
 from fractalkit.codes.quadtree import QuadtreeCode
 from fractalkit.errors import UsageError
 from fractalkit.fit import quadtree as fit
+from fractalkit.fit import quadtree_rate as rate
+from fractalkit.fit import quadtree_rd as rd
 from fractalkit.fit.quadtree import EFFORTS, encode
 from fractalkit.fit.quadtree_search import features, search, turned
 from fractalkit.maps.quadtree import mapped_leaves
@@ -57,6 +59,31 @@ def test_targets_are_met_within_two_per_cent(target):
     else:
         want = target.get("bytes", target.get("bpp", 0) * a.shape[0] * a.shape[1] / 8)
         assert abs(size / want - 1) < 0.02
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_sizes_are_known_about_before_anything_is_encoded(deep):
+    a = scene(128, 128, deep=deep)
+    code = encode(a, quality=45)
+    bits = 8 * len(code.to_bytes()) / a[..., 0].size
+    planes = [(p.cosines, p.chroma) for p in _encoder_of(a, deep).planes]
+    step, slope = rate.likely_step(rate.magnitudes(planes), a[..., 0].size, bits)
+    assert abs(step - code.settings.step) < 128  # an octave
+    assert -1.5 / 128 <= slope <= -0.4 / 128
+
+
+def _encoder_of(a, deep):
+    return fit._Encoder(a, 16 if deep else 8, True, EFFORTS[5], None, {}, 1, "cpu", False, None)._encoder(0)
+
+
+def test_rates_begin_as_they_are_in_other_pictures():
+    finest, usual, coarsest = (rd.Rates.start(step, False) for step in (1 / 64, 20.0, 5000.0))
+    for rates in (finest, usual, coarsest):
+        assert rates.level.shape == (rd.SIZES, 9, 8, rd.LEVELS) and (rates.level >= 0).all()
+        assert np.allclose((2.0 ** -rates.split[3:]).sum(-1), 1, atol=0.05)
+    zero = [rates.level[:, 0, :, 0].mean() for rates in (coarsest, usual, finest)]
+    assert zero == sorted(zero)  # zeros among zeros are cheap where steps are large
+    assert not np.array_equal(usual.last, rd.Rates.start(20.0, True).last)
 
 
 def test_the_same_bytes_whatever_the_threads():
@@ -180,7 +207,7 @@ def test_tuned_for_the_eye_errors_move_from_flat_regions_to_texture():
     picture = np.where(x < 128, flat, flat + 40 * rng.normal(size=flat.shape)).clip(0, 255).astype(np.uint8)
     errors = {}
     for tune in ("psnr", "eye"):
-        code = encode(picture, bpp=0.8, effort=1, tune=tune)
+        code = encode(picture, bpp=0.5, effort=1, tune=tune)
         e = (decode(code).astype(float) - picture) ** 2
         errors[tune] = e[:, :120].mean(), e[:, 136:].mean()
     assert errors["eye"][0] < 0.9 * errors["psnr"][0] and errors["eye"][1] > errors["psnr"][1]
