@@ -610,7 +610,7 @@ class _Encoder:
     def likely_step(self, bits: float) -> tuple[int, float]:
         """The step index at which a file probably has so many bits per pixel, and octaves of size by step there."""
         some = {t: self._encoder(t) for t in (0, len(self.tiles) // 2)}
-        counts = sum(rate.magnitudes([(p.cosines, p.chroma) for p in enc.planes]) for enc in some.values())
+        counts = np.sum([rate.magnitudes([(p.cosines, p.chroma) for p in e.planes]) for e in some.values()], 0)
         pixels = sum(self._tile(self.tiles[t]).size // self.channels for t in some)
         return rate.likely_step(counts, pixels, bits)
 
