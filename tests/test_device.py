@@ -7,6 +7,8 @@ import torch
 from fractalkit.codes import preset
 from fractalkit.core import fixed_point
 from fractalkit.fit.quadtree_search import features, search
+from fractalkit.fit.tiling import Style, fractalize
+from fractalkit.fit.tiling import draw as mosaic
 from fractalkit.maps.collage import CollageMap
 from fractalkit.maps.measure import MeasureMap
 from fractalkit.models.mean_picture import draw
@@ -119,6 +121,16 @@ def test_a_neural_codec_learns(device):
         losses.append(float(value.detach()))
         assert all(bool(p.grad.isfinite().all()) for p in moved.parameters() if p.grad is not None)
     assert losses[1] == pytest.approx(losses[0], rel=0.5)
+
+
+@pytest.mark.gpu
+def test_mosaics(device):
+    picture = torch.rand(3, 40, 60, generator=torch.Generator().manual_seed(1))
+    code = fractalize(picture, 4, style=Style(picture.flip(1)))
+    for depth in (0, 2):
+        want = mosaic(code, 96, 140, depth=depth, picture=picture)
+        got = mosaic(code.to(device=device), 96, 140, depth=depth, picture=picture.to(device))
+        assert got.device.type == device.type and torch.allclose(got.cpu(), want, atol=1e-4)
 
 
 @pytest.mark.gpu

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from fractalkit.cli.common import drew, on, pick_engine
 from fractalkit.errors import DataError, UsageError
 
 # suffixes that only clouds have; text and NumPy files are taken for clouds where they are named, not in folders
@@ -72,21 +73,26 @@ def decompress_cloud(item: dict[str, Any], code: Any) -> dict[str, Any]:
 
     from fractalkit.data.writers import CloudWriter, needs_double
     from fractalkit.orbit import stream
+    from fractalkit.orbit.api import why_not
 
     began = time.perf_counter()
     collage = code.collage
     n = item["points"] or code.settings.points
     middle, radius = collage.bounds()
     double = needs_double((middle - radius[:, None]).numpy().min(0), (middle + radius[:, None]).numpy().max(0))
+    notes: list[str] = []
+    where, name = pick_engine(item["device"])
+    why = why_not(collage, where, double=double)
+    engine = drew(item["device"], name, why, notes.append)
     with CloudWriter(item["target"], dim=collage.dim, colours=collage.coloured, double=double) as out:
         for piece in stream(
             collage, n, seed=item["seed"], stratified=True, colours=collage.coloured,
-            dtype=torch.float64 if double else torch.float32,
+            dtype=torch.float64 if double else torch.float32, device="cpu" if why else where,
         ):  # fmt: skip
-            out.write(piece.points.numpy(), piece.colours.numpy() if piece.colours is not None else None)
+            out.write(piece.points.cpu().numpy(), None if piece.colours is None else piece.colours.cpu().numpy())
     return {
         "source": item["source"], "target": item["target"], "points": n, "dimension": collage.dim,
-        "seconds": round(time.perf_counter() - began, 3), "warnings": [],
+        "engine": engine, "seconds": round(time.perf_counter() - began, 3), "warnings": notes,
     }  # fmt: skip
 
 
@@ -100,7 +106,7 @@ def compressed_line(r: dict[str, Any]) -> str:
 
 def decompressed_line(r: dict[str, Any]) -> str:
     """One line on a decompressed cloud."""
-    return f"{r['target']}: {r['points']:,} points, {r['seconds']:.2f} s"
+    return f"{r['target']}: {r['points']:,} points, {r['seconds']:.2f} s{on(r['engine'])}"
 
 
 def only_for(kind: str, given: dict[str, Any]) -> None:

@@ -89,6 +89,30 @@ class Remaining:
         return round(whole - elapsed, 3)
 
 
+def pick_tensors(name: str, what: str) -> torch.device:
+    """The device of a command's tensors: "auto" is the CPU, as no such command was found to be faster on a card.
+
+    Args:
+        what: is computed with tensors, for the sentence that refuses "gpu".
+
+    Raises:
+        UsageError: the device is not available, or "gpu", which is WebGPU and has no tensors.
+    """
+    if name == "gpu":
+        raise UsageError(f"--device gpu: {what} with tensors, which WebGPU has not; use cuda, mps or cpu")
+    return pick_device("cpu" if name == "auto" else name)
+
+
+def only_cpu(name: str, what: str) -> None:
+    """Refuse a device where only the CPU does the work.
+
+    Raises:
+        UsageError: another device was asked for by name.
+    """
+    if name not in ("auto", "cpu"):
+        raise UsageError(f"--device {name}: {what} by the CPU only; use --device cpu or leave the option out")
+
+
 def pick_engine(name: str) -> tuple[str, str]:
     """The device that draws, and what the report calls it; "auto" is a GPU that was found right and faster, or the CPU.
 

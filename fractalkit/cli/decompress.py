@@ -10,13 +10,14 @@ import click
 
 from fractalkit.cli.batch import report, run, sources, targets
 from fractalkit.cli.cloud_files import decompress_cloud, decompressed_line, holds_cloud, only_for
-from fractalkit.cli.common import answer
+from fractalkit.cli.common import answer, only_cpu
 from fractalkit.cli.options import (
     PATH,
     SEED,
     Real,
     Whole,
     detail_option,
+    device_option,
     json_option,
     max_pixels_option,
     res_option,
@@ -70,13 +71,16 @@ The suffix of --out selects the format: png, jpg, webp, avif, tif …; ply, pcd,
 @max_pixels_option
 @spread_options("files")
 @click.option("--seed", type=SEED, default=0, help="Random seed of a cloud's points.")
-@click.option("--device", type=click.Choice(["auto", "cpu"]), hidden=True, expose_value=False)
+@device_option(
+    "cpu", "gpu", "cuda", "mps",
+    told="Where to draw the points of clouds: gpu is any card, by WebGPU; pictures are decoded by the CPU.",
+)  # fmt: skip
 @json_option
 def decompress(
     source: tuple[str, ...], out: Path | None, suffix: str | None, points: float | None, res: Size | None,
     window: Region | None, detail: float | None, deblock: bool | None, trace: Path | None, steps: int,
     start: Path | None, partial: bool, max_pixels: int, jobs: int | None, cluster: str | None, force: bool, seed: int,
-    as_json: bool,
+    device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Decode .fk files to pictures and clouds. SOURCE is a file, a folder or a pattern."""
     if window is not None and window.unit == "old shares":
@@ -89,6 +93,9 @@ def decompress(
     if start is not None and trace is None:
         raise UsageError("--start: is only for --trace; give both")
     found = sources(source, (".fk",))
+    clouds = trace is None and all(holds_cloud(f) for f, _ in found)
+    if not clouds:
+        only_cpu(device, "pictures are decoded")
     if trace is not None:
         if len(found) > 1:
             raise UsageError("--trace: takes a single file; name one")
@@ -102,7 +109,7 @@ def decompress(
         {
             "source": str(f), "target": str(t), "size": res, "window": window, "detail": detail,
             "deblock": deblock, "partial": partial, "max_pixels": max_pixels, "seed": seed,
-            "points": None if points is None else int(points),
+            "points": None if points is None else int(points), "device": device if clouds else "cpu",
         }
         for (f, _), t in zip(found, made, strict=True)
     ]  # fmt: skip

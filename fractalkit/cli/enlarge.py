@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import Progress, answer, command_line, warn
+from fractalkit.cli.common import Progress, answer, command_line, only_cpu, warn
 from fractalkit.cli.options import (
     PATH,
     detail_option,
+    device_option,
     json_option,
     max_pixels_option,
     res_option,
@@ -48,12 +49,13 @@ Averaged back to its size, the result is the photograph itself, whatever the det
 @res_option("2x", times=True)
 @window_option
 @detail_option(1.0)
+@device_option("cpu", "gpu", "cuda", "mps", told="Where to draw; only the CPU can.")
 @max_pixels_option
 @json_option
 @click.pass_context
 def enlarge(
     ctx: click.Context, source: Path, out: Path | None, res: Size | None, window: Region | None, detail: float,
-    max_pixels: int, as_json: bool,
+    device: str, max_pixels: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Enlarge SOURCE, a photograph, with detail copied from its own coarser scales."""
     from fractalkit.data.pictures import check_picture_suffix, read_picture
@@ -62,6 +64,7 @@ def enlarge(
 
     if source.suffix.lower() == ".fk":
         raise UsageError(f"{source}: is a compressed picture; use fractalkit decompress with --res and --detail")
+    only_cpu(device, "pictures are enlarged")
     size = res or Size.parse("2x")
     out = out or Path(f"{source.stem}.large.png")
     check_picture_suffix(out)

@@ -8,8 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fractalkit.cli.common import Progress, answer, command_line, warn
-from fractalkit.cli.options import PATH, Real, Whole, json_option, max_pixels_option, res_option, source_argument
+from fractalkit.cli.common import Progress, answer, command_line, pick_tensors, warn
+from fractalkit.cli.options import (
+    PATH,
+    Real,
+    Whole,
+    device_option,
+    json_option,
+    max_pixels_option,
+    res_option,
+    source_argument,
+)
 from fractalkit.errors import UsageError
 from fractalkit.raster.png import COMMAND_KEY
 from fractalkit.raster.view import Size
@@ -51,20 +60,23 @@ Every tile shows the whole picture, whose tiles show it again, at every depth.""
 @res_option("1440", times=True)
 @click.option("--code", type=PATH, help="Also write the collage, as .safetensors.")
 @click.option("--seed", type=int, hidden=True, expose_value=False)
-@click.option("--device", type=click.Choice(["auto", "cpu"]), hidden=True, expose_value=False)
+@device_option(
+    "cpu", "gpu", "cuda", "mps", told="Where to draw, with tensors: gpu, which is WebGPU, cannot; auto is the CPU."
+)
 @max_pixels_option
 @json_option
 @click.pass_context
 def fractalize(
     ctx: click.Context, source: Path, out: Path | None, tiles: int, texture: float, blend: float, depth: int,
     iterations: int, style: Path | None, self_weight: float, style_weight: float, turn: int, flip: bool,
-    res: Size | None, code: Path | None, max_pixels: int, as_json: bool,
+    res: Size | None, code: Path | None, device: str, max_pixels: int, as_json: bool,
 ) -> None:  # fmt: skip
     """Draw SOURCE, a photograph, as a mosaic of copies of itself."""
     from fractalkit.files import check_writable
     from fractalkit.fit.tiling import Style, judge
     from fractalkit.fit.tiling import fractalize as fit
 
+    where = pick_tensors(device, "fractalize draws")
     size = res or Size.parse("1440")
     out = out or Path(f"{source.stem}.fractal.png")
     if out.suffix.lower() != ".png":
@@ -90,7 +102,7 @@ def fractalize(
     )
     fitted = time.perf_counter() - began
     texts = {COMMAND_KEY: command_line(ctx), "software": "FractalKit"}
-    height, width = _write(out, made, height, width, depth, picture, texts)
+    height, width = _write(out, made.to(device=where), height, width, depth, picture.to(where), texts)
     if code is not None:
         made.save(code)
     scores = judge(made, picture)
@@ -132,15 +144,14 @@ def _write(
     from fractalkit.render.rows_png import PngRows
 
     if height * width <= MAX_WHOLE:
-        shown = draw(code, height, width, depth=depth, picture=picture)
-        pieces = iter([(0, shown[None])])
+        pieces = iter([(0, draw(code, height, width, depth=depth, picture=picture)[None])])
     else:
         height, width = valid_size(code, height, width)
         pieces = strips(code, height, width)
     progress = Progress()
     with PngRows(out, width, height, channels=3, text=text) as png:
         for y0, piece in pieces:
-            png.write((255 * piece[0].clamp(0, 1)).round().byte().permute(1, 2, 0).contiguous().numpy())
+            png.write((255 * piece[0].clamp(0, 1)).round().byte().permute(1, 2, 0).contiguous().cpu().numpy())
             progress("writing", (y0 + piece.shape[2]) / height)
     progress.clear()
     return height, width

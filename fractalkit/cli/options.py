@@ -129,12 +129,13 @@ def detail_option(default: float | None) -> Callable[[F], F]:
     )  # fmt: skip
 
 
-def device_option(*names: str) -> Callable[[F], F]:
-    """The option ``--device``."""
-    told = "Where to compute."
-    if "gpu" in names:
+def device_option(*names: str, told: str = "") -> Callable[[F], F]:
+    """The option ``--device``; ``told``: its help, where it is not the usual one."""
+    if not told and "gpu" in names:
         told = "Where to draw: gpu is any card, by WebGPU; auto takes one that was found right and faster."
-    return click.option("--device", type=click.Choice(["auto", *names]), default="auto", help=told)
+    return click.option(
+        "--device", type=click.Choice(["auto", *names]), default="auto", help=told or "Where to compute."
+    )
 
 
 def threads_option(command: F) -> F:

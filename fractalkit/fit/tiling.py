@@ -186,13 +186,13 @@ def draw(code: CollageCode, height: int, width: int, *, depth: int = 0, picture:
         if picture is None:
             raise UsageError("depth: a depth above 0 needs the picture that the innermost tiles show")
         small = valid_size(code, max(1, big[0] // g), max(1, big[1] // g))
-        x = area_means(picture, *small).to(code.brightness.dtype)[None]
+        x = area_means(picture.cpu(), *small).to(code.brightness)[None]  # Metal has no float64
         for _ in range(depth - 1):
             x = CollageMap(code, *small).step(x)
         big = small[0] * g, small[1] * g
         shown = CollageMap(code, *big).lift([x], None)[0]
     shown = shown.clamp(0, 1)
-    return shown if big == (height, width) else area_means(shown, height, width).to(shown.dtype)
+    return shown if big == (height, width) else area_means(shown.cpu(), height, width).to(shown)
 
 
 def judge(code: CollageCode, picture: Tensor) -> dict[str, Any]:

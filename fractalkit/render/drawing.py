@@ -38,6 +38,7 @@ def draw(
     quality: float | None = None,
     up: str | None = None,
     seed: int = 0,
+    device: str | None = None,
 ) -> Picture:
     """Draw a flame, an attractor, a cloud, a collage, or a compressed picture: uint8 ``[H, W, 3]``.
 
@@ -57,6 +58,9 @@ def draw(
         up: "x", "y", "z" or "auto", the axis that points up, of clouds and attractors in space; None: "auto" of clouds,
             z of attractors.
         seed: of the orbit's points, and of a model's picture.
+        device: that draws flames, affine codes and collages of clouds: "gpu" is any card, by WebGPU, "cuda" and "mps"
+            are torch's; None or "auto": a card that was found right and faster, or the CPU. Other kinds, and windows
+            by "cuda" and "mps", are drawn by the CPU, and refuse another.
 
     Returns:
         The picture; :meth:`Picture.save` writes the code into PNG files.
@@ -82,9 +86,34 @@ def draw(
     if hues is not None and not isinstance(code, AffineIFS | CloudCollage | Flame):
         raise UsageError("palette: is an option of affine codes and flames; this code has colours of its own")
     look = _look(code, background, points, window)
+    where = _device(device, code, window)
     if window is not None:
-        return _part(code, box or own, window, hues, quality, seed)
-    return _whole(code, box, own, hues, quality, up, seed, look)
+        return _part(code, box or own, window, hues, quality, seed, where)
+    return _whole(code, box, own, hues, quality, up, seed, where, look)
+
+
+def _device(name: str | None, code: Any, window: Any) -> str:
+    """The device that draws, "cpu", "gpu", "cuda" or "mps".
+
+    Raises:
+        UsageError: an unknown one, one that is not there, or one that does not draw this.
+    """
+    from fractalkit.orbit.api import why_not
+    from fractalkit.orbit.wgsl.trust import chosen
+
+    name = name or "auto"
+    where = chosen(name)
+    drawn = isinstance(code, AffineIFS | CloudCollage | Flame)
+    if where == "cpu" or (name == "auto" and not drawn):
+        return "cpu"
+    if not drawn:
+        raise UsageError(f"device: {type(code).__name__} is drawn by the CPU; leave out device")
+    if window is not None and where != "gpu":
+        raise UsageError(f"device: {where} draws whole pictures; windows take gpu or cpu")
+    why = "" if isinstance(code, Flame) else why_not(code, where)
+    if why and name != "auto":
+        raise UsageError(f"device: {where} does not draw this; {why}")
+    return "cpu" if why else where
 
 
 def _look(code: Any, background: Any, points: Any, window: Any) -> dict[str, Any]:
@@ -111,15 +140,15 @@ def _check(up: Any, window: Any) -> None:
 
 def _whole(
     code: Any, size: tuple[int, int] | None, own: tuple[int, int], hues: str | Palette | None, quality: float | None,
-    up: str | None, seed: int, look: dict[str, Any],
+    up: str | None, seed: int, device: str, look: dict[str, Any],
 ) -> Picture:  # fmt: skip
     if isinstance(code, AffineIFS | CloudCollage):
         from fractalkit.render.attractor import draw_ifs
 
-        pixels = draw_ifs(code, size=size or own, palette=hues, up=up or "z", seed=seed, **look)
+        pixels = draw_ifs(code, size=size or own, palette=hues, up=up or "z", seed=seed, device=device, **look)
         return Picture(pixels, {CODE_KEY: code.to_json(), SEED_KEY: str(seed)}, code)
     if isinstance(code, Flame):
-        return _flame(code, size, hues, quality, seed)
+        return _flame(code, size, hues, quality, seed, device)
     if isinstance(code, Cloud):
         from fractalkit.render.splat import draw_cloud
 
@@ -146,6 +175,7 @@ def _part(
     palette: str | Palette | None,
     quality: float | None,
     seed: int,
+    device: str,
 ) -> Picture:  # fmt: skip
     """A window of the picture of ``size``."""
     from fractalkit.render.windows import windows_of
@@ -157,8 +187,9 @@ def _part(
     if isinstance(code, AffineIFS) and code.dim == 2:
         from fractalkit.render.zoom_ifs import draw_window
 
-        return Picture(draw_window(code, size, (left, top, right, bottom), palette=palette, seed=seed))
-    source = windows_of(code, palette=None if palette is None else _table(palette), quality=quality, seed=seed)
+        return Picture(draw_window(code, size, (left, top, right, bottom), palette=palette, seed=seed, device=device))
+    table = None if palette is None else _table(palette)
+    source = windows_of(code, palette=table, quality=quality, seed=seed, device=device)
     x0, y0, unit = 0.0, 0.0, 1 / size[0]
     if isinstance(code, AffineIFS | CloudCollage):
         unit = 1 / min(size)  # the square lies in the middle
@@ -178,14 +209,15 @@ def _recoloured(flame: Flame, palette: str | Palette) -> Flame:
 
 
 def _flame(
-    flame: Flame, size: tuple[int, int] | None, palette: str | Palette | None, quality: float | None, seed: int
-) -> Picture:
+    flame: Flame, size: tuple[int, int] | None, palette: str | Palette | None, quality: float | None, seed: int,
+    device: str,
+) -> Picture:  # fmt: skip
     from fractalkit.codes.flame_xml import to_xml
     from fractalkit.render.flame import render_flame, to_8_bit
 
     if palette is not None:
         flame = _recoloured(flame, palette)
-    pixels = to_8_bit(render_flame(flame, size=size, quality=quality, seed=seed))
+    pixels = to_8_bit(render_flame(flame, size=size, quality=quality, seed=seed, device=device))
     return Picture(pixels, {FLAME_KEY: to_xml([flame]), SEED_KEY: str(seed)}, flame)
 
 

@@ -249,7 +249,7 @@ class IFSWindows:
 
 def draw_window(
     ifs: AffineIFS, size: tuple[int, int], window: tuple[int, int, int, int], *, palette: str | Palette | None = None,
-    seed: int = 0, supersample: int = 2,
+    seed: int = 0, supersample: int = 2, device: str = "cpu",
 ) -> npt.NDArray[np.uint8]:  # fmt: skip
     """A part of the picture of a planar code that :func:`fractalkit.render.draw_ifs` draws, with points of its own.
 
@@ -257,6 +257,7 @@ def draw_window(
         size: (width, height) of the whole picture.
         window: (left, top, right, bottom) in its pixels.
         palette, seed, supersample: as of ``draw_ifs``.
+        device: as of :class:`IFSWindows`.
 
     Returns:
         uint8 ``[bottom - top, right - left, 3]``.
@@ -273,7 +274,7 @@ def draw_window(
     x, y = float(low[0]), float(high[1])
     rows, columns = (bottom - top) * supersample, (right - left) * supersample
     hist = np.zeros((rows, columns, 4), np.float32)
-    views = IFSWindows(ifs, seed=seed)
+    views = IFSWindows(ifs, seed=seed, device=device)
     box = (x + left * unit, y - bottom * unit, x + right * unit, y - top * unit)
     views.collect(box, CELL_POINTS * rows * columns, hist)
     rgb = hist[..., :3] if palette is None and ifs.coloured else None

@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import fractalkit
 from fractalkit.codes import CloudCollage, preset
 from fractalkit.errors import UsageError
 from fractalkit.orbit import sample
@@ -74,6 +75,22 @@ def test_pictures_of_codes_on_the_gpu(folder, capsys):  # noqa: F811
     assert [r["engine"] for r in json.loads(capsys.readouterr().out)["files"]] == [name, name]
 
 
+def test_pictures_and_clouds_of_the_facade_on_the_gpu(folder, capsys):  # noqa: F811
+    name = str(device())
+    for source, window in (("a.flame", None), ("barnsley-fern", None), ("barnsley-fern", (20, 20, 60, 60))):
+        one, other = (np.asarray(fractalkit.render(source, 80, window=window, device=d), np.float64)
+                      for d in ("gpu", "cpu"))  # fmt: skip
+        assert 0 < np.abs(one - other).mean() < 6 and other.std() > 20
+    points = np.random.default_rng(1).normal(size=(600, 2))
+    (folder / "c.fk").write_bytes(fractalkit.compress(points, method="cloud", effort=0).to_bytes())
+    clouds = {}
+    for where in ("gpu", "cpu"):
+        assert run("decompress", "c.fk", "--points", "3000", "--device", where, "-o", f"{where}.npy", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["files"][0]["engine"] == (name if where == "gpu" else "CPU")
+        clouds[where] = np.load(f"{where}.npy")
+    assert np.abs(clouds["gpu"] - clouds["cpu"]).max() < 1e-4
+
+
 def test_films_on_the_gpu(folder, capsys):  # noqa: F811
     name = str(device())
     small = ("--frames", "2", "--quality", "60", "--device")
@@ -106,8 +123,19 @@ def test_a_device_that_is_not_there_is_refused_in_a_sentence(folder, capsys, wor
 
 def test_what_a_command_or_an_engine_cannot_do_is_refused(folder, capsys):  # noqa: F811
     Image.new("RGB", (8, 8)).save("a.png")
-    assert run("fractalize", "a.png", "--device", "cuda") == 2
-    assert "--device" in capsys.readouterr().err
+    (folder / "a.fk").write_bytes(fractalkit.compress(np.zeros((8, 8, 3), np.uint8)).to_bytes())
+    for words, why in (
+        (("fractalize", "a.png", "--device", "gpu"), "WebGPU has not"),
+        (("enlarge", "a.png", "--device", "gpu"), "are enlarged by the CPU only"),
+        (("enlarge", "a.png", "--device", "cuda"), "are enlarged by the CPU only"),
+        (("decompress", "a.fk", "--device", "gpu", "-o", "b.png"), "are decoded by the CPU only"),
+    ):
+        assert run(*words) == 2
+        assert why in capsys.readouterr().err
+    with pytest.raises(UsageError, match="Cloud is drawn by the CPU"):
+        fractalkit.render(np.zeros((9, 2)), 16, device="gpu")
+    with pytest.raises(UsageError, match="expected auto"):
+        fractalkit.render("barnsley-fern", 16, device="tpu")
     with pytest.raises(UsageError, match="triton runs on CUDA"):
         sample(preset("barnsley-fern"), 10, engine="triton", device="cpu")
 

@@ -138,3 +138,13 @@ def test_portions_are_all_samples(chains):
         steps += p.steps
     # two later starts, 20 steps each that count and are not drawn
     assert drawn == n - 2 * 20 * chains and steps * chains >= n + 20 * chains
+
+
+def test_chains_forget_their_starts_before_they_are_drawn():
+    maps = tuple(Xform(1.0, c, 0.5, coefs=(0.95, 0.0, 0.0, 0.95, x, 0.0), variations={"linear": 1.0})
+                 for c, x in ((0.0, 0.015), (1.0, -0.015)))  # fmt: skip
+    flame = replace(strange(), xforms=maps, final=None)
+    shares = on_gpu(flame)[..., 3].sum(0)
+    middle, unit = len(shares) / 2, flame.scale * flame.oversample
+    far = np.abs(np.arange(len(shares)) + 0.5 - middle) > 0.35 * unit  # the attractor reaches 0.3
+    assert shares.sum() > 0 and shares[far].sum() < 1e-4 * shares.sum()

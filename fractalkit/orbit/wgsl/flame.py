@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
-from fractalkit.orbit.flame_loop import FUSE, RESTART
+from fractalkit.orbit.flame_loop import FUSE as COUNTED
+from fractalkit.orbit.flame_loop import RESTART
 from fractalkit.orbit.streams import chain_keys
 from fractalkit.orbit.wgsl.device import Gpu, open_gpu
 from fractalkit.orbit.wgsl.flame_text import FLUSH, GROUP, MOST_UNIFORM, flame_shader
@@ -18,6 +19,9 @@ from fractalkit.orbit.wgsl.shaders import pipeline_of
 
 CHAINS = {False: 1 << 18, True: 1 << 12}  # at most; of a card, and of a program on the CPU
 FULL = {False: 16_000_000, True: 4_000_000}  # samples between two flushes, and of one start of the shader
+# steps of a chain that are not drawn; more than the CPU's, as chains are many and short: where a flame forgets its
+# start slowly, a share of each chain would show it
+FUSE = 100
 AHEAD = 8  # starts of the shader before it is waited for, so that a Ctrl-C is heard
 WORTH = {False: 200, True: 10}  # samples a cell that take some ten times as long as a histogram that comes back
 
@@ -51,17 +55,17 @@ class Portion(NamedTuple):
 
 
 def portions(samples: int, chains: int, most: int) -> Iterator[Portion]:
-    """Cut the chaos game into portions of at most ``most`` steps. Chains begin anew after RESTART steps; as in the
-    loops for the CPU the first FUSE steps are not drawn, but count as samples when they are not the very first.
+    """Cut the chaos game into portions of at most ``most`` steps. Chains begin anew after RESTART steps; the first
+    FUSE steps are not drawn. As in the loops for the CPU, COUNTED of these count as samples when chains begin anew.
 
-    >>> list(portions(1000, 64, 20))
-    [Portion(t=0, steps=20, first=20, need=64), Portion(t=20, steps=16, first=20, need=40)]
+    >>> list(portions(1000, 64, 100))
+    [Portion(t=0, steps=100, first=100, need=64), Portion(t=100, steps=16, first=100, need=40)]
     """
     done, again = 0, 0
     while done < samples:
         t = 0
         while t < RESTART + again and done < samples:
-            free = 0 if again else max(0, FUSE - t)
+            free = max(0, FUSE - (COUNTED if again else 0) - t)
             steps = min(most, RESTART + again - t, free + -(-(samples - done) // chains))
             counted = max(0, steps - free)
             need = min(chains, samples - done - (counted - 1) * chains)

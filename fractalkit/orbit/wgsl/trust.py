@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_parts import Xform
-from fractalkit.errors import FractalKitError
+from fractalkit.errors import FractalKitError, UsageError
 
 SAMPLES = 400_000  # of a test; a rate is measured with ten times as many
 NOISE = 1.15  # the most that a picture may differ from the CPU's, in differences between two seeds of the CPU's
@@ -131,6 +131,28 @@ def _program() -> list[str]:
     from fractalkit import __version__
 
     return [__version__, version("wgpu")]
+
+
+def chosen(name: str) -> str:
+    """The device that draws where ``name`` is asked for: "auto" is a GPU that is trusted, or the CPU.
+
+    Raises:
+        UsageError: an unknown name, or a device that is not there.
+    """
+    if name == "auto":
+        return "gpu" if trusted() else "cpu"
+    if name == "gpu":
+        from fractalkit.orbit.wgsl.device import open_gpu
+
+        open_gpu()
+    elif name in ("cuda", "mps"):
+        import torch
+
+        if not (torch.cuda if name == "cuda" else torch.backends.mps).is_available():
+            raise UsageError(f"device: this machine has no usable {name}; use cpu")
+    elif name != "cpu":
+        raise UsageError(f"device: expected auto, cpu, gpu, cuda or mps, got {name!r}")
+    return name
 
 
 @cache
