@@ -30,6 +30,7 @@ MAX_SWEEPS = 40  # of a damaged code that does not contract
 TOLERANCE = 0.02  # largest change of the last sweep, in sample values
 CONTRASTS = 8
 CELL = 4  # samples a side of the smallest leaf
+_LOW = np.array([0, 0, 0, 1, 3, 7, 15, 31], np.uint8)  # bits of a leaf's first cell that are 0, by log2 of the side
 
 
 def mapped_leaves(plane: QuadtreePlane) -> tuple[np.ndarray, np.ndarray]:
@@ -58,19 +59,19 @@ def mapped_leaves(plane: QuadtreePlane) -> tuple[np.ndarray, np.ndarray]:
 
 def dequantised(plane: QuadtreePlane) -> np.ndarray:
     """Cosine coefficients in sample values, ``[H, W]`` float32, each leaf's in its own place."""
-    a = np.abs(plane.level).astype(np.float32)
+    from fractalkit.maps import quadtree_cpu as cpu
+
+    out = np.empty(plane.level.shape, np.float32)
     shrink = np.array([0.0, *plane.shrink], np.float32)
-    out = np.maximum(a - shrink[np.minimum(a, 3).astype(np.int64)], 0)
-    out *= np.sign(plane.level)
-    cells = _first_cells(plane)
-    out[::4, ::4][cells] = plane.level[::4, ::4][cells]  # means are as they are
-    return out * np.float32(plane.step)
+    cpu.dequantise(plane.level, _first_cells(plane), shrink, np.float32(plane.step), out)
+    return out
 
 
 def _first_cells(plane: QuadtreePlane) -> np.ndarray:
-    cy, cx = np.indices(plane.logs.shape)
-    low = (1 << np.maximum(plane.logs.astype(np.int64) - 2, 0)) - 1
-    return ((cy & low) == 0) & ((cx & low) == 0) & (plane.logs > 0)
+    (rows, columns), logs = plane.logs.shape, plane.logs
+    low = _LOW[logs & 7]
+    cy, cx = (np.arange(n).astype(np.uint8) for n in (rows, columns))
+    return np.asarray(((cy[:, None] | cx) & low == 0) & (logs > 0))
 
 
 def explicit(plane: QuadtreePlane, scale: int = 1, cosines: np.ndarray | None = None) -> np.ndarray:

@@ -36,12 +36,16 @@ CELL = 4
 
 def ranks(height: int, width: int, shape: tuple[int, ...]) -> np.ndarray:
     """The place of each cell of 4 x 4 samples in the order of decoding, ``[H/4, W/4]`` int64; beyond the picture -1."""
-    cy, cx = np.indices((shape[0] // CELL, shape[1] // CELL))
-    out = (cy >> 4) * ((shape[1] + 63) // 64) + (cx >> 4)
-    for i in range(3, -1, -1):
-        out = 4 * out + 2 * (cy >> i & 1) + (cx >> i & 1)
-    out[(CELL * cy >= height) | (CELL * cx >= width)] = -1
-    return out
+    cy, cx = np.arange(shape[0] // CELL), np.arange(shape[1] // CELL)
+    rows = 256 * ((cy >> 4) * ((shape[1] + 63) // 64)) + 2 * _spread(cy & 15)
+    out = rows[:, None] + 256 * (cx >> 4) + _spread(cx & 15)
+    out[-(-height // CELL) :] = out[:, -(-width // CELL) :] = -1
+    return np.asarray(out)
+
+
+def _spread(v: np.ndarray) -> np.ndarray:
+    """The four bits of numbers below 16 in the even places."""
+    return np.asarray(sum((v >> i & 1) << (2 * i) for i in range(4)))
 
 
 def copied_leaves(plane: QuadtreePlane) -> np.ndarray:

@@ -46,6 +46,28 @@ def lowest(d, side, wave):
 
 
 @nb.njit(cache=True, nogil=True)
+def dequantise(level, first, shrink, step, out):
+    """Cosines in sample values, float32, of levels ``[H, W]``.
+
+    ``first`` ``[H/4, W/4]`` tells where leaves begin, whose means are as they are. ``shrink`` ``[4]`` is how far
+    magnitudes 0, 1, 2 and more lie below their levels.
+    """
+    for y in range(level.shape[0]):
+        for x in range(level.shape[1]):
+            q = level[y, x]
+            if q == 0:
+                out[y, x] = np.float32(0.0)
+                continue
+            v = np.float32(abs(q))
+            v = max(v - shrink[min(abs(q), 3)], np.float32(0.0))
+            out[y, x] = (v if q > 0 else -v) * step
+    for cy in range(first.shape[0]):
+        for cx in range(first.shape[1]):
+            if first[cy, cx]:
+                out[4 * cy, 4 * cx] = np.float32(level[4 * cy, 4 * cx]) * step
+
+
+@nb.njit(cache=True, nogil=True)
 def step(x, explicit, leaves, contrast, waves, slopes, out):
     """Apply the map leaf by leaf, and return the largest change.
 

@@ -12,6 +12,8 @@ def to_rgb(planes: list[np.ndarray], depth: int) -> np.ndarray:
     """Convert Y, or Y, Cb, Cr (BT.601, full range, centred on 0) and alpha, to samples ``[H, W(, C)]``."""
     top = (1 << depth) - 1
     middle = np.float32(1 << (depth - 1))
+    if len(planes) > 2 and all(p.dtype == np.float32 for p in planes):
+        return _rgb(planes, middle, np.float32(top))
     y = planes[0] + middle
     if len(planes) == 1:
         out = y
@@ -22,6 +24,17 @@ def to_rgb(planes: list[np.ndarray], depth: int) -> np.ndarray:
     np.rint(out, out=out)
     np.clip(out, 0, top, out=out)
     return out.astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def _rgb(planes: list[np.ndarray], middle: np.float32, top: np.float32) -> np.ndarray:
+    """:func:`to_rgb` of planes of colour in float32, compiled."""
+    from fractalkit.raster import colour_cpu
+
+    out = np.empty((*planes[0].shape, len(planes)), np.uint8 if top < 256 else np.uint16)
+    colour_cpu.rgb(*planes[:3], middle, top, out)
+    if len(planes) == 4:
+        out[..., 3] = np.rint(planes[3] + middle).clip(0, top)
+    return out
 
 
 def to_planes(picture: np.ndarray, depth: int, half: bool) -> list[np.ndarray]:
@@ -53,6 +66,14 @@ def doubled(x: np.ndarray, height: int, width: int) -> np.ndarray:
 
     The interpolation is cubic, and each sample is the mean of the four that it becomes.
     """
+    if x.dtype == np.float32:
+        from fractalkit.raster import colour_cpu
+
+        tall = np.empty((min(height, 2 * x.shape[0]), x.shape[1]), np.float32)
+        colour_cpu.double_rows(x, tall)
+        out = np.empty((len(tall), min(width, 2 * x.shape[1])), np.float32)
+        colour_cpu.double_columns(tall, out)
+        return out
     for axis in (0, 1):
         p = np.pad(x, [(2, 2) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
         n = x.shape[axis]

@@ -14,7 +14,7 @@ from fractalkit.maps import quadtree as maps
 from fractalkit.maps import quadtree_cpu as cpu
 from fractalkit.maps import quadtree_proof as proof
 from fractalkit.maps.quadtree_picture import decode, plane_at, trace
-from fractalkit.raster.colour import doubled
+from fractalkit.raster.colour import doubled, to_rgb
 from fractalkit.raster.cosines import slope_cosines
 from tests.pictures import psnr, scene
 
@@ -175,6 +175,33 @@ def test_the_middle_grid_of_chroma_keeps_means():
     big = doubled(x, 18, 14)
     assert np.abs(big.reshape(9, 2, 7, 2).mean((1, 3)) - x).max() < 1e-6
     assert doubled(x, 17, 13).shape == (17, 13)
+
+
+@pytest.mark.parametrize(("shape", "channels"), [((1, 1), 3), ((5, 3), 4), ((16, 31), 3)])
+def test_compiled_conversions_of_colour_are_those_of_numpy(shape, channels):
+    rng = np.random.default_rng(3)
+    planes = [rng.normal(0, 90, shape).astype(np.float32) for _ in range(channels)]
+    wide = [v.astype(np.float64) for v in planes]
+    for depth in (8, 16):
+        made, expected = to_rgb(planes, depth), to_rgb(wide, depth)
+        assert made.dtype == expected.dtype and made.shape == expected.shape
+        assert np.abs(made.astype(int) - expected).max() <= 1 and (made != expected).mean() < 0.02
+    for size in ((2 * shape[0], 2 * shape[1]), (2 * shape[0] - 1, 2 * shape[1] - 1), (99, 99)):
+        assert np.allclose(doubled(planes[0], *size), doubled(wide[0], *size), atol=1e-4)
+
+
+def test_levels_become_cosines():
+    p = plane(4)
+    cosines = maps.dequantised(p)
+    first = np.zeros(p.level.shape, bool)
+    for y, x, _ in maps.all_leaves(p):
+        first[y, x] = True
+        side = 1 << int(p.logs[y // 4, x // 4])
+        assert y % side == 0 and x % side == 0
+    assert np.array_equal(cosines[first], p.level[first].astype(np.float32) * np.float32(p.step))
+    a = np.abs(p.level[~first])
+    expected = np.maximum(a - np.array([0, *p.shrink])[np.minimum(a, 3)], 0) * np.sign(p.level[~first]) * p.step
+    assert np.allclose(cosines[~first], expected, rtol=1e-5)
 
 
 def test_a_sweep_has_the_same_fixed_point_and_gets_there_sooner():
