@@ -240,7 +240,7 @@ def ours(picture, **how):
 
 
 qualities = (30, 50) if SMALL else (15, 25, 35, 45, 55, 62)
-no_maps = Effort(2, top=6, maps=(), count=25)
+no_maps = Effort(1, top=6, maps=(), count=25)
 lines = {}
 for name, picture in (("hills", hills), ("face", grace)):
     lines[name, "JPEG"] = [jpeg(picture, q) for q in ((10, 50) if SMALL else (2, 5, 10, 20, 35, 50, 70, 82, 90))]

@@ -38,7 +38,7 @@ from fractalkit.data.images import list_pictures
 from fractalkit.data.pictures import read_picture
 from fractalkit.fit.quadtree import EFFORTS, Effort, encode
 from fractalkit.maps.quadtree_picture import decode
-from recipes.benchmarks.report import peak_memory, put, save
+from recipes.benchmarks.report import RESULTS, peak_memory, put, save
 
 RATES = (0.15, 0.25, 0.5, 0.75, 1.0)
 COIN = ((0.037, 22.41), (0.074, 23.21), (0.160, 24.64), (0.307, 26.41), (0.611, 28.41), (1.209, 30.64))
@@ -154,9 +154,27 @@ def load(folder: Path, crop: bool) -> dict[str, np.ndarray]:
     return out
 
 
+def encoders() -> dict[str, str]:
+    """Versions of Pillow and of the libraries by which it encodes."""
+    import PIL
+    from PIL import features
+
+    names = ("libjpeg_turbo", "jpg_2000", "webp", "avif")
+    return {"Pillow": PIL.__version__} | {name: str(features.version(name)) for name in names}
+
+
+def kept_peers() -> dict[str, Any]:
+    """The rows of other codecs in the file of results, if the same libraries made them."""
+    held = json.loads((RESULTS / "codec_rd.json").read_text())
+    if held.get("encoders") != encoders():
+        raise click.ClickException("other libraries made the stored rows of other codecs; run without --keep-peers")
+    return {codec: v for codec, v in held["results"].items() if not codec.startswith("FractalKit")}
+
+
 def compare(
-    pictures: dict[str, np.ndarray], rates: tuple[float, ...], efforts: tuple[int, ...], grey: bool
-) -> dict[str, Any]:
+    pictures: dict[str, np.ndarray], rates: tuple[float, ...], efforts: tuple[int, ...], grey: bool,
+    others: bool = True,
+) -> dict[str, Any]:  # fmt: skip
     """Codec -> mean measures at each rate, and those of each picture."""
     results: dict[str, dict[str, list[Measures | None]]] = {}
     for name, a in pictures.items():
@@ -166,7 +184,7 @@ def compare(
                 got, b = ours(a, rate, effort)
                 row.append(corrected(measures(a, b), got, rate))
             results.setdefault(f"FractalKit, effort {effort}", {})[name] = row
-        for codec, settings in peers(grey).items():
+        for codec, settings in (peers(grey) if others else {}).items():
             points = [(r, measures(a, b)) for r, b in (s(a) for s in settings)]
             results.setdefault(codec, {})[name] = at_rates(points, rates)
         click.echo(f"{name} done", err=True)
@@ -203,11 +221,16 @@ def show(results: dict[str, Any], rates: tuple[float, ...]) -> None:
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--plot", type=click.Path(path_type=Path))
 @click.option("--efforts", default="5,1", show_default=True)
-def rd(folder: Path, plot: Path | None, efforts: str) -> None:
+@click.option("--keep-peers", is_flag=True, help="Keep the stored rows of other codecs.")
+def rd(folder: Path, plot: Path | None, efforts: str, keep_peers: bool) -> None:
     """Colour pictures at full size."""
-    results = compare(load(folder, False), RATES, tuple(int(e) for e in efforts.split(",")), False)
+    kept = kept_peers() if keep_peers else {}
+    chosen = tuple(int(e) for e in efforts.split(","))
+    results = compare(load(folder, False), RATES, chosen, False, not keep_peers) | kept
     show(results, RATES)
-    save("codec_rd", flat(results), rates=RATES, results=results, coin=COIN, published=PUBLISHED)
+    save(
+        "codec_rd", flat(results), rates=RATES, results=results, coin=COIN, published=PUBLISHED, encoders=encoders()
+    )  # fmt: skip
     if plot:
         draw(results, plot)
 
