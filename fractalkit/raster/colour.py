@@ -31,7 +31,7 @@ def _rgb(planes: list[np.ndarray], middle: np.float32, top: np.float32) -> np.nd
     from fractalkit.raster import colour_cpu
 
     out = np.empty((*planes[0].shape, len(planes)), np.uint8 if top < 256 else np.uint16)
-    colour_cpu.rgb(*planes[:3], middle, top, out)
+    colour_cpu.rgb(planes[0], planes[1], planes[2], middle, top, out)
     if len(planes) == 4:
         out[..., 3] = np.rint(planes[3] + middle).clip(0, top)
     return out
