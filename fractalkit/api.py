@@ -385,7 +385,8 @@ def sample(
         window: (left, top, right, bottom) in pixels, the part of each picture to draw.
         seed: fixes the result, or a generator of torch or NumPy, from which one is drawn; picture k of a model has
             seed + k, so it does not depend on the others.
-        options: of :func:`fractalkit.orbit.sample` or :func:`fractalkit.models.pictures`.
+        options: of :func:`fractalkit.orbit.sample` or :func:`fractalkit.models.pictures`, and ``device``, to which a
+            model is moved.
 
     Returns:
         Points ``[n, D]``, with gradients where the matrices or offsets of an affine code require them, a tensor with
@@ -418,7 +419,17 @@ def sample(
 
     if not isinstance(thing, Sampler):
         raise UsageError(f"sample: expected the code of a cloud or a generative model, got {type(thing).__name__}")
+    if (device := options.pop("device", None)) is not None:
+        thing = _moved(thing, device)
     return thing.sample(n, size, seed=seed, window=window, **options)
+
+
+def _moved(model: Any, device: Any) -> Any:
+    """A network on a device, as ``model.to(device)`` moves it."""
+    try:
+        return model.to(device)
+    except (AssertionError, RuntimeError, TypeError):  # PyTorch's, of no such device or none on this machine
+        raise UsageError(f"device: {device!r} is none that PyTorch has on this machine; cpu always is") from None
 
 
 @verb(PATHS, SIZES, SEEDS, {"n_frames": "frames", "num_frames": "frames", "duration": "seconds", "zoom": "depth"})
@@ -461,7 +472,7 @@ def animate(
         things = source if isinstance(source, list | tuple) else [source]
         found = [f for t in things for f in _codes_of(t)]
         flames = [f if isinstance(f, Flame) else _still(f, box or (480, 480), alone=len(found) == 1) for f in found]
-        motion = Motion(tuple(flames), frames, loop=True)
+        motion = Motion(tuple(flames), frames, loop=True, follow=not any(isinstance(f, Flame) for f in found))
         pixels = (draw_frame(motion, k, size=box, quality=quality, seed=seed) for k in range(frames))
     if check_film(path) == "frames":
         path.mkdir(parents=True, exist_ok=True)

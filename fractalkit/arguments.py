@@ -155,6 +155,10 @@ def verb(*others: Mapping[str, str]) -> Callable[[F], F]:
             return run(args, given)
 
         def run(args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+            if args and hasattr(args[0], "filled") and hasattr(args[0], "mask"):  # of numpy.ma, which need not be here
+                raise UsageError(
+                    f"{what}: a masked array has gaps without values; give array.filled(...), or points without them"
+                )
             try:
                 return function(*args, **options)
             except OSError as error:

@@ -250,6 +250,16 @@ def test_gradients_of_points_are_those_of_finite_differences():
         assert abs(gradient - (mean(1e-5, which) - mean(-1e-5, which)) / 2e-5) < 1e-4
 
 
+def test_a_film_from_code_to_code_fills_the_picture_half_way(tmp_path: Path) -> None:
+    codes = ["barnsley-fern", "sierpinski-triangle"]
+    fractalkit.animate(codes, tmp_path / "frames", frames=4, size=64, quality=20)
+    for frame in sorted((tmp_path / "frames").iterdir()):
+        lit = np.asarray(Image.open(frame).convert("L")) > 30
+        sides = [np.flatnonzero(lit.any(axis)) for axis in (0, 1)]
+        assert max(np.ptp(side) for side in sides) > 48
+        assert all(abs(side.min() + side.max() - 63) < 10 for side in sides)
+
+
 def test_wrong_arguments_are_told_in_one_sentence(tmp_path: Path) -> None:
     flame = codes.read_flames(b'<flame size="8 8" center="0 0" scale="4"><xform weight="1" linear="0.5"/></flame>')[0]
     points = np.random.default_rng(0).random((100, 3))
@@ -270,6 +280,10 @@ def test_wrong_arguments_are_told_in_one_sentence(tmp_path: Path) -> None:
         lambda: fractalkit.sample("nautilus", 10**15),
         lambda: flame.save(tmp_path / "a.png"),
         lambda: codes.breed(flame, None),
+        lambda: codes.Flame([codes.Xform(weight=1)]),
+        lambda: fractalkit.decompress(picture, size=(5,)),
+        lambda: fractalkit.sample("vdvae_mnist", device="toaster"),
+        lambda: fractalkit.open(np.zeros((8, 8), np.uint8)).resize(3),
         *(partial(fractalkit.animate, flame, gif, **{k: v}) for k, v in (
             ("fps", 0), ("fps", math.nan), ("fps", "x"), ("frames", 1.5), ("frames", 0), ("quality", "x"), ("seed", -1),
             ("depth", "x"),

@@ -32,6 +32,7 @@ HOSTILE = {
     "complex": np.zeros((8, 8), complex),
     "without values": torch.zeros(3, 4, 4, device="meta"),
     "sparse": torch.eye(4).to_sparse(),
+    "gaps": np.ma.masked_array(np.ones((8, 8)), mask=np.eye(8) > 0),
     "a name too long": "x" * 5000,
     "a closed file": closed(),
     "a lost file": Gone(),

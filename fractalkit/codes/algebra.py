@@ -82,7 +82,8 @@ def interpolate(a: AffineIFS, b: AffineIFS, t: float) -> AffineIFS:
     """
     if a.dim != b.dim or len(a) != len(b):
         raise UsageError(
-            f"interpolate: codes of {len(a)} maps in {a.dim}D and {len(b)} maps in {b.dim}D have no map-by-map path"
+            f"interpolate: codes of {len(a)} maps in {a.dim}D and {len(b)} maps in {b.dim}D have no map-by-map path; "
+            "animate([a, b], path) films one that becomes the other"
         )
     if not 0 <= t <= 1:
         raise UsageError(f"interpolate: expected t from 0 to 1, got {t}")

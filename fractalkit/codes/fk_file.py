@@ -18,6 +18,13 @@ class FkFile(Shown):
     def __bytes__(self) -> bytes:
         return bytes(self.to_bytes())
 
+    def __len__(self) -> int:
+        """Length of the ``.fk`` file in bytes."""
+        return len(self.to_bytes())
+
+    def __bool__(self) -> bool:
+        return True
+
     def save(self, path: str | Path) -> None:
         """Write the ``.fk`` file, whole or not at all; a UsageError where the suffix is a picture's."""
         refuse_picture(path, "a compressed picture is a .fk file, and decompress makes a picture of it")

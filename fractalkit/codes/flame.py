@@ -52,6 +52,8 @@ class Flame(FlameSettings):
     mended: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise UsageError(f"flame: the name is a text, got {type(self.name).__name__}; maps are xforms=[...]")
         object.__setattr__(self, "xforms", tuple(self.xforms))  # a list will do
 
     @property

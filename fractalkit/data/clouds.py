@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,10 @@ class Cloud(Shown):
 
     def __len__(self) -> int:
         return len(self.points)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The points, for functions that take an array."""
+        return np.array(self.points, dtype=dtype) if copy else np.asarray(self.points, dtype=dtype)
 
     def save(self, path: str | Path) -> None:
         """Write points and colours in the format of the suffix, see :func:`fractalkit.data.save_cloud`."""

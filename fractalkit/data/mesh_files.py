@@ -43,6 +43,11 @@ class Mesh:
         if t.size and not 0 <= int(t.min()) <= int(t.max()) < len(v):
             raise DataError(f"a triangle of the mesh has a corner that is none of its {len(v):,} vertices")
 
+    @property
+    def faces(self) -> np.ndarray:
+        """:attr:`triangles`, by the name that other programs give them."""
+        return self.triangles
+
     def edges(self) -> np.ndarray:
         """Directed edges ``[3 M, 2]``."""
         return np.concatenate([self.triangles[:, [i, (i + 1) % 3]] for i in range(3)])

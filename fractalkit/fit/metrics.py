@@ -33,6 +33,11 @@ class Comparison:
     hausdorff95: float
     fscore: float
 
+    @property
+    def f_score(self) -> float:
+        """:attr:`fscore`, by its other spelling."""
+        return self.fscore
+
     def to_dict(self) -> dict[str, float]:
         """Convert to plain numbers, for JSON."""
         return asdict(self)

@@ -18,6 +18,7 @@ from fractalkit.maps.fields import axis_of
 from fractalkit.maps.nodes import NodeMap, Nodes, centre_nodes
 from fractalkit.maps.orbits import base_map, read_base
 from fractalkit.raster.area import Taps
+from fractalkit.raster.batch import PictureTensor
 
 STRIP_BYTES = 40 << 20  # larger than the blocks that glibc keeps in its heap, to avoid fragmentation
 KEEP_BYTES = 32 << 20  # coarser pictures up to this size are made whole and kept while strips are drawn
@@ -280,23 +281,41 @@ def good_size(
         best = size
 
 
-def decode(code: CollageCode, height: int, width: int, *, window: Window | None = None) -> Tensor:
+def decode(
+    code: CollageCode,
+    height: int | tuple[int, int] | None = None,
+    width: int | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    window: Window | None = None,
+) -> PictureTensor:
     """The fixed point at a size, or a window of it: ``[B, C, h, w]``, differentiable in the code's four tensors.
 
-    The same as ``fixed_point(CollageMap(code, height, width), window)``. Cost is about that of one step, whatever the
-    contrast. A size need not be a multiple of the grid, but is decoded faster where it is. Runs in float32 or float64,
-    under autocast too.
+    The same as ``fixed_point(CollageMap(code, height, width), window)``, as a tensor with ``save(path)`` and ``pil``.
+    Cost is about that of one step, whatever the contrast. A size need not be a multiple of the grid, but is decoded
+    faster where it is. Runs in float32 or float64, under autocast too.
 
     Args:
         code: a contractive code.
         height, width: pixels of the whole picture.
+        size: (width, height) in their place.
         window: (left, top, right, bottom), half open, in its pixels; cost is that of the window, whatever the size.
 
     Raises:
         DataError: the code is not finite or does not contract.
-        UsageError: a size below 1, a window that is empty or leaves the picture.
+        UsageError: no size, a size below 1, a window that is empty or leaves the picture.
+
+    >>> code = CollageCode(torch.full((1, 1, 2, 2), 0.5), torch.ones(1, 1, 2, 2))
+    >>> decode(code, 4, 6).shape == decode(code, size=(6, 4)).shape
+    True
     """
-    return fixed_point(CollageMap(code, height, width), window)
+    if isinstance(height, tuple | list) and width is size is None:
+        size, height = (height[0], height[-1]), None  # (width, height), as everywhere
+    if size is not None and height is width is None:
+        width, height = size
+    if isinstance(height, tuple | list) or height is None or width is None:
+        raise UsageError("decode: a collage has no size of its own; give height and width, or size=(width, height)")
+    return PictureTensor.of(fixed_point(CollageMap(code, height, width), window))
 
 
 def strips(code: CollageCode, height: int, width: int, *, rows: int | None = None) -> Iterator[tuple[int, Tensor]]:

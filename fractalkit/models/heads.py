@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from fractalkit.codes.collage import CollageCode
 from fractalkit.core import Window, fixed_point
 from fractalkit.errors import UsageError
-from fractalkit.maps.collage import decode
+from fractalkit.maps.collage import CollageMap
 from fractalkit.maps.dense import DenseMap, is_dense
 from fractalkit.models.blocks import Block, conv, full, space_to_depth
 
@@ -64,7 +64,7 @@ class CollageHead(nn.Module):
     def fixed_point(self, code: CollageCode, height: int, width: int, window: Window | None = None) -> Tensor:
         """The fixed point ``[B, features, height, width]``, by matrix products where possible."""
         if not is_dense(code, height, width):
-            return decode(code, height, width, window=window)
+            return fixed_point(CollageMap(code, height, width), window)
         return fixed_point(DenseMap(code, height, width, self.rho), window)
 
     def pixels(self, f: Tensor) -> Tensor:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from fractalkit.arguments import contents, unknown
+from fractalkit.arguments import contents, unknown, whole_number
 from fractalkit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +24,11 @@ _OPTIONS = (
     "quality", "lossless", "method", "optimize", "progressive", "subsampling", "compress_level", "compression", "speed",
     "icc_profile", "exif", "dpi",
 )  # fmt: skip
+_OF_PILLOW = (
+    "convert", "crop", "filter", "getpixel", "mode", "paste", "putpixel", "rotate", "show", "split", "thumbnail",
+    "transform", "histogram", "point", "quantize", "getdata",
+)  # fmt: skip
+MOST_SIDE = 1 << 16
 _TOP = {np.dtype(np.uint8): 255, np.dtype(np.uint16): 65535}
 
 
@@ -79,6 +84,34 @@ class Picture(np.ndarray):
     def height(self) -> int:
         """Height in pixels."""
         return self.shape[0]
+
+    def resize(self, *size: Any, **options: Any) -> Picture:  # type: ignore[override]
+        """The picture at another size, as Pillow resamples it: ``resize((width, height))``, in 8 bits.
+
+        An array's ``resize``, which changes the array itself, is no use for a picture. :func:`fractalkit.render`
+        draws :attr:`code` anew instead, and :func:`fractalkit.enlarge` adds detail.
+
+        Args:
+            size: (width, height).
+            options: of Pillow's ``Image.resize``, such as ``resample``.
+
+        Raises:
+            UsageError: a size that is none.
+
+        >>> Picture(np.zeros((4, 6), np.uint8)).resize((12, 8)).shape
+        (8, 12)
+        """
+        sides = list(size[0] if len(size) == 1 and isinstance(size[0], Iterable) else size)
+        if len(sides) != 2:
+            raise UsageError(f"resize: expected (width, height), got {size}")
+        width, height = (whole_number("resize", side, 1, MOST_SIDE) for side in sides)
+        return Picture(np.asarray(self.pil.resize((width, height), **options)))
+
+    def __getattr__(self, name: str) -> Any:
+        message = f"a picture has no attribute {name!r}"
+        if name in _OF_PILLOW:
+            message += f"; it is a NumPy array, and picture.pil.{name} is Pillow's"
+        raise AttributeError(message)
 
     def numpy(self) -> npt.NDArray[Any]:
         """The plain array; memory is shared."""

@@ -108,7 +108,7 @@ def size_in(size: SizeLike, own: tuple[int, int]) -> tuple[int, int]:
         if len(sides) == 2 and sides.count(None) == 1:
             k = sides.index(None)
             sides[k] = max(1, round(whole_number("size", sides[1 - k]) * own[k] / own[1 - k]))
-        if len(sides) not in (1, 2) or not all(_is_whole(v) for v in sides):
+        if len(sides) != (2 if isinstance(size, Iterable) else 1) or not all(_is_whole(v) for v in sides):
             raise wrong
         size = "x".join(str(int(v)) for v in sides)
     try:

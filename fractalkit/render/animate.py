@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_blend import between, turned
-from fractalkit.errors import UsageError
+from fractalkit.errors import DataError, UsageError
 from fractalkit.render.flame import Exposure, resized, to_8_bit
 
 
@@ -26,6 +26,7 @@ class Motion:
             film repeats seamlessly. A single flame only turns.
         blur: points in time per frame; 1 for no motion blur.
         shutter: share of a frame's time that these points cover.
+        follow: draw each frame in the window that holds its attractor, for flames of affine maps alone.
     """
 
     flames: tuple[Flame, ...]
@@ -34,6 +35,7 @@ class Motion:
     loop: bool = False
     blur: int = 1
     shutter: float = 0.5
+    follow: bool = False
 
     def __post_init__(self) -> None:
         if not self.flames or self.frames < 1 or self.blur < 1 or not 0 <= self.shutter <= 10:
@@ -45,6 +47,10 @@ class Motion:
 
     def at(self, share: float) -> Flame:
         """The flame at a position in the film, from 0 to 1."""
+        flame = self._at(share)
+        return _framed(flame) if self.follow else flame
+
+    def _at(self, share: float) -> Flame:
         flames = [resized(f, self.flames[0].size) for f in self.flames]
         if not self.loop:
             times = list(self.times) if self.times is not None else list(range(len(flames)))
@@ -60,6 +66,26 @@ class Motion:
     def share(self, frame: float) -> float:
         """Position of a frame in the film."""
         return frame / self.frames if self.loop else frame / max(self.frames - 1, 1)
+
+
+def _framed(flame: Flame) -> Flame:
+    """A flame of affine maps in the window that holds its attractor; as it is, where its maps do not contract."""
+    import torch
+
+    from fractalkit.codes.affine import AffineIFS
+    from fractalkit.render.attractor import plane_window
+
+    maps = [x for x in flame.xforms if x.weight > 0]
+    columns = torch.tensor([x.coefs for x in maps], dtype=torch.float64)
+    try:
+        code = AffineIFS(
+            columns[:, :4].reshape(-1, 2, 2).mT, columns[:, 4:], torch.tensor([x.weight for x in maps]).double()
+        )
+        low, high = plane_window(code, flame.size)
+    except (DataError, UsageError):
+        return flame
+    x, y = ((low + high) / 2).tolist()
+    return replace(flame, center=(x, y), scale=flame.size[0] / float(high[0] - low[0]), rotate=0.0, zoom=0.0)
 
 
 def draw_frame(

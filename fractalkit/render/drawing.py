@@ -24,9 +24,10 @@ from fractalkit.render.sources import open_any
 
 SIDE = 1000  # of what has no size of its own
 SHOWN = 360  # longer side in a notebook
+COLOURS_OF = ("cmap", "colormap", "color", "colors", "colour", "colours")  # what other programs call a palette
 
 
-@verb(SIZES, SEEDS, {"cmap": "palette", "colormap": "palette", "n_points": "points"})
+@verb(SIZES, SEEDS, dict.fromkeys(COLOURS_OF, "palette"), {"n_points": "points"})
 def draw(
     source: Any,
     size: SizeLike = None,
@@ -52,7 +53,7 @@ def draw(
             picture would be; in space, the camera comes nearer.
         palette: name of a palette or a colour map, or colours ``[N, 3]``, in place of the colours of an affine code or
             a flame.
-        background: "dark" or "light", behind affine codes and clouds; None: dark.
+        background: "dark" or "light" (also "black" or "white"), behind affine codes and clouds; None: dark.
         points: of the orbit, of affine codes only; None: enough for the size.
         quality: samples per pixel, of flames only; None: the flame's own.
         up: "x", "y", "z" or "auto", the axis that points up, of clouds and attractors in space; None: "auto" of clouds,
@@ -118,7 +119,7 @@ def _device(name: str | None, code: Any, window: Any) -> str:
 
 def _look(code: Any, background: Any, points: Any, window: Any) -> dict[str, Any]:
     """The options that only whole pictures of affine codes and clouds have."""
-    look = {"background": background, "points": points}
+    look = {"background": {"white": "light", "black": "dark"}.get(background, background), "points": points}
     look = {k: v for k, v in look.items() if v is not None}
     if look and window is not None:
         raise UsageError(f"{min(look)}: is for whole pictures; a window is drawn without it")

@@ -37,7 +37,7 @@ def surface(
     (Edelsbrunner, *The union of balls and its dual shape*, 1995), and suits branches, sheets and dust.
 
     Args:
-        points: ``[N, 3]``, N >= 100, finite, not in one plane.
+        points: ``[N, 3]``, N >= 100, finite, not in one plane, or a :class:`~fractalkit.data.Cloud` with its colours.
         colours: ``[N, 3]`` in 0..1; a vertex has those of the nearest points, weighted by inverse distance.
         method: "poisson", "offset", or "auto": Poisson where the cloud is a surface and the result passes through the
             points, otherwise offset. A note of the mesh says which and why.
@@ -68,7 +68,7 @@ def surface(
 
 
 def _checked(points: Any, colours: Any) -> tuple[np.ndarray, np.ndarray | None]:
-    x = np.asarray(points, dtype=np.float64)
+    x, colours = np.asarray(points, dtype=np.float64), getattr(points, "colours", None) if colours is None else colours
     if x.ndim != 2 or x.shape[1] not in (2, 3):
         raise DataError(f"points: expected [N, 3], got {list(x.shape)}")
     if x.shape[1] == 2:

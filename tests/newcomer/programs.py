@@ -382,4 +382,26 @@ import fractalkit
 mosaic = fractalkit.fractalize("photo.jpg", tiles=6, size=48)
 fractalkit.animate(mosaic, "dive.webp", depth=8, num_frames=3, size=40)
 ''', 'Image.open("dive.webp").n_frames == 3'),
+    "pictures and codes, as Pillow and bytes have them": ('''
+import fractalkit
+code = fractalkit.compress("photo.jpg", bpp=1.0)
+open("photo.fk", "wb").write(bytes(code))
+small = fractalkit.decompress("photo.fk", size=(32, 24)).resize((16, 12))
+tree = fractalkit.render("maple-leaf", 60, color="viridis", background="white")
+''', 'len(code) == len(code.to_bytes()) and small.shape == (12, 16, 3) and tree.mean() > 128'),
+    "a collage of a network": ('''
+import torch, fractalkit
+from fractalkit.maps import decode
+net = torch.nn.Linear(16, 2 * 3 * 4 * 4)
+contrast, brightness = net(torch.randn(2, 16)).view(2, 2, 3, 4, 4).unbind(1)
+picture = decode(fractalkit.codes.CollageCode(0.9 * contrast.tanh(), brightness.sigmoid()), size=(48, 32))
+((picture - 0.5) ** 2).mean().backward()
+decode(fractalkit.codes.CollageCode(contrast * 0, torch.rand(2, 3, 4, 4)), (24, 24)).save("two.png")
+''', 'picture.shape == (2, 3, 32, 48) and net.weight.grad.abs().max() > 0 and Image.open("two.png").size == (48, 24)'),
+    "distances between clouds": ('''
+import fractalkit
+from fractalkit.fit import compare_clouds
+report = compare_clouds(fractalkit.open("cloud.ply"), fractalkit.sample("sierpinski-tetrahedron", 300, seed=2))
+digits = fractalkit.sample("vdvae_mnist", n=2, seed=1, device="cpu")
+''', '0 < report.chamfer < report.hausdorff and report.f_score < 1 and len(digits) == 2'),
 }  # fmt: skip
