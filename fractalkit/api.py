@@ -457,8 +457,7 @@ def animate(
         DataError: a file that cannot be read, or the film cannot be written.
         UsageError: a source that does not move, or an option out of range.
     """
-    from fractalkit.codes.flame import Flame
-    from fractalkit.render.animate import Motion, draw_frame
+    from fractalkit.render.animate import Motion, draw_frame, keyframes
     from fractalkit.render.film import check_film, save_film, save_frame
 
     path = Path(path)
@@ -471,8 +470,8 @@ def animate(
     else:
         things = source if isinstance(source, list | tuple) else [source]
         found = [f for t in things for f in _codes_of(t)]
-        flames = [f if isinstance(f, Flame) else _still(f, box or (480, 480), alone=len(found) == 1) for f in found]
-        motion = Motion(tuple(flames), frames, loop=True, follow=not any(isinstance(f, Flame) for f in found))
+        flames, follow = keyframes(found, box)
+        motion = Motion(flames, frames, loop=True, follow=follow)
         pixels = (draw_frame(motion, k, size=box, quality=quality, seed=seed) for k in range(frames))
     if check_film(path) == "frames":
         path.mkdir(parents=True, exist_ok=True)
@@ -505,25 +504,6 @@ def _codes_of(thing: Any) -> list[Any]:
     if not isinstance(thing, str | Path):
         return [thing]
     return [load(thing)] if is_preset_name(thing) else list(load_all(thing))
-
-
-def _still(code: Any, size: tuple[int, int], alone: bool) -> Any:
-    """An affine code of the plane as a flame whose maps do not turn."""
-    from dataclasses import replace
-
-    from fractalkit.codes.affine import AffineIFS
-    from fractalkit.codes.flame_random import flame_of
-    from fractalkit.render.attractor import plane_window
-
-    if not isinstance(code, AffineIFS) or code.dim != 2 or alone:
-        raise UsageError("animate: expected flames, or two codes of the plane; depth=... zooms into one of any kind")
-    # in units of its window, so that what lies between two codes of other units is in the picture too
-    low, high = plane_window(code, size)
-    middle, half = (low + high) / 2, float(high[0] - low[0]) / 2
-    a, t = code.matrices.double(), code.offsets.double()
-    code = replace(code, matrices=a, offsets=(a @ middle + t - middle) / half)
-    flame = flame_of(code, size=size, low=(low - middle) / half, high=(high - middle) / half)
-    return replace(flame, quality=20.0, xforms=tuple(replace(x, animate=0.0) for x in flame.xforms))
 
 
 def _zoom(

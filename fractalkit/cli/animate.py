@@ -1,4 +1,4 @@
-"""``fractalkit animate``: a film of a sequence of flames."""
+"""``fractalkit animate``: a film of a sequence of flames or affine codes."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   fractalkit animate a.flame b.flame -o ab.mp4
+  fractalkit animate barnsley-fern sierpinski-triangle --loop -o between.gif
   fractalkit animate sheep.flame --loop --frames 160 -o sheep.gif --res 400x300
   fractalkit animate keys.flame -o frames/ --motion-blur 8       continues where it stopped
   fractalkit animate a.flame b.flame -o ab.mp4 --cluster tcp://10.0.0.1:8786
@@ -66,22 +67,26 @@ def animate(
     quality: float | None, loop: bool, times: bool, motion_blur: int, shutter: float, seed: int, strict: bool,
     device: str, jobs: int | None, cluster: str | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Film a sequence of flames, or a loop.
+    """Film a sequence of flames or of affine codes, or a loop.
 
-    Each SOURCE is a .flame file; all its flames are keyframes, in order.
+    Each SOURCE is a .flame file, all of whose flames are keyframes, in order; or an affine code of the plane: a
+    .ifs.json file, or the name of a preset.
     """
-    from fractalkit.codes.flame import notes_of, read_flames
+    from fractalkit.codes.flame import notes_of
     from fractalkit.files import check_writable, locked_folder
-    from fractalkit.render.animate import Motion
+    from fractalkit.render.animate import Motion, keyframes
     from fractalkit.render.film import check_film, read_frames, save_film
 
     started = time.perf_counter()
-    flames = tuple(f for s in source for f in read_flames(Path(s), strict=strict))
+    codes = [code for s in source for code in _codes(s, strict)]
+    flames, follow = keyframes(codes, None if res is None else res.pixels())
     kind = check_film(out)
     if kind != "frames":
         check_writable(out)
     when = tuple(f.time for f in flames) if times else None
     motion: dict[str, Any] = {"frames": frames, "times": when, "loop": loop, "blur": motion_blur, "shutter": shutter}
+    if follow:  # so that films of flames begun before this option go on
+        motion["follow"] = True
     Motion(flames, **motion).at(0.5)  # report errors before any work
     where, engine = pick_engine(device)
     draw: dict[str, Any] = {
@@ -105,6 +110,17 @@ def animate(
         "seed": seed, "command": command_line(ctx), "seconds": round(time.perf_counter() - started, 3),
     }  # fmt: skip
     answer(result, as_json, f"{out}: {frames} frames, {drawn} drawn now, {result['seconds']:.1f} s{on(engine)}")
+
+
+def _codes(source: str, strict: bool) -> list[Any]:
+    """The flames of a file, or the affine code of a file or a preset."""
+    from fractalkit.codes.flame import read_flames
+    from fractalkit.codes.open import is_preset_name, load, load_all
+
+    if is_preset_name(source):
+        return [load(source)]
+    suffix = Path(source).suffix.lower()
+    return list(load_all(source) if suffix in (".json", ".ifs", ".png") else read_flames(Path(source), strict=strict))
 
 
 def _draw_frames(

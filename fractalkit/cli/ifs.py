@@ -99,7 +99,7 @@ def ifs(
     view: bool, code: Path | None, preview: Path | None, no_preview: bool, up: str, seed: int, effort: int | None,
     device: str, evenly: bool | None, force: bool, as_json: bool, list_: bool,
 ) -> None:  # fmt: skip
-    """Fit an iterated function system to a point cloud or a picture, or a collage to a cloud; or draw one.
+    """Draw a code, or fit one to a cloud or a picture.
 
     SOURCE is a cloud or mesh (ply, pcd, xyz, pts, txt, csv, npy, npz, las, laz, e57, bin, splat; obj, off, stl, glb,
     gltf, 3mf) or a picture (png, jpg, tif ...; transparent, or of a subject on a plain ground), which is fitted; or a

@@ -156,19 +156,19 @@ def explain(error: Exception) -> tuple[str, int]:
 )
 @click.version_option(__version__, prog_name="fractalkit", message="%(prog)s %(version)s")
 def main() -> None:
-    """Data as the fixed point of a contractive map.
+    """Draw fractal art, turn scans and photographs into fractals, compress and enlarge pictures.
 
     \b
-    fractalkit ifs bunny.ply --maps 16      fit an IFS to a point cloud
-    fractalkit ifs barnsley-fern            draw a preset
-    fractalkit sample --model vdvae_mnist --res 1440        a digit at any size
-    fractalkit compress photo.png --bpp 0.5                 photo.fk
-    fractalkit decompress photo.fk --res 4x                 decode it four times larger
-    fractalkit enlarge photo.jpg --res 4x                   photo.large.png
-    fractalkit fractalize photo.jpg                         a photograph made of small copies of itself
-    fractalkit render --random 12 -o sheet.png              twelve flames
-    fractalkit zoom barnsley-fern -o dive.gif               a zoom film
-    fractalkit info bunny.ifs.json          describe a file
-    fractalkit studio                       flames and codes, edited in the browser
-    fractalkit demo                         the demo in the browser
+    fractalkit ifs barnsley-fern                    draw a preset
+    fractalkit ifs bunny.ply                        a fractal that approximates a scan
+    fractalkit render --random 12 -o sheet.png      twelve fractal flames
+    fractalkit zoom barnsley-fern -o dive.gif       a zoom film
+    fractalkit fractalize photo.jpg                 a photograph made of small copies of itself
+    fractalkit enlarge photo.jpg --res 4x           a photograph, four times larger
+    fractalkit compress photo.png --bpp 0.5         photo.fk, half a bit per pixel
+    fractalkit decompress photo.fk --res 4x         photo.fk, four times larger
+    fractalkit sample --model vdvae_mnist           a digit that a network draws
+    fractalkit info bunny.ifs.json                  describe a file
+    fractalkit studio                               edit flames and codes in the browser
+    fractalkit demo                                 try FractalKit in the browser
     """

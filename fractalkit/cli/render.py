@@ -55,7 +55,7 @@ A palette is one of those that --palettes lists, a colour map of matplotlib, or 
 @source_argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=presets)
 @click.option("--index", type=Whole(1), help="Number of the flame in a file of several, from 1.")
 @click.option("--name", help="Name of the flame in a file of several.")
-@click.option("-o", "--out", type=PATH, help="png, npy or tiff (both float32).  [default: NAME.png]")
+@click.option("-o", "--out", type=PATH, help="png, jpg, webp; npy or tiff (both float32).  [default: NAME.png]")
 @res_option("the flame's own; 1000 for codes", old=True)
 @click.option("--quality", type=QUALITY, help="Samples per pixel.  [default: the flame's own; 100 for codes]")
 @click.option("--add-quality", type=QUALITY, help="Add samples per pixel to a buffer, given as SOURCE.")
@@ -277,9 +277,12 @@ class _Job:
     def _check_outputs(self, path: Path, out: Path, buffer: Path | None) -> None:
         """Refuse wrong suffixes, outputs that cannot be written, and outputs that are the input."""
         from fractalkit.files import check_writable
+        from fractalkit.render.flame import WRITTEN
 
-        if out.suffix.lower() not in (".png", ".npy", ".tif", ".tiff"):
-            raise UsageError(f"--out {out}: expected .png, .npy or .tiff")
+        if out.suffix.lower() not in WRITTEN:
+            raise UsageError(f"--out {out}: expected {', '.join(WRITTEN)}")
+        if self.transparent and out.suffix.lower() in (".jpg", ".jpeg"):
+            raise UsageError(f"--transparent: JPEG has no transparency; name it {out.stem}.png")
         if self.buffer is not None and self.buffer.suffix != ".safetensors":
             raise UsageError(f"--buffer {self.buffer}: buffers are .safetensors")
         if self.preview is not None and self.preview.suffix.lower() != ".png":

@@ -17,7 +17,7 @@ from fractalkit.files import atomic_path
 from fractalkit.raster.png import COMMAND_KEY, SEED_KEY
 
 SUFFIXES = (".flame", ".flam3", ".ifs.json", ".csv")  # files searched for in folders
-PICTURES = (".png", ".tif", ".tiff", ".npy")
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".npy")
 
 
 def render_all(
@@ -184,7 +184,7 @@ def _target(out: Path | None, name: str) -> Path:
         return Path(f"{name}.png")
     if "{name}" in out.name:
         if out.suffix.lower() not in PICTURES:
-            raise UsageError(f"--out {out}: expected .png, .npy or .tiff")
+            raise UsageError(f"--out {out}: expected {', '.join(PICTURES)}")
         return out.with_name(out.name.replace("{name}", "{}").format(Path(name).name))
     if out.suffix and not out.is_dir():
         raise UsageError(

@@ -154,7 +154,8 @@ def sample(ctx: click.Context, model: str | None, as_json: bool, list_: bool, **
     """Draw pictures from a model, at any size.
 
     Each sample is the fixed point of a collage, which has every resolution: the same digit at 28 pixels, at 1440, or a
-    window of it at a million. The probability of each pixel is drawn, with edges harder by --sharpness.
+    window of it at a million. The picture shows the probability of each pixel; --sharpness makes its edges
+    harder.
     """
     if list_:
         _list(as_json)

@@ -51,7 +51,7 @@ def studio(
     """Edit flames and codes in the browser: drag their maps and see.
 
     FILE is a .flame, a code (.ifs.json), a PNG that holds one of these, or a preset. Without one, the last work opens.
-    A browser with WebGPU and a card draws by itself; --device is what draws the server's pictures and films of flames.
+    A browser with WebGPU draws on its own card; --device chooses what draws the server's pictures and films of flames.
     """
     for name in ("starlette", "uvicorn", "websockets"):
         if find_spec(name) is None:

@@ -75,7 +75,7 @@ def zoom(
     SOURCE is a preset or a code (.ifs.json), a flame, a compressed picture (.fk), a photograph, which is fractalized
     first, or a model with a collage, such as vdvae_mnist, whose sample --seed selects. Where a flame cannot be drawn
     deeper, because its maps do not contract there or nothing is there, the film ends and a note says so. A GPU draws
-    codes at any depth; of flames the whole, as deep windows need more digits than it has.
+    codes at any depth, and flames as a whole: their deep windows need more digits than it has.
     """
     from fractalkit.files import check_writable
     from fractalkit.render.film import ANIMATED, check_film

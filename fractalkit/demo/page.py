@@ -160,8 +160,8 @@ def build(shelf: Shelf) -> gr.Blocks:
     with gr.Blocks(title="FractalKit", analytics_enabled=False, delete_cache=(1800, 3600)) as page:
         browser = gr.BrowserState("", storage_key="fractalkit-demo")
         gr.Markdown(
-            "# FractalKit\nData as the fixed point of a contractive map. Everything runs on this machine, and no data "
-            "leaves it.",
+            "# FractalKit\nFractals, and pictures and scans made of themselves. Everything runs on this machine, and "
+            "no data leaves it.",
             elem_id="head",
         )
         with gr.Tab("Sample", id="sample"):

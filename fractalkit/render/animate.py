@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +14,11 @@ from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_blend import between, turned
 from fractalkit.errors import DataError, UsageError
 from fractalkit.render.flame import Exposure, resized, to_8_bit
+
+_ONE_CODE = (
+    "expected flames, or two affine codes of the plane or more; the command zoom, or depth=... from Python, films one "
+    "code of any kind"
+)
 
 
 @dataclass(frozen=True)
@@ -66,6 +73,38 @@ class Motion:
     def share(self, frame: float) -> float:
         """Position of a frame in the film."""
         return frame / self.frames if self.loop else frame / max(self.frames - 1, 1)
+
+
+def keyframes(codes: Sequence[Any], size: tuple[int, int] | None = None) -> tuple[tuple[Flame, ...], bool]:
+    """Flames as they are and affine codes of the plane as flames, and whether the film is to follow their attractor.
+
+    Args:
+        size: (width, height) of codes; None: 480 x 480.
+
+    Raises:
+        UsageError: codes of another kind, or one alone.
+    """
+    follow = not any(isinstance(code, Flame) for code in codes)
+    if follow and len(codes) == 1:
+        raise UsageError(f"animate: {_ONE_CODE}")
+    return tuple(code if isinstance(code, Flame) else _still(code, size or (480, 480)) for code in codes), follow
+
+
+def _still(code: Any, size: tuple[int, int]) -> Flame:
+    """An affine code of the plane as a flame whose maps do not turn."""
+    from fractalkit.codes.affine import AffineIFS
+    from fractalkit.codes.flame_random import flame_of
+    from fractalkit.render.attractor import plane_window
+
+    if not isinstance(code, AffineIFS) or code.dim != 2:
+        raise UsageError(f"animate: {_ONE_CODE}")
+    # in units of its window, so that two codes of other units have maps alike
+    low, high = plane_window(code, size)
+    middle, half = (low + high) / 2, float(high[0] - low[0]) / 2
+    a, t = code.matrices.double(), code.offsets.double()
+    code = replace(code, matrices=a, offsets=(a @ middle + t - middle) / half)
+    flame = flame_of(code, size=size, low=(low - middle) / half, high=(high - middle) / half)
+    return replace(flame, quality=20.0, xforms=tuple(replace(x, animate=0.0) for x in flame.xforms))
 
 
 def _framed(flame: Flame) -> Flame:

@@ -248,15 +248,20 @@ def to_8_bit(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     return np.minimum(picture * np.float32(255) + np.float32(1e-3), 255).astype(np.uint8)
 
 
+PLAIN = (".jpg", ".jpeg", ".webp")  # formats without the text of the code
+WRITTEN = (".png", ".npy", ".tif", ".tiff", *PLAIN)
+
+
 def save_flame_picture(
     path: str | Path, picture: npt.NDArray[np.float32], *, bits: int = 8, text: dict[str, str] | None = None
 ) -> None:
-    """Write a picture in the format of its suffix: png with 8 or 16 bits, npy or tiff (both float32).
+    """Write a picture in the format of its suffix: png with 8 or 16 bits, npy or tiff (both float32), jpg or webp.
 
     Raises:
         UsageError: another suffix, or bits other than 8 and 16.
         DataError: the file cannot be written.
     """
+    from fractalkit.raster.picture import as_picture
     from fractalkit.raster.png import save_png
     from fractalkit.render.deep import save_npy, save_png16, save_tiff
 
@@ -272,5 +277,7 @@ def save_flame_picture(
         save_npy(path, picture)
     elif suffix in (".tif", ".tiff"):
         save_tiff(path, picture, text)
+    elif suffix in PLAIN:
+        as_picture(to_8_bit(picture)).save(path, quality=95)
     else:
-        raise UsageError(f"{path}: expected .png, .npy or .tiff")
+        raise UsageError(f"{path}: expected {', '.join(WRITTEN)}")

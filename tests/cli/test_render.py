@@ -174,3 +174,25 @@ def test_the_former_name_of_res_means_what_it_meant(tmp_path, monkeypatch, capsy
     for name in ("a.png", "b.png"):
         with Image.open(name) as picture:
             assert picture.size == (24, 24)
+
+
+def test_a_picture_as_jpeg(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ("--res", "40x30", "--quality", "3")
+    assert run("render", "maple-leaf", "-o", "leaf.jpg", *small) == 0
+    with Image.open("leaf.jpg") as picture:
+        assert picture.format == "JPEG" and picture.size == (40, 30)
+    assert run("render", "maple-leaf", "-o", "clear.jpg", "--transparent", *small) == 2
+    assert "clear.png" in capsys.readouterr().err
+
+
+def test_presets_are_filmed(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    small = ("--frames", "3", "--res", "48", "--quality", "5", "--jobs", "1", "-o", "a.webp")
+    assert run("animate", "barnsley-fern", "sierpinski-triangle", *small) == 0
+    with Image.open("a.webp") as film:
+        assert film.n_frames == 3
+        film.seek(1)  # half-way, the attractor still fills the picture
+        assert max(np.ptp(np.nonzero(np.asarray(film.convert("L")) > 30), axis=1)) > 36
+    assert run("animate", "barnsley-fern", *small) == 2
+    assert "two affine codes" in capsys.readouterr().err
