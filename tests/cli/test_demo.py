@@ -1,5 +1,6 @@
 """The demo in a headless browser: use every tab and check the pictures."""
 
+import contextlib
 import io
 import json
 import os
@@ -93,12 +94,15 @@ def says(page, name):
 
 def act(page, name, click):
     """Perform an action, wait for a new picture, and return the magnification that the page displays."""
-    old = page.locator(f"#{name}-0 img").get_attribute("src")
+    old, said = page.locator(f"#{name}-0 img").get_attribute("src"), says(page, name)
     click()
     page.wait_for_function(
         "([where, old]) => { const i = document.querySelector(where); return i && i.src != old; }",
         arg=[f"#{name}-0 img", old],
     )
+    with contextlib.suppress(playwright.TimeoutError):  # the text may come after the picture, or stay as it is
+        other = "([where, old]) => document.querySelector(where).innerText.trim() != old"
+        page.wait_for_function(other, arg=[f"#{name}-where p", said], timeout=5_000)
     return says(page, name)
 
 
@@ -269,8 +273,8 @@ def test_two_users_at_once(server, browser):
     for seed, page in zip((2, 7), pages, strict=True):
         page.set_default_timeout(SLOW)
         page.goto(server[0])
-        page.wait_for_selector("#sample-go")
-        page.locator("#sample-seed input").fill(str(seed))
+        picture(page, "#sample-0")  # what is typed before the page is whole is lost
+        type_into(page, "#sample-seed", seed)
     for page in pages:
         press(page, "#sample-go", "#sample-0")
     shown = [picture(page, "#sample-0") for page in pages]
