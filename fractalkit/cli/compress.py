@@ -53,8 +53,7 @@ Grey, RGB and RGBA with 8 or 16 bits. Colour profiles and EXIF data are kept; th
     "--method", type=click.Choice(list(METHODS)), default="auto",
     help="auto: quadtree, or lossless, if need be in fewer colours, where that is better, as for text and drawings; "
     "lossless: copies of earlier pixels and differences; cloud, for clouds and meshes; neural: neural collages, one "
-    "forward pass; as baselines, pifs: ranges of one size, one map each, and coin: a network fitted to each picture.  "
-    "[default: auto]",
+    "forward pass; as baselines, pifs: ranges of one size, one map each, and coin: a network fitted to each picture.",
 )  # fmt: skip
 @click.option("--lossless", is_flag=True, help="Keep every sample: short for --method lossless.")
 @click.option(

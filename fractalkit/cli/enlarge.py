@@ -39,7 +39,7 @@ MAX_PIXELS = 1 << 33
 Examples:
   fractalkit enlarge photo.jpg                              twice as wide and high: photo.large.png
   fractalkit enlarge photo.jpg --res 4x --detail 2 -o rich.png
-  fractalkit enlarge photo.jpg --res 1920 --detail 0 -o plain.jpg      nothing but the averages that are known
+  fractalkit enlarge photo.jpg --res 1920 --detail 0 -o plain.jpg      the smoothest, without detail of its own
   fractalkit enlarge photo.jpg --res 8x --window 40%,30%,60%,50% -o part.png
 
 Averaged back to its size, the result is the photograph itself, whatever the detail."""

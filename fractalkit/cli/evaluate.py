@@ -30,8 +30,8 @@ Examples:
   fractalkit evaluate --model vdvae_mnist --data mnist-static --samples 1000
 
 -ELBO is an upper bound on -log p(x); the importance-weighted bound tightens it as k grows. Both are means over
-pictures, with the standard error of that mean. Fewer --items than there are are taken at even distances, so that a
-split sorted by class is sampled evenly. --samples reports how many of them a classifier is sure of (above .9), the
+pictures, with the standard error of that mean. With --items, pictures are taken at even distances, so that a split
+sorted by class is sampled evenly. --samples reports how many of them a classifier is sure of (above .9), the
 shares of the classes, and the Frechet distance of its 64 features, which is not comparable with FID."""
 )
 @click.option(
@@ -46,7 +46,7 @@ shares of the classes, and the Frechet distance of its 64 features, which is not
 @click.option("--batch", type=Whole(1, 100_000), default=100)
 @click.option("--seed", type=Whole(0, 2**31), default=0, help="Random seed of the latents.")
 @click.option("--samples", type=Whole(100, 100_000),
-              help="Also judge so many samples by a small classifier, trained on the data for this.")  # fmt: skip
+              help="Also judge this many samples by a small classifier, trained on the data for this.")  # fmt: skip
 @device_option("cpu", "cuda", "mps")
 @threads_option
 @json_option

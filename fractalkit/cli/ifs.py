@@ -65,11 +65,11 @@ floor, the distance between two samples of the same set."""
 @click.option("--maps", type=MapCount(), default=None,
               help="Number of maps to fit: up to 64, or 65,536 of a collage.  [default: auto]")  # fmt: skip
 @click.option("--threshold", type=Real(0, 1),
-              help="Of a picture: what is lighter, or on a light ground darker, or more opaque, is fitted."
+              help="Of a picture: pixels lighter than this, darker on a light ground, or more opaque, are fitted."
               "  [default: by Otsu's rule]")  # fmt: skip
 @click.option("--kind", type=click.Choice(["auto", "set", "measure"]), default=None,
               help="Of a picture: fit its outline, or its brightness too.  [default: auto]")  # fmt: skip
-@click.option("--style", type=PATH, help="Another cloud or mesh, of whose parts the collage is made.")
+@click.option("--style", type=PATH, help="Another cloud or mesh, whose parts the collage is made of.")
 @click.option("--keep-strays", is_flag=True, help="Fit points far from all others too, which are left out otherwise.")
 @click.option("--points", type=float, metavar="N", help="Points of the output cloud.  "
               "[default: as many as the input has, or 1,000,000 for a code]")  # fmt: skip

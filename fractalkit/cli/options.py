@@ -124,7 +124,7 @@ def detail_option(default: float | None) -> Callable[[F], F]:
     """The option ``--detail``."""
     return click.option(
         "--detail", type=Real(0, 2), default=default,
-        help="Detail of an enlargement: 0 for none that is not known, 1 for the likeliest, 2 for the richest."
+        help="Detail of an enlargement: 0 for the smoothest, 1 for the likeliest, 2 for the richest."
         + ("" if default is not None else "  [default: that of the stored map]"),
     )  # fmt: skip
 

@@ -93,7 +93,7 @@ Examples:
   fractalkit sample --model vdvae_mnist --interpolate 3 8 --frames 60 -o walk.gif
   fractalkit sample --model vdvae_mnist --from digit.png --res 700
   fractalkit sample --model vdvae_mnist --digit 7 -n 16 --grid --res 240
-  fractalkit sample --model vdvae_mnist --from digit.png --digit 4       a 4 in the hand of digit.png
+  fractalkit sample --model vdvae_mnist --from digit.png --digit 4       a 4 in the handwriting of digit.png
   fractalkit sample --model vdvae_mnist --res 30000 -o poster.png
   fractalkit sample --model vdvae_mnist -n 64 --res 28 -o "{seed}.png" --cluster tcp://10.0.0.1:8786
 
@@ -118,7 +118,7 @@ A name that contains {seed} (or {frame}) is a pattern; one name for several pict
 )  # fmt: skip
 @click.option(
     "--guidance", type=Real(0, 10),
-    help="How plain an example of the class; 1 samples all.  [default: 1.2; with --digit: 3]",
+    help="How typical of its class; 1 samples all kinds.  [default: 1.2; with --digit: 3]",
 )  # fmt: skip
 @click.option(
     "--layers", type=Whole(0), metavar="N", help="Draw the first N layers of latents, the others at their mean."
