@@ -30,7 +30,7 @@ ALLOWED = {
     "jobs": BASE | {"interrupts"},
     "maps": BASE | {"core", "codes", "raster"},
     "orbit": BASE | {"core", "codes", "maps"},
-    "fit": BASE | {"core", "codec", "codes", "maps", "orbit", "raster"},
+    "fit": BASE | {"core", "codec", "codes", "maps", "models", "orbit", "raster"},  # a network proposes maps
     "fk": BASE | {"codec", "codes", "maps", "models", "fit", "raster"},
     "pil_plugin": BASE | {"codec", "fk", "fit"},
     "data": BASE,

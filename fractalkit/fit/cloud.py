@@ -4,6 +4,10 @@
     measure       up to 12 maps: gather maps and make codes of them by the density, on grids        (measure_search.py)
     polish        by density and distance, on all points                                                    (here)
 
+at effort 0 in the plane, in place of a search:
+
+    propose       a network's maps, and sets of them that make up the cloud                          (amortised.py)
+
 more maps, or rounder ones than the best:
 
     pool          register the best of millions of random maps as self-maps, f(X) close to X                (search.py)
@@ -33,6 +37,7 @@ from torch import Tensor
 
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import UsageError
+from fractalkit.fit.amortised import proposed_maps, quick_codes
 from fractalkit.fit.density import Density
 from fractalkit.fit.hop import Budget, Candidate, Hopper
 from fractalkit.fit.measure_search import Archive, Measured, MeasureSearch
@@ -70,6 +75,10 @@ BRIEF = 0.15  # of the rounds and the work for each number of maps that "auto" t
 CLOSE = 1.08  # excess of the density at which such a search ends,
 POLISHED = 1.6  # and above which its code is not polished
 SAME = 1.03  # ratio of misfits that are alike
+PASSED = range(2, 9)  # numbers of maps that a network proposes,
+LIKE = 1.15  # ratio of distances on coarse grids that are alike,
+_FINALISTS = 3  # and codes of them that are compared on finer grids
+_SAMPLE = 5000  # points that these are judged by
 
 
 def fit_cloud(
@@ -94,7 +103,9 @@ def fit_cloud(
             reduces the error of the one before by a tenth.
         colours: RGB in [0, 1] ``[N, 3]``; the maps then get colours whose blend along addresses fits them best in least
             squares, or where that explains more of them, affine functions of the position for each map or pair of maps.
-        effort: 0 (seconds) to 9 (many minutes); each step doubles the work. 5 takes about a minute on two cores.
+        effort: 0 to 9 (many minutes); each step doubles the work, and 5 takes about a minute on two cores. At 0 a
+            cloud in the plane gets up to 8 maps that a network proposes, chosen and polished within about a second;
+            other clouds, and other numbers of maps, are searched for some seconds.
         seed: determines the result; a ``generator`` is drawn from instead.
         isotropy: minimum ratio of a map's smallest to its largest singular value, 0 to 1. None starts with 0 and, if
             the cloud turns out not to be an attractor, uses 0.4, which draws it in recognisable copies of itself.
@@ -121,7 +132,7 @@ def fit_cloud(
     fit = _Fit(target, effort, rng, progress or (lambda word, share: None))
     if callback is not None:
         fit.shown = lambda maps, weights: callback(_bare(target, maps, weights))
-    best, rule = fit.auto(isotropy) if maps == "auto" else (fit.fixed(int(maps), isotropy, 0.0, 1.0), "given")
+    best, rule = (fit.passed(maps) if effort == 0 and not isotropy else None) or fit.searched(maps, isotropy)
     fit.say(f"{len(best.maps)} maps", 1.0)
     return _code(target, fit, best, rule, x, rgb, {"seed": seed, "effort": effort})
 
@@ -374,6 +385,51 @@ class _Fit:
             else:
                 best = rounder
         return best
+
+    def passed(self, maps: int | str) -> tuple[Candidate, str] | None:
+        """A code of maps that a network proposes, polished briefly; None for what it does not see.
+
+        Codes of "auto" are compared on coarse grids: the fewest maps whose distance is about the least.
+        """
+        if self.density is None or self.target.dim != 2 or not (maps == "auto" or int(maps) in PASSED):
+            return None
+        proposed = proposed_maps(self.density)
+        if maps != "auto":
+            codes = quick_codes(self.density, proposed, int(maps), self.rng)[:_FINALISTS]
+            return (self.quickly_polished(codes), "given") if codes else None
+        tried: list[Measured] = []
+        for i, k in enumerate(PASSED):
+            self.say(f"{k} maps", 0.8 * i / len(PASSED))
+            codes = quick_codes(self.density, proposed, k, self.rng, each=4)[:1]
+            tried.extend(Measured(*self.density.refine(c.maps, c.weights, levels=(1,), steps=8)) for c in codes)
+        if not tried:
+            return None
+        least = max(min(c.distance for c in tried), self.density.expected(1, self.density.orbits))
+        code = next(c for c in tried if c.distance <= LIKE * least)
+        return self.quickly_polished([code]), f"the fewest maps that come near on coarse grids: {len(code.maps)}"
+
+    def quickly_polished(self, codes: list[Measured]) -> Candidate:
+        """The best of some codes, refined on finer grids with a part of the points."""
+        assert self.density is not None
+        refine = self.density.refine
+        fine = [Measured(*refine(c.maps, c.weights, levels=(1,), steps=8, orbits=4000)) for c in codes]
+        best = min(fine, key=lambda c: c.distance)
+        maps, weights, _ = refine(best.maps, best.weights, levels=(2,), steps=8, orbits=6000)
+        refiner = Refiner(self.target, self.rng, cap=_LIMIT, points=_SAMPLE, density=self.density)
+
+        def rated(maps: np.ndarray, weights: np.ndarray) -> Candidate:
+            return self.graded(Candidate(maps, weights, refiner.score(refiner.match(maps, weights, seed=1))))
+
+        c = rated(maps, weights)
+        self.show(c.maps, c.weights)
+        if not self.good(c) and c.density <= ASTRAY:
+            c = min(c, rated(*refiner.refine(maps, weights, steps=10, tau=(4.0, 2.0), uneven=True)), key=self.misfit)
+        self.show(c.maps, c.weights)
+        return c
+
+    def searched(self, maps: int | str, isotropy: float | None) -> tuple[Candidate, str]:
+        """The best code of a search."""
+        return self.auto(isotropy) if maps == "auto" else (self.fixed(int(maps), isotropy, 0.0, 1.0), "given")
 
     def auto(self, isotropy: float | None) -> tuple[Candidate, str]:
         """Try increasing numbers of maps; stop at the sampling floor or at the elbow."""

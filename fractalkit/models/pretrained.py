@@ -23,7 +23,7 @@ from fractalkit.tensors import read_tensors, save_tensors
 
 WEIGHTS = Path(__file__).parent / "weights"
 FORMAT = "fractalkit-model"
-BUILT_IN = ("vdvae", "neural_collage")  # modules of this package that register architectures
+BUILT_IN = ("vdvae", "neural_collage", "inverse")  # modules of this package that register architectures
 
 M = TypeVar("M", bound="Pretrained")
 _REGISTRY: dict[str, type[Pretrained]] = {}

@@ -4,6 +4,7 @@
     python -m recipes.benchmarks.inverse known --effort 3          the same in a quarter of the time
     python -m recipes.benchmarks.inverse auto                      K unknown, one seed each
     python -m recipes.benchmarks.inverse random                    random codes: 40 in the plane, 20 in space
+    python -m recipes.benchmarks.inverse amortised                 codes of the kind that networks invert, at effort 0
     python -m recipes.benchmarks.inverse pictures                  pictures of those in the plane
     python -m recipes.benchmarks.inverse clouds FOLDER             scans: bunny, horse, elephant, tree; K = 4 to 64
 
@@ -23,6 +24,7 @@ from fractalkit.codes.presets import preset
 from fractalkit.data.clouds import load_cloud
 from fractalkit.fit import compare_clouds, fit_cloud, sampling_floor
 from fractalkit.orbit import sample
+from recipes.benchmarks.inverse_amortised import amortised
 from recipes.benchmarks.inverse_pictures import pictures
 from recipes.benchmarks.inverse_random import random
 from recipes.benchmarks.report import load, put, put_progress, save, table, timed
@@ -51,6 +53,7 @@ def main() -> None:
     """Benchmarks of fit_cloud."""
 
 
+main.add_command(amortised)
 main.add_command(random)
 main.add_command(pictures)
 
