@@ -22,7 +22,8 @@ _TOKEN = re.compile(
 )
 _LEVELS = {"||": 1, "&&": 2, "==": 3, "!=": 3, "<": 4, ">": 4, "<=": 4, ">=": 4, "+": 5, "-": 5, "*": 6, "/": 6, "%": 6}
 _WORDS = {"&&": "and", "||": "or"}
-# functions of Java: how many numbers they take, and what they are in the language
+# functions of Java: how many numbers they take, and what they are in the language; each number stands there once, since
+# it may draw a random one
 _CALLS: dict[str, tuple[int, str]] = {
     **{name: (1, f"{name}({{0}})") for name in (
         "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "exp", "log", "sqrt", "floor", "ceil",
@@ -31,13 +32,13 @@ _CALLS: dict[str, tuple[int, str]] = {
     "fabs": (1, "abs({0})"), "iabs": (1, "abs({0})"), "log10": (1, "(log({0}) / 2.302585092994046)"),
     "atan2": (2, "atan2({0}, {1})"), "fmod": (2, "fmod({0}, {1})"), "min": (2, "min({0}, {1})"),
     "max": (2, "max({0}, {1})"), "pow": (2, "real_power({0}, {1})"), "sqr": (1, "({0}) ** 2"),
-    "round": (1, "floor({0} + 0.5)"), "frac": (1, "({0} - floor({0}))"), "fract": (1, "({0} - floor({0}))"),
-    "signum": (1, "(0 if {0} == 0 else sign({0}))"), "sgn": (1, "(0 if {0} == 0 else sign({0}))"),
+    "round": (1, "floor({0} + 0.5)"), "frac": (1, "fract({0})"), "fract": (1, "fract({0})"),
+    "signum": (1, "signum({0})"), "sgn": (1, "signum({0})"),
     "toRadians": (1, "({0} * pi / 180)"), "toDegrees": (1, "({0} * 180 / pi)"), "random": (0, "random()"),
-    "hypot": (2, "sqrt(({0}) ** 2 + ({1}) ** 2)"), "cbrt": (1, "(sign({0}) * abs({0}) ** (1 / 3))"),
-    "lerp": (3, "({0} + {2} * ({1} - ({0})))"), "dabs": (1, "abs({0})"), "mix": (3, "mix({0}, {1}, {2})"),
+    "hypot": (2, "sqrt(({0}) ** 2 + ({1}) ** 2)"), "cbrt": (1, "cube_root({0})"),
+    "lerp": (3, "mix({0}, {1}, {2})"), "dabs": (1, "abs({0})"), "mix": (3, "mix({0}, {1}, {2})"),
     "clamp": (3, "clamp({0}, {1}, {2})"), "step": (2, "(0 if {1} < {0} else 1)"), "mod": (2, "(({0}) % ({1}))"),
-    "smoothstep": (3, "smooth({0}, {1}, {2})"), "sign": (1, "(0 if {0} == 0 else sign({0}))"),
+    "smoothstep": (3, "smooth({0}, {1}, {2})"), "sign": (1, "signum({0})"),
     "exp2": (1, "(2 ** ({0}))"), "log2": (1, "(log({0}) / 0.6931471805599453)"), "invSqrt": (1, "(1 / sqrt({0}))"),
 }  # fmt: skip
 _CONSTANTS = {

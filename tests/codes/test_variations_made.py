@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from fractalkit.codes import java_formula
 from fractalkit.codes.flame import read_flames
 from fractalkit.codes.flame_xml import to_xml
 from fractalkit.codes.java_code import java_variation
@@ -90,7 +91,8 @@ def test_a_text_of_blanks_draws_nothing():
     [
         ("1/2 + 1/2.0", 0.5), ("7 % 4 * 2", 6), ("-x*x", -4), ("x > 1 && !(x > 3) ? sqr(x) : 0", 4), ("pow(-2, 3)", -8),
         ("Math.sin(M_PI/2)", 1), ("(int)(2.9) + (double)1 / 2", 2.5), ("atan2(1, 0) - pi/2", 0), ("min(x, 1.5)", 1.5),
-        ("x == 2 || x < 0 ? 1e1 : 0x10", 10), ("sqrt(x*8.0f)", 4),
+        ("x == 2 || x < 0 ? 1e1 : 0x10", 10), ("sqrt(x*8.0f)", 4), ("cbrt(-4*x) + signum(x-2)", -2),
+        ("fract(-x/8) + lerp(x, 4, 0.5) + sgn(-x)", 2.75),
     ],
 )  # fmt: skip
 def test_expressions_of_java(text, value):
@@ -99,6 +101,11 @@ def test_expressions_of_java(text, value):
     n = torch.zeros(3, dtype=torch.float64)
     x, y = apply_variation(name, n, n, parameters={"xmin": 2.0, "xmax": 2.0})
     assert torch.allclose(x, n + 2) and torch.allclose(y, n + value, atol=1e-9)
+
+
+def test_functions_of_java_evaluate_each_argument_once():
+    for count, text in java_formula._CALLS.values():  # else a random number in it would be drawn twice
+        assert [text.count(f"{{{i}}}") for i in range(count)] == [1] * count, text
 
 
 @pytest.mark.parametrize(
