@@ -128,7 +128,7 @@ def unread_of_map(extras: Mapping[str, str], known: Collection[str]) -> tuple[li
     for key in sorted(left, key=len):
         if any(key.startswith(f"{o}_") for o in owners):
             continue  # a parameter of an unknown variation
-        if any(key.startswith(f"{k}_") for k in known):
+        if any(key.lower().startswith(f"{k}_".lower()) for k in known):
             if key.endswith("_fx_priority") and extras[key].strip() in PRIORITIES:
                 continue
             attributes.add(_CURVE.sub(r"\1", key))

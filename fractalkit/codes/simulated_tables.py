@@ -14,6 +14,7 @@ from fractalkit.codes.java_formula import expression
 from fractalkit.codes.l_systems import lines_of
 from fractalkit.codes.metaballs import MOST_BALLS, metaballs
 from fractalkit.codes.simulations import (
+    MOST_CURL,
     MOST_PARTICLES,
     MOST_STEPS,
     JavaRandom,
@@ -171,6 +172,11 @@ def _curliecue(n: Numbers, texts: Texts) -> Table:
     return _rows(len(rows) - 1, rows), ()
 
 
+def _curliecue2(n: Numbers, texts: Texts) -> Table:
+    rows = curliecue(MOST_CURL, JavaRandom(int(n["seed"])).uniform(), 0, 0.001)[1:]
+    return _rows(len(rows), rows), ()
+
+
 def _metaballs(n: Numbers, texts: Texts) -> Table:
     table = metaballs(n)
     if not table[0] or not np.isfinite(table).all():
@@ -270,6 +276,7 @@ SIMULATED: dict[str, Simulated] = {
         {**{f"{axis}formula": "" for axis in "xyz"}, "presetId_reference": "", **_MESH},
     ),
     "curliecue": Simulated("curliecue_table", _curliecue, {"Points": 500, "seed": 1000, "eccentricity": 0}),
+    "curliecue2": Simulated("curliecue2_table", _curliecue2, {"seed": 1000}),
     "metaballs3d_wf": Simulated(
         "metaballs_table", _metaballs,
         {"mb_mode": 0, "mb_count": 64, "mb_min_radius": 0.35, "mb_max_radius": 0.75, "mb_negative": 0.3,

@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float64]
 MOST_PARTICLES = 10_000  # of a cluster
 MOST_CELLS = 1 << 18  # of a crystal
 MOST_STEPS = 2000
+MOST_CURL = 10_000  # steps of a curlicue
 MOST_ROWS = 14_000  # points of a trajectory, polygons of a pattern
 MOST_POINTS = 43_000  # of a crystal's picture
 MOST_WALK = 50_000  # steps, should particles never arrive
@@ -406,13 +407,14 @@ def _unit(v: Floats) -> Floats:
     return v / np.maximum(np.linalg.norm(v, axis=1, keepdims=True), 1e-300)
 
 
-def curliecue(count: int, turn: float, start: float) -> Floats:
-    """A curlicue: steps of 0.01 whose direction turns by an angle that grows evenly: ``[count + 1, 2]``.
+def curliecue(count: int, turn: float, start: float, step: float = 0.01) -> Floats:
+    """A curlicue: steps whose direction turns by an angle that grows evenly: ``[count + 1, 2]``.
 
     Args:
         turn: by how many turns it grows from step to step; start: both coordinates of the first point.
+        step: the length of a step.
     """
-    k = np.arange(min(max(count, 1), 10_000), dtype=np.float64)
+    k = np.arange(min(max(count, 1), MOST_CURL), dtype=np.float64)
     angle = 2 * np.pi * (turn * (k * (k - 1) / 2) % 1)
-    steps = 0.01 * np.stack([np.cos(angle), np.sin(angle)], 1)
+    steps = step * np.stack([np.cos(angle), np.sin(angle)], 1)
     return start + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, 0)])

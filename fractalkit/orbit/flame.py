@@ -39,6 +39,7 @@ import numpy.typing as npt
 from fractalkit.codes.flame import Flame
 from fractalkit.codes.flame_motion import at_frame
 from fractalkit.codes.flame_parts import Xform
+from fractalkit.codes.variation_list import catalogue
 from fractalkit.errors import UsageError
 from fractalkit.orbit.flame_loop import CHAINS, RESTART, paint_table, paints, prepare, variations_of, visible
 
@@ -118,15 +119,15 @@ def as_flam3(flame: Flame) -> Flame:
     """A flame of JWildfire with its maps' opacity and colours as flam3 would say them; others as they are.
 
     There an opacity o is a share of the samples, here they weigh o^(log2 10); a colour type NONE keeps the colour;
-    with ``preserve_z`` variations of the plane add the weighted z of the point; and motion curves are followed to the
-    flame's frame.
+    with ``preserve_z`` variations of the plane add the weighted z of the point; motion curves are followed to the
+    flame's frame; and a variation ``NAME_jwildfire`` stands for NAME, which other programs draw differently.
     """
     if not flame.by_jwildfire:
         return flame
     deep = flame.extras.get("preserve_z", "0").strip() == "1" and flame.in_space()
 
     def told(x: Xform, usual: str) -> Xform:
-        x = at_frame(x, flame.frame)[0]
+        x = _as_there(at_frame(x, flame.frame)[0])
         kept = x.extras.get("color_type", usual).strip().upper() == "NONE"
         x = replace(x, opacity=max(x.opacity, 0.0) ** math.log10(2), color_speed=0.0 if kept else x.color_speed)
         uses = variations_of(x, True, False) if deep else []
@@ -138,6 +139,26 @@ def as_flam3(flame: Flame) -> Flame:
     finals = [replace(told(x, "NONE"), opacity=1.0) for x in flame.finals]
     maps = tuple(told(x, "DIFFUSION") for x in flame.xforms)
     return replace(flame, xforms=maps, final=finals[0] if finals else None, more_finals=tuple(finals[1:]))
+
+
+def _as_there(x: Xform) -> Xform:
+    """A map whose variations are those that JWildfire draws by their names."""
+    names: dict[str, str] = {}
+    for name in x.variations:
+        found = catalogue().find(name)
+        own = "" if found is None else f"{found[1].name}_jwildfire"
+        if found is not None and own in catalogue().variations:
+            names[name] = name.replace(found[1].name, own, 1)
+    if not names:
+        return x
+
+    def renamed(key: str) -> str:
+        old = next((n for n in names if key.lower() == n.lower() or key.lower().startswith(n.lower() + "_")), "")
+        return names[old] + key[len(old) :] if old else key
+
+    variations = {names.get(n, n): v for n, v in x.variations.items()}
+    parameters = {renamed(k): v for k, v in x.parameters.items()}
+    return replace(x, variations=variations, parameters=parameters, extras={renamed(k): v for k, v in x.extras.items()})
 
 
 def _checked(flame: Flame, samples: int, gutter: int, out: npt.NDArray[np.float32] | None) -> npt.NDArray[np.float32]:

@@ -6,11 +6,14 @@ The pictures are square, whatever the size of the flame; the plane is scaled by 
 as JWildfire does. Their program, JWildfire Swan, differs from JWildfire in some ways, which were found from the
 pictures and are the same for all of them: a point has the colour c that it had before its last map, from row
 floor(256 c) of the palette; a flame with depth of field is drawn in the plane, without its camera and its maps'
-affine maps in other planes; and pictures are brighter. Three numbers say how, fitted once over the flames whose
-shapes agree: log densities times ``BRIGHTER``, colours times ``GAIN`` / white level in place of 200 / white level,
-and the glow ``GLOW`` times that of 100 samples a pixel. Ours are drawn at 512 pixels and made smaller as theirs are,
-since the mean of a logarithm is not the logarithm of a mean; cells with very few samples are spread (density
-estimation of radius 1), for theirs have more. A remaining shift of at most 2 pixels of 64 is taken out.
+affine maps in other planes; variations that JWildfire does not mark as known to Swan (``swan_undrawn.txt``, from the
+types of its variations) are left out; remainders have the sign of the divisor, as in shaders; and pictures are
+brighter. Three numbers say how, fitted once over the flames whose shapes agree: log densities times ``BRIGHTER``,
+colours times ``GAIN`` / white level in place of 200 / white level, and the glow ``GLOW`` times that of ``SAMPLES``
+samples a pixel. Ours are drawn at 512 pixels and made smaller as theirs are, since the mean of a logarithm is not the
+logarithm of a mean; and with as many samples, ``SAMPLES`` a pixel, since that depends on them too: with a quarter of
+them dim places come out darker, unless cells with few samples are spread (density estimation of radius 1), which blurs
+lines. A remaining shift of at most 2 pixels of 64 is taken out.
 
 Reported are, for flames drawn whole and for the others apart: the ratio of the mean levels, and the RMSE at 64 pixels.
 """
@@ -18,7 +21,9 @@ Reported are, for flames drawn whole and for the others apart: the ratio of the 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
+import textwrap
 import time
 import warnings
 from dataclasses import replace
@@ -28,12 +33,16 @@ from typing import Any
 import numpy as np
 
 from fractalkit.codes.flame import Flame, read_flames
-from fractalkit.codes.flame_parts import CAMERA, IDENTITY
+from fractalkit.codes.flame_parts import CAMERA, IDENTITY, Xform
+from fractalkit.codes.variation_list import catalogue
+from fractalkit.codes.variation_text import Declared
 from fractalkit.errors import FileWarning, FractalKitError
 from fractalkit.orbit.flame import accumulate
 from fractalkit.render.flame import Exposure, drawn_layers, look_of, to_8_bit
 
 BRIGHTER, GAIN, GLOW = 4.0, 266.0, 1.5
+SAMPLES = 160.0  # a pixel
+UNDRAWN = frozenset(Path(__file__).with_name("swan_undrawn.txt").read_text(encoding="utf-8").lower().split())
 SIDE = 64  # pixels at which pictures are compared
 DRAWN = 512  # and at which ours are drawn
 MEAN, RMSE = 0.05, 12.0
@@ -50,16 +59,62 @@ def in_the_plane(flame: Flame) -> Flame:
     )  # fmt: skip
 
 
+class _Remainders(ast.NodeTransformer):
+    """Writes ``fmod(a, b)`` as ``a % b``."""
+
+    def visit_Call(self, node: ast.Call) -> ast.expr:
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "fmod":
+            return ast.BinOp(node.args[0], ast.Mod(), node.args[1])
+        return node
+
+
+def as_computed_there(declared: Declared) -> Declared:
+    """A variation with remainders of the sign of the divisor."""
+    tree = ast.parse("if 1:\n" + declared.text)
+    body = ast.fix_missing_locations(_Remainders().visit(tree)).body[0].body
+    text = textwrap.indent("\n".join(map(ast.unparse, body)), "    ")
+    return replace(declared, name=f"{declared.name}_swan", text=text)
+
+
+def as_known_there(flame: Flame) -> Flame:
+    """The flame without the variations that Swan does not know, and the others as it computes them."""
+
+    def known(x: Xform) -> Xform:
+        kept: dict[str, float] = {}
+        named = dict(x.parameters)
+        for key, weight in x.variations.items():
+            found = catalogue().find(key)
+            if found is None or key.split("#")[0].lower() in UNDRAWN:
+                continue
+            place, declared = found
+            name = key
+            if "fmod(" in declared.text and not place:
+                there = as_computed_there(declared)
+                catalogue().put(there)
+                name = key.replace(declared.name, there.name, 1)
+                told = [p for p in declared.parameters if f"{key}_{p}" in x.parameters]
+                named |= {f"{name}_{p}": x.parameters[f"{key}_{p}"] for p in told}
+            kept[name] = weight
+        return replace(x, variations=kept, parameters=named)
+
+    return replace(
+        flame, xforms=tuple(map(known, flame.xforms)), more_finals=tuple(map(known, flame.more_finals)),
+        final=None if flame.final is None else known(flame.final),
+    )  # fmt: skip
+
+
 def seen_there(flame: Flame, quality: float) -> Flame:
     """The flame in the square picture of its gallery, with the brightness that pictures have there."""
     w, h = flame.size
+    flame = as_known_there(flame)
     if flame.cam_dof != 0:
         flame = in_the_plane(flame)
     return replace(
         flame, size=(DRAWN, DRAWN), scale=flame.scale * (DRAWN / w + DRAWN / h) / 2, filter=0.3, oversample=1,
         white_level=flame.white_level * 200 * 255 / 256 / GAIN, brightness=flame.brightness * BRIGHTER,
-        low_density_brightness=flame.low_density_brightness * BRIGHTER * GLOW * (quality / 100) ** 2,
-        estimator_radius=1.0, estimator_curve=0.5,
+        low_density_brightness=flame.low_density_brightness * BRIGHTER * GLOW * (quality / SAMPLES) ** 2,
+        estimator_radius=1.0 if quality < SAMPLES / 2 else 0.0, estimator_curve=0.5,
     )  # fmt: skip
 
 
@@ -152,7 +207,7 @@ def main(words: list[str]) -> None:
     """The command, without its first two words."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--quality", type=float, default=100)
+    parser.add_argument("--quality", type=float, default=SAMPLES)
     parser.add_argument("--only", default="", help="only files whose name contains one of these, with commas between")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--sheet", type=Path)

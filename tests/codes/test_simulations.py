@@ -215,6 +215,7 @@ ATTRIBUTES = {
     "obj_mesh_primitive_wf": 'obj_mesh_primitive_wf_primitive="4" obj_mesh_primitive_wf_subdiv_level="1"',
     "maurer_lines": 'maurer_lines_curve_mode="2" maurer_lines_b="0.5" maurer_lines_render_mode="5"',
     "curliecue": 'curliecue_Points="40" curliecue_symmetry="4" curliecue_type="1"',
+    "curliecue2": 'curliecue2_seed="7"',
     "metaballs3d_wf": 'metaballs3d_wf_mb_count="9" metaballs3d_wf_mb_mode="2" metaballs3d_wf_mb_negative="0"',
     "knots3D": 'knots3D_steps="60"' + formulas("knots3D", "9*sin(t)", "param_a*9*cos(t)", "sin(2*t)"),
     "lsystem_js": f'lsystem_js_iters="2" lsystem_js_grammar="{b"Axiom F+F".hex()}"',

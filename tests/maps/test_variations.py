@@ -24,7 +24,7 @@ from fractalkit.maps.variation_code import (
 )
 
 NAMES = list(KNOWN)
-SELDOM = {"squircular"}  # no number outside a square
+SELDOM = {"squircular", "invsquircular"}  # no number outside a square, or the like
 AFFINE = {"ca": 0.7, "cb": -0.2, "cc": 0.6, "cd": 0.3, "ce": 0.8, "cf": -0.5}
 GENERATOR = {name: np.uint64(value) for name, value in (
     ("STEP", 0x9E3779B97F4A7C15), ("M1", 0xBF58476D1CE4E5B9), ("M2", 0x94D049BB133111EB), ("S30", 30), ("S27", 27),

@@ -8,6 +8,7 @@ import torch
 
 from fractalkit.codes.flame import Flame, read_flames
 from fractalkit.codes.flame_parts import Xform
+from fractalkit.maps import apply_variation
 from fractalkit.orbit.flame import accumulate, as_flam3
 from fractalkit.orbit.flame_loop import variations_of
 from fractalkit.orbit.flame_plain import PlainFlame
@@ -70,6 +71,26 @@ def test_priorities_distances_and_depth():
     # the colour begins again after 256 of 254 steps
     far = ((x - 0.3) ** 2 + (y + 0.2) ** 2 + (z - 0.7) ** 2) ** 0.5
     assert abs(c - (0.25 + 0.5 * far) % (256 / 254)) < 1e-12
+
+
+@pytest.mark.filterwarnings("ignore:.*is read as:fractalkit.errors.FileWarning")
+def test_variations_that_jwildfire_draws_in_its_own_way():
+    x = 'weight="1" linear="0.5" kaleidoscope="0.3" kaleidoscope_pull="0.2" kaleidoscope_fx_priority="-1" cylinder="1"'
+    body = f'><xform {x} coefs="1 0 0 1 0 0"/></flame>'
+    f = flame(HEAD + body)
+    assert f.whole
+    there = as_flam3(f).xforms[0]
+    own = "Kaleidoscope_jwildfire"
+    assert set(there.variations) == {"linear", own, "cylinder_jwildfire"} and there.parameter(f"{own}_pull") == 0.2
+    assert [u.place for u in variations_of(there, False, False) if u.name == own] == ["pre_"]
+    other = flame('<flame size="40 32" scale="12"' + body)  # another program's
+    assert as_flam3(other) is other and set(other.xforms[0].variations) == set(f.xforms[0].variations)
+    point = torch.tensor([0.7], dtype=torch.float64), torch.tensor([0.4], dtype=torch.float64)
+    u, v = (float(t) for t in apply_variation(own, *point))
+    c, s = np.cos(45), np.sin(45)  # radians
+    assert abs(u - (0.7 * c - 0.4 * s + 1)) < 1e-12 and abs(v - (0.4 * c + 0.7 * s + 1)) < 1e-12
+    near = [float(t) for t in apply_variation("npolar", *point)]  # where parity is even it plays no part
+    assert abs(near[0] - np.log(np.hypot(np.arctan2(0.7, 0.4), np.log(0.65) / 2) / np.pi) / np.pi) < 1e-9
 
 
 @pytest.mark.slow
