@@ -77,7 +77,7 @@ class AffineMaps(Shown):
         return self.matrices.shape[1]
 
     def apply(self, points: Tensor, maps: Tensor) -> Tensor:
-        """f_{maps[n]}(points[n]) for each n: points ``[N, D]``, maps ``[N]`` integer -> ``[N, D]``."""
+        """``f_{maps[n]}(points[n])`` for each n: points ``[N, D]``, maps ``[N]`` integer -> ``[N, D]``."""
         return torch.einsum("nij,nj->ni", self.matrices[maps], points) + self.offsets[maps]
 
     def norms(self) -> Tensor:

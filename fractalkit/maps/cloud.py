@@ -14,11 +14,11 @@ MAX_POINTS = 1 << 24
 
 
 class CloudMap(IteratedMap):
-    """N points, each the copy of another into its range: (T x)_n = f_{r(n)}(x_{s(n)}), s(n) in the domain of r(n).
+    """N points, each the copy of another into its range: ``(T x)_n = f_{r(n)}(x_{s(n)})``, s(n) in the domain of r(n).
 
     The operator of a :class:`CloudCollage`, X_r -> f_r(∪ X_s), multiplies points; fixing the source of each point keeps
     their number constant, and the fixed point lies exactly on the attractor. T contracts by
-    :meth:`CloudCollage.lipschitz` in the metric max_n |x_n - y_n| / v_{r(n)}, with v the code's scales.
+    :meth:`CloudCollage.lipschitz` in the metric ``max_n |x_n - y_n| / v_{r(n)}``, with v the code's scales.
 
     Args:
         code: a contractive collage; gradients flow to its matrices and offsets.
@@ -84,7 +84,7 @@ class CloudMap(IteratedMap):
         return torch.einsum("nij,nj->ni", a, x[self.sources]) + b
 
     def distance(self, x: Tensor, y: Tensor) -> Tensor:
-        """max_n |x_n - y_n| / v_{r(n)}, ``[1]``."""
+        """``max_n |x_n - y_n| / v_{r(n)}``, ``[1]``."""
         return (torch.linalg.vector_norm(x - y, dim=1) / self.code.scales().to(x)[self.ranges]).amax()[None]
 
     def lipschitz(self) -> Tensor:

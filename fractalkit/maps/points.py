@@ -12,7 +12,7 @@ from fractalkit.maps.cloud import MAX_POINTS, CloudMap
 
 
 class AddressedPoints(CloudMap):
-    """N points, each the image of another under one map of an IFS: (T x)_n = f_{a_n}(x_{s(n)}).
+    """N points, each the image of another under one map of an IFS: ``(T x)_n = f_{a_n}(x_{s(n)})``.
 
     A :class:`CloudMap` of one vertex: any point may be the source of any other, the metric is max_n |x_n - y_n|, and
     the Lipschitz constant is max_k ||A_k||.
@@ -32,7 +32,7 @@ class AddressedPoints(CloudMap):
 
     @classmethod
     def words(cls, ifs: AffineIFS, length: int) -> AddressedPoints:
-        """The fixed points of all K^length words f_{w_1} … f_{w_L}: point w is the image of w's cyclic shift under w_1.
+        """Fixed points of all K^length words ``f_{w_1} … f_{w_L}``: point w is the image of w's cyclic shift under w_1.
 
         >>> import torch
         >>> half = torch.eye(2, dtype=torch.float64).expand(3, 2, 2) / 2
@@ -49,6 +49,6 @@ class AddressedPoints(CloudMap):
 
     @classmethod
     def cycle(cls, ifs: AffineIFS, symbols: Tensor) -> AddressedPoints:
-        """A periodic orbit: point n is the image of point n-1 under f_{a_n}, cyclically. ``symbols [N]``."""
+        """A periodic orbit: point n is the image of point n-1 under ``f_{a_n}``, cyclically. ``symbols [N]``."""
         n = symbols.shape[0]
         return cls(ifs, symbols, (torch.arange(n, device=symbols.device) - 1) % max(n, 1))
