@@ -25,6 +25,7 @@ SMALLER = {
     "--res 30000": "--res 400",
     "--tiles 64": "--tiles 8", "--res 6000 --window 2600,2200,4040,3640": "--res 600 --window 260,220,404,364",
     "--res 1440x900": "--res 144x90", "film.gif --res 480": "film.gif --res 64 --frames 2 --quality 10",
+    "-o between.gif": "-o between.gif --res 64 --frames 2 --quality 10",
     "--interpolate 1 11": "--interpolate 1 11 --frames 2 --res 56", "-o dive.gif": "-o dive.gif --frames 2 --res 64x48",
 }  # fmt: skip
 SLOW = ("--random 12", "ifs cloud.ply --maps 4", "your-scan", "--method neural", "tree.glb", "compress album")
