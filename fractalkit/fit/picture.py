@@ -23,12 +23,14 @@ from fractalkit.fit.cloud import MAX_FIT_MAPS, fit_cloud
 from fractalkit.fit.foreground import Foreground, foreground_of
 from fractalkit.fit.image import draw_points, fit_weights
 from fractalkit.fit.paint import paint
-from fractalkit.fit.raster import LETTERS, Raster, RasterFit, as_code
+from fractalkit.fit.raster import FINE, LETTERS, Raster, RasterFit, as_code
 from fractalkit.fit.set_search import MOST, SetSearch
 from fractalkit.orbit.coverage import covering_weights
 
 SIDE = 512  # pixels of the picture's longer side that the fit looks at, at most
 DONE = 0.97  # agreement of pixels at which no further search is begun
+GAINED, PROMISING = 0.001, 0.85  # agreement that further steps gain if they go on, and from which on they are made
+LONGER = 3  # times that they are made, at most
 POINTS = 8_000  # of the cloud that is searched; the pixels make up for what it leaves open
 
 
@@ -79,7 +81,7 @@ def fit_picture(
         return _finished(fitted, found, small, mass, seed, effort)
     rough, rule = search.auto() if maps == "auto" else (search.fixed(int(maps)), "given")
     say("pixels", 0.8)
-    fitted = raster.refine(rough.maps, isotropy=rough.isotropy, callback=_told(callback))
+    fitted = _converged(raster, raster.refine(rough.maps, isotropy=rough.isotropy, callback=_told(callback)), callback)
     code = replace(as_code(fitted.maps), provenance={"maps_rule": rule, "isotropy": rough.isotropy})
     if colours is not None:
         code = _painted(code, raster, fitted.maps, points, colours)
@@ -107,6 +109,21 @@ def _as_cloud(
             break
     assert best is not None
     return best
+
+
+def _converged(
+    raster: Raster, fitted: RasterFit, callback: Callable[[AffineIFS, float], None] | None
+) -> RasterFit:  # fmt: skip
+    """A code that is refined on as long as that gains: a map of little area moves slowly."""
+    for _ in range(LONGER):
+        if not PROMISING < fitted.iou < DONE:
+            break
+        more = raster.refine(fitted.maps, stages=FINE, isotropy=fitted.isotropy, callback=_told(callback))
+        slow = more.iou < fitted.iou + GAINED
+        fitted = max(fitted, more, key=lambda f: f.iou)
+        if slow:
+            break
+    return fitted
 
 
 def _painted(

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from fractalkit.errors import DataError
 from fractalkit.fit.density import Density
+from fractalkit.fit.exchange import exchanged
 from fractalkit.fit.filled import CELLS, Filled
 from fractalkit.fit.measure_search import Measured, MeasureSearch
 from fractalkit.fit.raster import FINE, QUICK, Raster, RasterFit
@@ -23,7 +24,8 @@ from fractalkit.fit.target import Subspace, make_target
 
 MOST = 12  # maps
 SIDE = 128  # of the coarse pixels, on the longer side
-DONE = 0.93  # agreement of coarse pixels at which a search ends
+DONE = 0.93  # agreement of coarse pixels at which a search ends,
+RIGHT = 0.97  # and at which no map of a code is exchanged
 NUMBERS = (2, 3, 4, 5, 6, 8, 11)  # of maps that are tried
 GAINED = 0.1  # share of the pixels that disagree: if two more tries at K do not mend it, there is no use in more
 ROUNDS = 80  # of the search at effort 3
@@ -34,6 +36,7 @@ _CAP = 0.985
 _PROMISING = 0.75  # agreement of coarse pixels from which on they are refined further
 ROUND = 0.4  # least ratio of singular values of the maps of what is no attractor
 _ATTRACTOR = 0.9  # agreement of coarse pixels of an attractor
+_REPEATED = 3  # searches for a code that is not found
 _RAGGED = 0.15  # share of coarse pixels at the outline
 _PREFERRED = 0.03  # agreement that rounder maps may lack
 
@@ -54,6 +57,7 @@ class SetSearch:
         self.effort, self.progress = effort, progress
         self.densities: dict[tuple[float, bool], Density] = {}
         self.known: dict[float, np.ndarray] = {}  # self-maps
+        self.earlier: dict[tuple[int, float], list[MeasureSearch]] = {}  # searches for so many maps
 
     @property
     def planar(self) -> bool:
@@ -84,21 +88,39 @@ class SetSearch:
         """The code of k maps whose coarse pixels agree best, after a share of the rounds or once they do.
 
         Where pieces hardly overlap, the set's even density is a code's measure, and is searched for faster. So that
-        comes first, and its maps join the archive of the search by what is filled.
+        comes first, and its maps join the archive of the search by what is filled, as do those of earlier searches.
         """
         rounds = max(3, round(share * ROUNDS / 2 * 2.0 ** (self.effort - 3)))
         middle = (begin + end) / 2
         search = MeasureSearch(self.density(isotropy, filled=False), k, self.rng)
         best = self._run(search, rounds, lambda part: self.progress(f"{k} maps", begin + (middle - begin) * part))
         if best.iou >= DONE:
-            return best
+            return self.exchanged(best, search)
         other = MeasureSearch(self.density(isotropy, filled=True), k, self.rng)
         other.archive.add(self.self_maps(isotropy))
-        other.archive.add(search.archive.maps)
-        for code in (*search.front, Measured(from_picture(best.maps, self.target.subspace), np.ones(k), 0.0)):
+        earlier = self.earlier.setdefault((k, isotropy), [])
+        codes = [*search.front, Measured(from_picture(best.maps, self.target.subspace), np.ones(k), 0.0)]
+        for one in (*earlier, search):
+            other.archive.add(one.archive.maps)
+        for code in (*codes, *(c for one in earlier for c in one.front)):
             other.join(other.refined(code.maps, code.weights))
         filled = self._run(other, rounds, lambda part: self.progress(f"{k} maps", middle + (end - middle) * part))
-        return max(best, filled, key=lambda fitted: fitted.iou)
+        best = self.exchanged(max(best, filled, key=lambda fitted: fitted.iou), other)
+        other.join(other.refined(from_picture(best.maps, self.target.subspace), np.ones(k)))
+        self.earlier[k, isotropy] = [other]
+        return best
+
+    def exchanged(self, fitted: RasterFit, search: MeasureSearch) -> RasterFit:
+        """A code some of whose maps are exchanged for those that a search found, or for its own ones turned."""
+        if not _PROMISING < fitted.iou < RIGHT:
+            return fitted
+        space = self.target.subspace
+        turns = np.zeros((len(search.turns), 3, 4))
+        turns[:, :2, :2] = np.linalg.inv(search.white) @ search.turns @ search.white
+        turns[:, :2, 3] = search.mean - turns[:, :2, :2] @ search.mean
+        points = space.scale * self.target.lookup.points[:, :2] + space.centre
+        proposals = to_picture(search.archive.maps, space)
+        return exchanged(self.raster, fitted, proposals, to_picture(turns, space), points, enough=RIGHT)
 
     def self_maps(self, isotropy: float) -> np.ndarray:
         """Maps ``[H, 3, 4]`` of the set into itself, found by registration, which any piece's map is one of."""
@@ -139,15 +161,22 @@ class SetSearch:
     def fixed(self, k: int, begin: float = 0.0) -> RasterFit:
         """The best code of k maps.
 
-        Where it does not come near, a set with long outlines, which may be an attractor, is searched again. A smooth
-        one is none: it gets rounder maps if they are almost as good, which draw it in copies of itself.
+        Where it does not come near, a set with long outlines, which may be an attractor, is searched again, from what
+        was found. A smooth one is none: it gets rounder maps if they are almost as good, which draw it in copies of
+        itself.
         """
         middle = begin + (1 - begin) / 2
         best = self.solve(k, begin=begin, end=middle)
         if best.iou >= _ATTRACTOR:
             return best
         if self.ragged:
-            return max(best, self.solve(k, begin=middle), key=lambda fitted: fitted.iou)
+            step = (1 - middle) / (_REPEATED - 1)
+            for i in range(_REPEATED - 1):
+                again = self.solve(k, begin=middle + i * step, end=middle + (i + 1) * step)
+                best = max(best, again, key=lambda fitted: fitted.iou)
+                if best.iou >= _ATTRACTOR:
+                    break
+            return best
         rounder = self.solve(k, share=0.5, isotropy=ROUND, begin=middle)
         return rounder if rounder.iou > best.iou - _PREFERRED else best
 

@@ -7,9 +7,10 @@ import torch
 from fractalkit.codes.affine import AffineIFS
 from fractalkit.errors import DataError, UsageError
 from fractalkit.fit import fit_picture, foreground_of
+from fractalkit.fit.exchange import exchanged
 from fractalkit.fit.image import fit_weights
 from fractalkit.fit.picture import as_maps, cloud_of, shrunk
-from fractalkit.fit.raster import Raster, as_code
+from fractalkit.fit.raster import QUICK, Raster, as_code
 from fractalkit.maps.measure import MeasureMap
 from fractalkit.orbit import touched_cells
 
@@ -37,6 +38,22 @@ def test_pixels_bring_a_near_code_to_the_true_one():
     assert len(told) == 30
     seen = lit(as_code(found.maps))
     assert (seen & raster.lit).sum() / (seen | raster.lit).sum() > 0.9
+
+
+def test_a_map_that_takes_the_set_the_other_way_round_is_exchanged():
+    true = as_maps(triangle())
+    raster = Raster(lit(triangle(), 64), cells=2e4)
+    points = (np.argwhere(raster.lit)[:, ::-1] + 0.5) * raster.unit
+    turn = np.eye(3, 4)[None].copy()  # reflected
+    turn[0, 0, 0], turn[0, 0, 3] = -1, 2 * points[:, 0].mean()
+    wrong = true.copy()
+    wrong[0, :, :3], wrong[0, :, 3] = true[0, :, :3] @ turn[0, :, :3], true[0, :, :3] @ turn[0, :, 3] + true[0, :, 3]
+    start = raster.refine(wrong, stages=QUICK)
+    others = true[1:] + 0.03 * np.random.default_rng(0).standard_normal((2, 3, 4)) * (np.arange(3) < 2)[:, None]
+    found = exchanged(raster, start, others, turn, points, enough=0.97)
+    assert start.iou < 0.85 < 0.9 < found.iou
+    assert np.abs(found.maps - true).max() < 1.5 / 64 < 0.3 < np.abs(start.maps - true).max()
+    assert exchanged(raster, start, others, turn[:0], points, enough=0.97).iou < 0.9
 
 
 @pytest.mark.slow
