@@ -1,7 +1,7 @@
 """Fit a code to a picture: its subject as a cloud, then as pixels.
 
 foreground    which pixels belong to the subject                                            (foreground.py)
-search        of a set: up to 12 maps whose pieces fill it                                  (set_search.py)
+search        of a set: up to 12 maps whose pieces fill it                     (set_search.py, exchange.py)
               else maps of a cloud drawn from it, as for any cloud                          (cloud.py)
 refine        Gauss-Newton until the attractor touches these pixels and no others           (raster.py)
 weigh         weights by the brightness of a measure, through the exact Markov operator     (image.py)

@@ -1,7 +1,8 @@
 """Search for a code whose attractor is a set of pixels: by what its pieces fill, then by its pixels.
 
 The search of :mod:`.measure_search` is told an even density on the set first, and then what is filled (:mod:`.filled`).
-What it finds is refined on coarse pixels (:mod:`.raster`), whose agreement says when to stop.
+What it finds is refined on coarse pixels (:mod:`.raster`), whose agreement says when to stop, and single maps are
+exchanged (:mod:`.exchange`).
 """
 
 from __future__ import annotations
@@ -57,7 +58,7 @@ class SetSearch:
         self.effort, self.progress = effort, progress
         self.densities: dict[tuple[float, bool], Density] = {}
         self.known: dict[float, np.ndarray] = {}  # self-maps
-        self.earlier: dict[tuple[int, float], list[MeasureSearch]] = {}  # searches for so many maps
+        self.earlier: dict[tuple[int, float], tuple[np.ndarray, list[Measured]]] = {}  # maps and codes of a search
 
     @property
     def planar(self) -> bool:
@@ -88,26 +89,31 @@ class SetSearch:
         """The code of k maps whose coarse pixels agree best, after a share of the rounds or once they do.
 
         Where pieces hardly overlap, the set's even density is a code's measure, and is searched for faster. So that
-        comes first, and its maps join the archive of the search by what is filled, as do those of earlier searches.
+        comes first, and its maps join the archive of the search by what is filled, as do those of an earlier one.
+        With all the rounds, single maps are exchanged at the end.
         """
         rounds = max(3, round(share * ROUNDS / 2 * 2.0 ** (self.effort - 3)))
         middle = (begin + end) / 2
         search = MeasureSearch(self.density(isotropy, filled=False), k, self.rng)
         best = self._run(search, rounds, lambda part: self.progress(f"{k} maps", begin + (middle - begin) * part))
         if best.iou >= DONE:
-            return self.exchanged(best, search)
+            return self.exchanged(best, search) if share == 1 else best
         other = MeasureSearch(self.density(isotropy, filled=True), k, self.rng)
         other.archive.add(self.self_maps(isotropy))
-        earlier = self.earlier.setdefault((k, isotropy), [])
         codes = [*search.front, Measured(from_picture(best.maps, self.target.subspace), np.ones(k), 0.0)]
-        for one in (*earlier, search):
-            other.archive.add(one.archive.maps)
-        for code in (*codes, *(c for one in earlier for c in one.front)):
+        if (k, isotropy) in self.earlier:
+            maps, front = self.earlier[k, isotropy]
+            other.archive.add(maps)
+            codes += front
+        other.archive.add(search.archive.maps)
+        for code in codes:
             other.join(other.refined(code.maps, code.weights))
         filled = self._run(other, rounds, lambda part: self.progress(f"{k} maps", middle + (end - middle) * part))
-        best = self.exchanged(max(best, filled, key=lambda fitted: fitted.iou), other)
+        best = max(best, filled, key=lambda fitted: fitted.iou)
+        if share == 1:
+            best = self.exchanged(best, other)
         other.join(other.refined(from_picture(best.maps, self.target.subspace), np.ones(k)))
-        self.earlier[k, isotropy] = [other]
+        self.earlier[k, isotropy] = other.archive.maps, other.front
         return best
 
     def exchanged(self, fitted: RasterFit, search: MeasureSearch) -> RasterFit:

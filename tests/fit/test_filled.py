@@ -81,4 +81,4 @@ def test_a_set_gives_the_fewest_maps():
     assert len(found.maps) == 3 and found.iou > 0.9 and "fewest" in rule
     true = from_picture(as_maps(triangle()), search.target.subspace)
     gap = np.abs(search.self_maps(0.0)[:, None] - true).max(axis=(2, 3))
-    assert (gap.min(axis=0) < 0.02).all()
+    assert (gap.min(axis=0) < 0.03).all()
