@@ -23,13 +23,14 @@ def inner(signature: str | None = None) -> Callable[[Callable[..., Any]], Any]:
     return nb.njit(**options) if signature is None else nb.njit(signature, **options)
 
 
-def on_disk(module: Path) -> bool:
-    """Whether functions of a module were compiled since it was written, so that its import takes no long time.
+def on_disk(module: Path, function: str = "*") -> bool:
+    """Whether a function of a module was compiled since it was written, so that it takes no long time now.
 
     Looks where Numba keeps what it compiled (its version is not looked at), without importing it.
 
     Args:
         module: the file of the module.
+        function: its name; give the one that is compiled last, as a process may have died before it; "*": any.
     """
     given = os.environ.get("NUMBA_CACHE_DIR")
     folders = [*Path(given).glob(f"{module.parent.name}_*")] if given else [module.parent / "__pycache__"]
@@ -37,5 +38,5 @@ def on_disk(module: Path) -> bool:
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         folders += (home / "numba").glob(f"{module.parent.name}_*")
     version = f"py{sys.version_info.major}{sys.version_info.minor}"
-    found = (f for folder in folders for f in folder.glob(f"{module.stem}.*.{version}.nbi"))
+    found = (f for folder in folders for f in folder.glob(f"{module.stem}.{function}-*.{version}.nbi"))
     return any(f.stat().st_mtime >= module.stat().st_mtime for f in found)

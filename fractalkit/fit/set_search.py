@@ -205,7 +205,7 @@ class SetSearch:
 
     def fewer(self, k: int, best: RasterFit) -> tuple[RasterFit, str]:
         """A code of fewer maps than k, one by one, as long as its pixels agree."""
-        while k > 1:
+        while k > 2:
             found = self.solve(k - 1, share=0.25, begin=0.6)
             if found.iou < DONE:
                 break

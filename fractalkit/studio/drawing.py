@@ -324,3 +324,4 @@ class Painter:
         else:
             canvas.further()
         canvas.send(frame)
+        MACHINE.shown.set()

@@ -1,9 +1,10 @@
 """Fits in the studio: a cloud or a picture's subject, a search for maps, and refinement while somebody pulls at them.
 
 A subject is scaled and moved so that its bounding box is centred at the origin and its diagonal is two. A search finds
-maps by :func:`fractalkit.fit.fit_cloud`; steps of refinement follow, towards the masses of grids over the points
-(:mod:`fractalkit.fit.density`) or, for the shape of a picture, its pixels (:mod:`fractalkit.fit.raster`). Between two
-steps the maps may be replaced by those that a page has pulled at; maps that are held stay where they are.
+maps by :func:`fractalkit.fit.fit_cloud`, or those of a picture's shape by :func:`fractalkit.fit.fit_picture`; steps of
+refinement follow, towards the masses of grids over the points (:mod:`fractalkit.fit.density`) or the shape's pixels
+(:mod:`fractalkit.fit.raster`). Between two steps the maps may be replaced by those that a page has pulled at; maps that
+are held stay where they are.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from fractalkit.errors import DataError, FractalKitError
 
 if TYPE_CHECKING:
     from fractalkit.codes.affine import AffineIFS
+    from fractalkit.fit.foreground import Foreground
 
 Array = npt.NDArray[Any]
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif", ".jp2", ".ppm", ".pgm")
@@ -49,6 +51,7 @@ class Subject:
     lit: Array | None = None
     origin: Array = field(default_factory=lambda: np.zeros(2))  # of the pixels' lower left corner
     unit: float = 1.0  # the picture's longer side
+    shape: Foreground | None = None  # the subject of a black-and-white picture
     notes: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def _picture(path: Path, name: str) -> Subject:
     if not found.binary:  # brightness is a density of points
         return subject
     small = shrunk(found, SIDE)
-    return replace(subject, lit=np.flipud(small.mass > 0), origin=-scale * centre, unit=scale)
+    return replace(subject, lit=np.flipud(small.mass > 0), origin=-scale * centre, unit=scale, shape=found)
 
 
 def _centred(x: Array) -> tuple[Array, Array, float]:
@@ -137,9 +140,17 @@ def search(
     *,
     effort: int = EFFORT,
 ) -> AffineIFS:
-    """Find maps of a subject; ``show`` gets the best so far."""
-    from fractalkit.fit import fit_cloud
+    """Find maps of a subject, those of a shape as ``fractalkit ifs`` does; ``show`` gets the best so far."""
+    from fractalkit.fit import fit_cloud, fit_picture
 
+    if subject.shape is not None:
+
+        def told(code: AffineIFS, agreement: float) -> None:
+            if show is not None:
+                show(_moved(code, subject))
+
+        found = fit_picture(subject.shape, maps=maps, effort=effort, seed=seed, progress=say, callback=told)
+        return replace(_moved(found, subject), name=Path(subject.name).stem[:80])
     some = np.random.default_rng(seed).permutation(len(subject.points))[:SEARCHED]
     colours = None if subject.colours is None else subject.colours[some]
     found = fit_cloud(
@@ -147,6 +158,12 @@ def search(
         callback=show,
     )  # fmt: skip
     return replace(found, name=Path(subject.name).stem[:80])
+
+
+def _moved(code: AffineIFS, subject: Subject) -> AffineIFS:
+    """A code of a picture, whose longer side has length one, in the subject's coordinates."""
+    origin = code.offsets.new_tensor(subject.origin)
+    return replace(code, offsets=origin + subject.unit * code.offsets - code.matrices @ origin)
 
 
 class ByDensity:

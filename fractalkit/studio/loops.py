@@ -20,13 +20,15 @@ from fractalkit.compiled import on_disk
 from fractalkit.jobs import blocked_interrupts
 
 PACKAGE = Path(fractalkit.__file__).parent
-PICTURES = (PACKAGE / "orbit" / "flame_machine.py", PACKAGE / "render" / "flame_kernels.py")
-FITS = tuple(PACKAGE / "fit" / f"{name}.py" for name in ("density_kernels", "kernels", "refine", "search"))
+# modules, and of each the function that is compiled last, "*" for any
+PICTURES = ((PACKAGE / "orbit" / "flame_machine.py", "play"), (PACKAGE / "render" / "flame_kernels.py", "colour"))
+FITS = tuple((PACKAGE / "fit" / f"{name}.py", "*") for name in ("density_kernels", "kernels", "refine", "search"))
+PATIENCE = 5.0  # seconds for which compiling waits for a first picture
 
 
-def compiled(modules: tuple[Path, ...]) -> bool:
+def compiled(modules: tuple[tuple[Path, str], ...]) -> bool:
     """Whether the loops of these modules are on the disk."""
-    return all(map(on_disk, modules))
+    return all(on_disk(*m) for m in modules)
 
 
 def started(target: Callable[..., Any], *arguments: Any, name: str) -> BaseProcess:
@@ -47,6 +49,7 @@ class Machine:
     def __init__(self) -> None:
         self.absent = False
         self.ready = threading.Event()
+        self.shown = threading.Event()  # a picture; compiling waits for it, as it takes a core
         self._process: BaseProcess | None = None
 
     def take(self) -> None:
@@ -59,8 +62,10 @@ class Machine:
         else:
             self.absent = True
             threading.Thread(target=self._wait, name="compiler", daemon=True).start()
+            import fractalkit.orbit.flame_plain  # noqa: F401  (brings torch, while the page is loaded)
 
     def _wait(self) -> None:
+        self.shown.wait(PATIENCE)
         with suppress(OSError):
             self._process = started(_load, name="compiler")
             self._process.join()

@@ -13,7 +13,7 @@ from fractalkit.errors import DataError
 from fractalkit.orbit import sample
 from fractalkit.studio.codes import flame_of_code
 from fractalkit.studio.fitter import Fitter, Job
-from fractalkit.studio.fitting import Hand, maps_of, read_subject, refine, subject_of_points, with_maps
+from fractalkit.studio.fitting import Hand, maps_of, read_subject, refine, search, subject_of_points, with_maps
 
 CORNERS = np.array([[0.0, 0.0], [0.5, 0.0], [0.2, 0.4]])
 TRUE = AffineIFS(np.array([[[0.5, 0.0], [0.0, 0.5]]] * 3), CORNERS)
@@ -86,6 +86,19 @@ def test_a_shape_is_refined_by_its_pixels():
     first = []
     _, agreement = refine(subject, pushed(truth), Hand(), lambda f, a, s: first.append(a))
     assert agreement > 0.93 > first[0]
+
+
+@pytest.mark.slow
+def test_a_shape_is_searched_for_as_a_set():
+    image = Image.new("L", (200, 100), 255)
+    ImageDraw.Draw(image).polygon([(20, 90), (180, 80), (60, 10)], fill=0)
+    data = io.BytesIO()
+    image.save(data, "PNG")
+    subject, shown = read_subject(data.getvalue(), "b.png"), []
+    code = search(subject, "auto", 0, lambda word, share: None, shown.append, effort=0)
+    assert code.name == "b" and shown and code.provenance["kind"] == "set" and code.provenance["iou"] > 0.9
+    points, drawn = subject.points, sample(code, 3000, seed=1).points.double().numpy()
+    assert np.abs(drawn.min(0) - points.min(0)).max() < 0.06 > np.abs(drawn.max(0) - points.max(0)).max()
 
 
 def test_clouds_in_space_are_refined_too():

@@ -263,6 +263,21 @@ def test_hostile_files_are_refused_by_one_sentence(client, name, data):
     assert answer.status_code == 400 and sentence.startswith(name) and "\n" not in sentence and "/tmp" not in sentence
 
 
+def test_malformed_clouds_and_codes_of_a_million_maps_are_refused_by_one_sentence(client, shared_data):
+    given = [(f.name, f.read_bytes()) for f in sorted((shared_data / "clouds" / "malformed").iterdir())]
+    assert len(given) > 10
+    each = '<xform weight="1" linear="1" coefs="1 0 0 1 0 0"/>'
+    given.append(("million.flame", f"<flame>{1_000_000 * each}</flame>".encode()))
+    maps = ",".join(1_000_000 * ['{"a":[[0.5,0],[0,0.5]],"b":[0,0]}'])
+    given.append(("million.ifs.json", f'{{"format":"fractalkit-ifs","version":1,"dim":2,"maps":[{maps}]}}'.encode()))
+    for name, data in given:
+        for path in ("import", "subject", "photo", "palette")[: 1 if "million" in name else 4]:
+            answer = client.post(path, params={"name": name}, content=data)
+            sentence = answer.json()["error"]
+            assert answer.status_code == 400 and sentence.startswith(name) and "\n" not in sentence
+            assert "/tmp" not in sentence and "unexpected" not in sentence
+
+
 def test_uploads_are_bounded(client, monkeypatch):
     monkeypatch.setattr(routes, "MAX_UPLOAD", 1000)
     assert "larger than" in client.post("import?name=a.flame", content=b"x" * 2000).json()["error"]
