@@ -40,7 +40,7 @@ from fractalkit.errors import FileWarning, FractalKitError
 from fractalkit.orbit.flame import accumulate
 from fractalkit.render.flame import Exposure, drawn_layers, look_of, to_8_bit
 
-BRIGHTER, GAIN, GLOW = 4.0, 266.0, 1.5
+BRIGHTER, GAIN, GLOW = 4.0, 266.0, 5.0
 SAMPLES = 160.0  # a pixel
 UNDRAWN = frozenset(Path(__file__).with_name("swan_undrawn.txt").read_text(encoding="utf-8").lower().split())
 SIDE = 64  # pixels at which pictures are compared
