@@ -79,6 +79,8 @@ def look(path: Path) -> None:
     elif suffix in (".stl", ".glb", ".ply"):
         cloud = load_cloud(path)
         assert len(cloud) > 500 and np.ptp(cloud.points, axis=0).min() > 0, f"{path.name}: flat"
+    elif suffix == ".flame":  # beside a sheet of random flames
+        assert fractalkit.open(path).xforms, f"{path.name}: no maps"
     else:
         assert path.name.endswith(".ifs.json") and len(fractalkit.load(path)) > 1, path.name
 
