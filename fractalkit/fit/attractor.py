@@ -21,25 +21,27 @@ from fractalkit.fit.matching import NOISE, accumulate, limit_norm, solve_map
 
 WEIGH = 0.3  # exponent of the new weights in a round of refinement
 SHARE = 8  # points of a pool for each that is drawn from it
+_FARTHEST = 20.0  # spacings beyond which a pair counts no more
 
 
 @dataclass(frozen=True)
 class PointPool:
-    """Points of an attractor ``[N, 3]``, the points that they are images of, and the ranges they belong to, in order.
+    """Points of an attractor ``[N, 3]``, the points that they are images of, and the ranges that own them, in order.
 
     Points that share a source coincide, if they are of the same range; a pool several times as large as what is drawn
-    from it avoids that.
+    from it avoids that. ``origin`` are the ranges that own the sources.
     """
 
     points: np.ndarray
     sources: np.ndarray
     owner: np.ndarray
+    origin: np.ndarray
 
     def thin(self, rng: np.random.Generator, factor: int = SHARE) -> PointPool:
         """One point, at random, of every ``factor`` points in order."""
         first = np.arange(0, len(self.points) - factor + 1, factor)
         chosen = first + rng.integers(factor, size=len(first))
-        return PointPool(self.points[chosen], self.sources[chosen], self.owner[chosen])
+        return PointPool(self.points[chosen], self.sources[chosen], self.owner[chosen], self.origin[chosen])
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,11 @@ class Graph:
         owner = np.repeat(np.arange(len(counts)), counts)
         ends = np.concatenate([[0], np.cumsum(counts)])
         x = self.maps[owner, :, 3] if start is None or len(start) != len(owner) else start.copy()
-        y, source = np.empty_like(x), np.empty_like(x)
+        y, source = np.empty_like(x), np.empty(len(x), dtype=np.int64)
         for k in range(sweeps):
             sweep(self.maps, ends, self.domains, rng.random(len(x)), x, y, source, k == sweeps - 1)
             x, y = y, x
-        return PointPool(x, source, owner)
+        return PointPool(x, y[source], owner, owner[source])
 
     def sample(self, points: int, rng: np.random.Generator) -> PointPool:
         """About so many points of the attractor, of which hardly any two share their last sources."""
@@ -124,7 +126,7 @@ def gaps(maps, domains, ends, x):
 def sweep(maps, ends, domains, u, x, y, source, keep):
     """Write to y ``[N, 3]`` for each point the image of a point x of its range's domain, drawn by u ``[N]`` in [0, 1).
 
-    Range r has the points ends[r] to ends[r + 1]. With ``keep`` the points that were drawn are written to ``source``.
+    Range r has the points ends[r] to ends[r + 1]. With ``keep`` their numbers are written to ``source [N]``.
     """
     for k in range(len(maps)):
         m = maps[k]
@@ -134,8 +136,8 @@ def sweep(maps, ends, domains, u, x, y, source, keep):
             j = low + min(np.int64(u[i] * count), count - 1)
             for r in range(3):
                 y[i, r] = m[r, 0] * x[j, 0] + m[r, 1] * x[j, 1] + m[r, 2] * x[j, 2] + m[r, 3]
-                if keep:
-                    source[i, r] = x[j, r]
+            if keep:
+                source[i] = j
 
 
 @nb.njit(cache=True)
@@ -150,7 +152,7 @@ def apply(maps, owner, x):
 
 
 @nb.njit(cache=True)
-def solve_all(maps, owner, source, mean, x, metric, spacing, to, to_d, back, back_d, damping, cap, out):
+def solve_all(maps, owner, source, mean, x, metric, spacing, to, to_d, back, back_d, damping, cap, far, out):
     """One round: pairs of attractor and cloud -> new maps, written to out ``[R, 3, 4]``.
 
     Args:
@@ -159,6 +161,7 @@ def solve_all(maps, owner, source, mean, x, metric, spacing, to, to_d, back, bac
         x, metric: the cloud, ``[M, 3]`` and ``[M, 3, 3]``.
         to, to_d: nearest point of the cloud, for each of the attractor's, and distance.
         back, back_d: nearest point of the attractor, for each of the cloud's, and distance.
+        far: what the weight of a pair, one, grows by for the square of its distance in spacings.
     """
     n = len(maps)
     normal, right, pairs = np.zeros((n, 12, 12)), np.zeros((n, 12)), np.zeros(n)
@@ -167,16 +170,18 @@ def solve_all(maps, owner, source, mean, x, metric, spacing, to, to_d, back, bac
         k = owner[i]
         for c in range(3):
             q[c] = source[i, c] - mean[k, c]
-        accumulate(normal[k], right[k], q, x[to[i]], metric[to[i]], to_d[i] ** 2, spacing, 1.0)
-        pairs[k] += 1.0
+        w = 1.0 + far * min(to_d[i] / spacing, _FARTHEST) ** 2
+        accumulate(normal[k], right[k], q, x[to[i]], metric[to[i]], to_d[i] ** 2, spacing, w)
+        pairs[k] += w
     each = len(owner) / len(x)
     for j in range(len(x)):
         i = back[j]
         k = owner[i]
         for c in range(3):
             q[c] = source[i, c] - mean[k, c]
-        accumulate(normal[k], right[k], q, x[j], metric[j], back_d[j] ** 2, spacing, each)
-        pairs[k] += each
+        w = each * (1.0 + far * min(back_d[j] / spacing, _FARTHEST) ** 2)
+        accumulate(normal[k], right[k], q, x[j], metric[j], back_d[j] ** 2, spacing, w)
+        pairs[k] += w
     zero = np.zeros(3)
     for k in range(n):
         m = maps[k].copy()
@@ -189,27 +194,47 @@ def solve_all(maps, owner, source, mean, x, metric, spacing, to, to_d, back, bac
         out[k] = m
 
 
-class GraphRefiner:
-    """Rounds of refinement of a graph towards a cloud ``[M, 3]`` with its metric and spacing."""
+@dataclass(frozen=True)
+class Pairs:
+    """Nearest points: of the cloud for each of N points (``to [N]``), of these for each of the cloud's (``back [M]``).
 
-    def __init__(self, x: np.ndarray, metric: np.ndarray, spacing: float, *, cap: float) -> None:
-        self.x, self.metric, self.spacing, self.cap = x, metric, spacing, cap
+    ``to_d`` and ``back_d`` are the distances.
+    """
+
+    to: np.ndarray
+    to_d: np.ndarray
+    back: np.ndarray
+    back_d: np.ndarray
+
+
+class GraphRefiner:
+    """Rounds of refinement of a graph towards a cloud ``[M, 3]`` with its metric and spacing.
+
+    Distant pairs count more if ``far`` is positive, see :func:`solve_all`: fewer points are far off, more a little.
+    """
+
+    def __init__(self, x: np.ndarray, metric: np.ndarray, spacing: float, *, cap: float, far: float = 0.0) -> None:
+        self.x, self.metric, self.spacing, self.cap, self.far = x, metric, spacing, cap, far
         self.tree = cKDTree(x)
+
+    def pairs(self, points: np.ndarray) -> Pairs:
+        """Pairs of points ``[N, 3]`` and the cloud's."""
+        to_d, to = self.tree.query(points)
+        back_d, back = cKDTree(points).query(self.x)
+        return Pairs(to, to_d, back, back_d)
 
     def round(self, graph: Graph, sample: PointPool, *, damping: float) -> tuple[Graph, float]:
         """The graph after one more round, from a sample of its attractor, and that sample's Chamfer distance."""
-        z, owner = sample.points, sample.owner
-        to_d, to = self.tree.query(z)
-        back_d, back = cKDTree(z).query(self.x)
+        owner, p = sample.owner, self.pairs(sample.points)
         counts = np.maximum(np.bincount(owner, minlength=len(graph.maps)), 1)
         total = np.stack([np.bincount(owner, sample.sources[:, c], minlength=len(counts)) for c in range(3)], axis=1)
         mean = total / counts[:, None]
         maps = np.empty_like(graph.maps)
         solve_all(
-            graph.maps, owner, sample.sources, mean, self.x, self.metric, self.spacing, to, to_d, back, back_d, damping,
-            self.cap, maps,
+            graph.maps, owner, sample.sources, mean, self.x, self.metric, self.spacing, p.to, p.to_d, p.back, p.back_d,
+            damping, self.cap, self.far, maps,
         )  # fmt: skip
         # by the points of the cloud that a range is nearest to; what strays from the cloud dies out
-        share = (np.bincount(owner[back], minlength=len(maps)) + 1.0) / (len(self.x) + len(maps))
+        share = (np.bincount(owner[p.back], minlength=len(maps)) + 1.0) / (len(self.x) + len(maps))
         weights = graph.weights ** (1 - WEIGH) * share**WEIGH
-        return Graph(maps, graph.domains, weights / weights.sum()), float(to_d.mean() + back_d.mean()) / 2
+        return Graph(maps, graph.domains, weights / weights.sum()), float(p.to_d.mean() + p.back_d.mean()) / 2

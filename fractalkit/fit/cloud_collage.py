@@ -5,6 +5,7 @@
     grow        split the cell with the largest error times points, each a copy of a larger cell         (partition.py)
     choose      search again for the domain of every cell, harder, among all cells                       (partition.py)
     refine      Gauss-Newton on the distance of the attractor, the nearest of its rounds                 (attractor.py)
+                whose ranges are divided on the way that stray far from the cloud, or miss it       (division.py)
     paint       an affine map of colours along each map of points                                        (here)
 
 A. E. Jacquin's answer to photographs (*Image coding based on a fractal theory of iterated contractive image
@@ -27,6 +28,7 @@ from fractalkit.codes.cloud_collage import CloudCollage
 from fractalkit.errors import DataError, UsageError
 from fractalkit.fit.attractor import SHARE, Graph, GraphRefiner
 from fractalkit.fit.cells import Cells
+from fractalkit.fit.division import DividedGraph
 from fractalkit.fit.metrics import compare_clouds, sampling_floor
 from fractalkit.fit.partition import Partition, Search
 from fractalkit.fit.resample import FEWEST, Neighbourhoods, smoothing
@@ -41,6 +43,11 @@ DENSE = 60  # for each range, but
 MOST_OF_A_POINT, MOST_DENSE = 4, 400_000  # never more than these for each point, and in all
 CAP = 0.9  # largest norm of a map of points, and of one of colours
 MIN_REFINED = 200  # points below which there is no refinement
+DIVIDED = 0.12  # share of the ranges that divisions make, up to
+MOST_DIVIDED = 512  # ranges, beyond which none stray far, and where there are
+_FEWEST_DIVIDED = 20  # points for each range
+_DIVISIONS = 3  # rounds of refinement that divide
+_FAR = 0.2  # weight of far pairs where ranges are divided, see GraphRefiner
 _ISOLATED = 30.0  # distance to the fourth neighbour, in units of its 99 % quantile, beyond which a point is left out
 
 
@@ -94,10 +101,11 @@ def fit_cloud_collage(
     cells = Cells(dense.points, cloud.dim, ranges)
     partition = Partition(cells, rng, cap=CAP)
     quick, thorough = searches(effort, ranges)
-    partition.grow(ranges, quick, lambda share: say("cells", 0.4 * share))
+    spare = _spare(ranges, len(dense.points))
+    partition.grow(ranges - spare, quick, lambda share: say("cells", 0.4 * share))
     partition.choose(thorough, lambda share: say("domains", 0.4 + 0.4 * share))
-    graph = partition.graph()
-    graph, rounds = _refine(graph, cells, effort, rng, lambda share: say("refinement", 0.8 + 0.15 * share))
+    graph = DividedGraph.of(partition.graph())
+    graph, rounds = _refine(graph, cells, effort, spare, rng, lambda share: say("refinement", 0.8 + 0.15 * share))
     made = {"seed": seed, "effort": effort, "maps": maps, "rounds": rounds, "smoothing": dense.width}
     return _code(graph, cells, cloud, dense, x, rgb, made, rng)
 
@@ -203,26 +211,50 @@ def _denser(cloud: CleanCloud, ranges: int, rng: np.random.Generator) -> Dense:
     return Dense(points, origin, width)
 
 
+def _spare(ranges: int, points: int) -> int:
+    """How many of the ranges are left for divisions."""
+    if ranges > MOST_DIVIDED or points < max(MIN_REFINED, _FEWEST_DIVIDED * ranges):
+        return 0
+    return round(DIVIDED * ranges)
+
+
 def _refine(
-    graph: Graph, cells: Cells, effort: int, rng: np.random.Generator, tick: Callable[[float], None]
-) -> tuple[Graph, int]:
-    """Rounds of refinement: the graph whose attractor is nearest to the points, and the round it is of."""
+    divided: DividedGraph, cells: Cells, effort: int, spare: int, rng: np.random.Generator,
+    tick: Callable[[float], None],
+) -> tuple[DividedGraph, int]:  # fmt: skip
+    """Rounds of refinement, in the first half of which ``spare`` ranges are divided.
+
+    Returns:
+        The graph whose attractor is nearest to the points, of those with all ranges, and the round it is of.
+    """
     n = len(cells.points)
     if n < MIN_REFINED:
-        return graph, 0
-    more = min(max((len(graph.maps) / 64) ** 0.3, 1.0), 1.5)
+        return divided, 0
+    ranges = len(divided.cell) + spare
+    more = min(max((ranges / 64) ** 0.3, 1.0), 1.5)
     rounds = min(round(12 * more * 1.4 ** (effort - 5)), 40)
-    refiner = GraphRefiner(cells.points, cells.metric, cells.spacing, cap=CAP)
+    refiner = GraphRefiner(cells.points, cells.metric, cells.spacing, cap=CAP, far=_FAR if spare else 0.0)
     # maps of few points would follow the accidents of the sample
-    damping = max(0.1, 20 * len(graph.maps) / n)
-    best, least, chosen, start = graph, np.inf, 0, None
+    damping = max(0.1, 20 * ranges / n)
+    # round -> how many ranges there are to be from then on
+    due = {
+        max(1, rounds * k // (2 * _DIVISIONS)): ranges - spare + spare * k // _DIVISIONS
+        for k in range(1, _DIVISIONS + 1)
+    }
+    best, least, chosen, start = divided, np.inf, 0, None
     for k in range(rounds + 1):
-        pool = graph.pool(SHARE * n, rng, sweeps=24 if start is None else 4, start=start)
+        pool = divided.graph.pool(SHARE * n, rng, sweeps=24 if start is None else 4, start=start)
+        if spare and k in due:
+            sample = pool.thin(rng)
+            count = due[k] - len(divided.cell)
+            divided = divided.divide(sample, refiner.pairs(sample.points), cells.points, count)
+            pool = divided.graph.pool(SHARE * n, rng, sweeps=8)
+            least = np.inf
         start = pool.points
-        after, chamfer = refiner.round(graph, pool.thin(rng), damping=damping)
+        after, chamfer = refiner.round(divided.graph, pool.thin(rng), damping=damping)
         if chamfer < least:
-            best, least, chosen = graph, chamfer, k
-        graph = after
+            best, least, chosen = divided, chamfer, k
+        divided = divided.with_graph(after)
         tick(k / rounds)
     return best, chosen
 
@@ -266,18 +298,19 @@ def _apart(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def _code(
-    graph: Graph, cells: Cells, cloud: CleanCloud, dense: Dense, x: np.ndarray, rgb: np.ndarray | None,
+    divided: DividedGraph, cells: Cells, cloud: CleanCloud, dense: Dense, x: np.ndarray, rgb: np.ndarray | None,
     made: dict[str, Any], rng: np.random.Generator,
 ) -> CloudCollage:  # fmt: skip
     """The code in the cloud's units, with colours and figures."""
-    d = cloud.dim
+    d, graph = cloud.dim, divided.graph
     a, t = graph.maps[:, :d, :d], graph.maps[:, :d, 3]
     offsets = cloud.centre + cloud.scale * t - a @ cloud.centre
     paint = None if rgb is None else _paint(graph, cells, rgb[cloud.kept][dense.origin][cells.order], rng)
-    attractor = graph.sample(len(cloud.points), rng).points
-    figures = compare_clouds(attractor, cloud.points, points=20_000)
+    attractor = graph.sample(len(cloud.points), rng)
+    figures = compare_clouds(attractor.points, cloud.points, points=20_000)
     floor = sampling_floor(cloud.points, points=20_000)
-    ends = np.append(cells.bounds[cells.leaves(), 0], len(cells.points))
+    starts = np.append(cells.bounds[cells.leaves(), 0], len(cells.points))
+    parts, ends = divided.shares(cells.points, starts, attractor)
     provenance = {
         "fit": "fractalkit.fit.fit_cloud_collage",
         **made,
@@ -287,7 +320,7 @@ def _code(
         "drawn_points": len(cells.points) if dense.width else 0,
         "input_sha256": hashlib.sha256(np.ascontiguousarray(x, dtype=np.float64).tobytes()).hexdigest(),
         "figures": figures.to_dict() | {"floor": floor.chamfer, "floor_fscore": floor.fscore},
-        "collage_bound": (graph.collage_bound(cells.points, ends) + _apart(dense.points, cloud.points)) * cloud.scale,
+        "collage_bound": (graph.collage_bound(parts, ends) + _apart(dense.points, cloud.points)) * cloud.scale,
     }
     matrices, offsets, domains, weights = (
         torch.from_numpy(np.ascontiguousarray(v)) for v in (a, offsets, graph.domains, graph.weights)

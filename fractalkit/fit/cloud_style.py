@@ -186,7 +186,7 @@ class _Style:
         owner = np.repeat(np.arange(len(counts)), counts)
         low, high = self.ends[graph.domains[owner, 0]], self.ends[graph.domains[owner, 1]]
         source = self.points[low + (rng.random(len(owner)) * (high - low)).astype(np.int64)]
-        return PointPool(apply(graph.maps, owner, source), source, owner)
+        return PointPool(apply(graph.maps, owner, source), source, owner, np.zeros_like(owner))
 
     def painted(self, pool: PointPool, cells: Cells, rgb: np.ndarray | None) -> tuple[np.ndarray, np.ndarray] | None:
         """Maps of colours of the style and of the cloud, with the colours of its points, or None without any."""

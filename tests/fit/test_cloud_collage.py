@@ -183,12 +183,12 @@ def test_a_sweep_draws_from_the_domain_of_each_range():
     rng = np.random.default_rng(16)
     maps, ends, domains = rng.normal(size=(3, 3, 4)), np.array([0, 2, 7, 12]), np.array([[1, 3], [0, 1], [0, 3]])
     x, u = rng.normal(size=(12, 3)), rng.random(12)
-    y, source = np.empty_like(x), np.zeros_like(x)
+    y, source = np.empty_like(x), np.zeros(12, dtype=np.int64)
     sweep(maps, ends, domains, u, x, y, source, True)
     owner = np.repeat([0, 1, 2], np.diff(ends))
     low, high = ends[domains[owner]].T
-    drawn = x[low + (u * (high - low)).astype(int)]
-    np.testing.assert_array_equal(source, drawn)
+    np.testing.assert_array_equal(source, low + (u * (high - low)).astype(int))
+    drawn = x[source]
     np.testing.assert_allclose(y, np.einsum("nij,nj->ni", maps[owner, :, :3], drawn) + maps[owner, :, 3])
 
 
