@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from fractalkit.data import load_images
 from fractalkit.maps.collage import decode
 from fractalkit.models.flow_prior import GridFlow, train_flow
-from fractalkit.models.judge import frechet
+from fractalkit.models.judge import frechet, picture_statistics
 from fractalkit.models.on_codes import code_of, numbers, picture_codes
 from fractalkit.raster.area import area_means
 
@@ -130,31 +130,16 @@ plt.show()
 # prior would reach what the codes and the pixels keep: the fixed points of the codes of the held-out crops themselves,
 # and these crops at 32 pixels, enlarged.
 
-
 # %%
-def features(x):
-    """Simple statistics of pictures, ``[B, 18]``."""
-    p = planes(x)
-    out = [p.mean((2, 3)), p.std((2, 3)).clamp_min(1e-4).log()]
-    y, bend = p[:, :1], torch.tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
-    for _ in range(3):
-        slope = torch.hypot(y[..., 1:, :-1] - y[..., :-1, :-1], y[..., :-1, 1:] - y[..., :-1, :-1])
-        parts = [slope.mean((1, 2, 3)), slope.std((1, 2, 3)), slope.amax((1, 2, 3))]
-        parts.append(F.conv2d(y, bend).abs().mean((1, 2, 3)))
-        out.append(torch.stack(parts, 1).clamp_min(1e-5).log())
-        y = F.avg_pool2d(y, 2)
-    return torch.cat(out, 1)
-
-
 for side in (SIDE, LARGE):
-    theirs = features(real[side])
+    theirs = picture_statistics(real[side])
     spread = theirs.std(0)
     order = torch.randperm(len(theirs), generator=torch.Generator().manual_seed(0))
     one, other = (theirs[part] / spread for part in order.chunk(2))
     print(f"{side:4d} px: halves of the held-out crops {frechet(one, other):6.2f}")
     for name, (see, back) in VIEWS.items():
         kept = back(see(real[SIDE]), side)
-        far = [frechet(features(x) / spread, theirs / spread) for x in (drawn[name][side], kept)]
+        far = [frechet(picture_statistics(x) / spread, theirs / spread) for x in (drawn[name][side], kept)]
         print(f"         {name:7s} samples {far[0]:6.2f}, what the {name} keep {far[1]:6.2f}")
 
 # %% [markdown]

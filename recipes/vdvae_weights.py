@@ -1,6 +1,7 @@
 """Make the file of weights in the package from the best weights of a run: classes in closed form, float16.
 
 python recipes/vdvae_weights.py runs/vdvae_mnist/best.safetensors --data-dir DIR -o vdvae_mnist.safetensors
+python recipes/vdvae_weights.py runs/vdvae_fashion/last.safetensors --data-dir DIR -o vdvae_fashion.safetensors
 
 The larger model is trained on a card, in runs of eight minutes or longer that continue each other to the same bits:
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-import numpy as np
 import torch
 
 from fractalkit.data import load_images
@@ -34,13 +34,16 @@ def main(weights: Path, data_dir: Path | None, pictures: int, out: Path) -> None
     torch.set_num_threads(1)
     model = from_pretrained(weights, kind=VDVAE)
     name = str(model.about.get("model", "vdvae_mnist"))
+    source = str(model.about.get("data", "mnist-dynamic"))
     if pictures:
-        data = load_images("mnist", "train", folder=data_dir)
+        # classes belong to the grey pictures, of which a binary model sees fresh binarisations
+        data = load_images("mnist" if source.startswith("mnist") else source, "train", folder=data_dir)
         assert data.labels is not None
-        grey = data.images[:pictures]
-        drawn = np.random.default_rng(0).integers(0, 255, grey.shape) < grey
-        fit_class_tables(model, torch.from_numpy(drawn).float(), torch.from_numpy(data.labels[:pictures]).long())
-    about = {"model": name, "data": "mnist-dynamic", "command": "python recipes/vdvae_weights.py"}
+        x = torch.from_numpy(data.images[:pictures]).float() / 255
+        if model.config.likelihood == "bernoulli":
+            x = torch.bernoulli(x, generator=torch.Generator().manual_seed(0))
+        fit_class_tables(model, x, torch.from_numpy(data.labels[:pictures]).long())
+    about = {"model": name, "data": source, "command": "python recipes/vdvae_weights.py"}
     model.save_pretrained(out, about, dtype=torch.float16)
 
 

@@ -15,6 +15,8 @@ from fractalkit.maps.collage import CollageMap
 from fractalkit.maps.dense import DenseMap, is_dense
 from fractalkit.models.blocks import Block, conv, full, space_to_depth
 
+PRODUCTS = 1 << 16  # pixels times ranges up to which a CPU draws by matrix products
+
 
 class CollageHead(nn.Module):
     """Features ``[B, width, f G, f G]`` -> a collage code of ``features`` channels -> pixels of any size.
@@ -62,8 +64,11 @@ class CollageHead(nn.Module):
         )  # fmt: skip
 
     def fixed_point(self, code: CollageCode, height: int, width: int, window: Window | None = None) -> Tensor:
-        """The fixed point ``[B, features, height, width]``, by matrix products where possible."""
-        if not is_dense(code, height, width):
+        """The fixed point ``[B, features, height, width]``; by matrix products where they are faster."""
+        # Their cost is that of pixels times ranges: with 49 ranges and float32, they lose from 56 x 56 pixels on.
+        large = window is None and height * width * math.prod(code.grid) > PRODUCTS
+        slow = large and code.brightness.device.type == "cpu"
+        if slow or not is_dense(code, height, width):
             return fixed_point(CollageMap(code, height, width), window)
         return fixed_point(DenseMap(code, height, width, self.rho), window)
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from fractalkit.models.on_codes import train_classifier
 from fractalkit.models.sampling import Sampler, pictures
+from fractalkit.raster.colour import FROM_RGB
 
 FEATURES = 64
 SURE = 0.9
@@ -69,6 +71,25 @@ def frechet(a: Tensor, b: Tensor) -> float:
     root = vectors * values.clamp_min(0).sqrt() @ vectors.T
     cross = torch.linalg.eigvalsh(root @ cb @ root).clamp_min(0).sqrt().sum()
     return float((a.mean(0) - b.mean(0)).square().sum() + ca.trace() + cb.trace() - 2 * cross)
+
+
+def picture_statistics(x: Tensor) -> Tensor:
+    """Simple statistics of RGB pictures in [0, 1], ``[B, 3, H, W]`` -> ``[B, 18]``, for Frechet distances.
+
+    Mean and logarithm of the deviation of Y, Cb and Cr; for Y at three scales (averages of 1, 2 and 4
+    pixels) the logarithms of the mean, the deviation and the largest value of the gradient's norm, and of the mean of
+    the absolute Laplacian. Sides are at least 12.
+    """
+    planes = torch.einsum("ij,bjyx->biyx", torch.tensor(FROM_RGB).to(x), x - 0.5)
+    out = [planes.mean((2, 3)) + 0.5, planes.std((2, 3)).clamp_min(1e-4).log()]
+    y, laplacian = planes[:, :1], x.new_tensor([[0.0, 1, 0], [1, -4, 1], [0, 1, 0]])[None, None]
+    for _ in range(3):
+        slope = torch.hypot(y[..., 1:, :-1] - y[..., :-1, :-1], y[..., :-1, 1:] - y[..., :-1, :-1])
+        parts = [slope.mean((1, 2, 3)), slope.std((1, 2, 3)), slope.amax((1, 2, 3))]
+        parts.append(F.conv2d(y, laplacian).abs().mean((1, 2, 3)))
+        out.append(torch.stack(parts, 1).clamp_min(1e-5).log())
+        y = F.avg_pool2d(y, 2)
+    return torch.cat(out, 1)
 
 
 @torch.no_grad()

@@ -33,12 +33,11 @@ from fractalkit.codec.neural_syntax import BANDS, SETS, TOTAL, ZIGZAG, K
 from fractalkit.codes.collage import WHOLE, CollageCode, Domain
 from fractalkit.core import IteratedMap, solve
 from fractalkit.models.pretrained import Pretrained, register_model
-from fractalkit.raster.colour import TO_RGB
+from fractalkit.raster.colour import FROM_RGB, TO_RGB
 
 CROP, RANGE, BLOCK = 32, 8, 16  # pixels: of a crop, of a luma range, of a macroblock (a chroma range)
 QUARTERS = tuple(Domain(2, i, j) for i in range(2) for j in range(2))
 NUMBERS = 6 * 64  # of a macroblock: four ranges of luma, one of each chroma
-FROM_RGB = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 STEPS = 6  # of the map, in training
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# Y, Cb, Cr centred on 0 to RGB (BT.601, full range), as JFIF rounds it
+# RGB to Y, Cb, Cr centred on 0 (BT.601, full range), and back, as JFIF rounds them
+FROM_RGB = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 

@@ -8,8 +8,6 @@ from fractalkit.data.crops import crop_splits, load_crops, mirrored, rgb
 from fractalkit.errors import DataError
 from fractalkit.maps.collage import decode
 from fractalkit.models.neural_collage import (
-    FROM_RGB,
-    TO_RGB,
     NeuralCollage,
     NeuralCollageConfig,
     cosines,
@@ -21,6 +19,7 @@ from fractalkit.models.neural_collage import (
     rgb as to_rgb,
 )
 from fractalkit.models.pretrained import from_pretrained
+from fractalkit.raster.colour import FROM_RGB, TO_RGB
 from tests.pictures import scene
 
 

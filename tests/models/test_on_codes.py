@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from fractalkit.codes.collage import CollageCode
 from fractalkit.errors import UsageError
 from fractalkit.maps.collage import decode
 from fractalkit.models.flow_prior import GridFlow, train_flow
-from fractalkit.models.judge import Judge, frechet, judged
+from fractalkit.models.judge import Judge, frechet, judged, picture_statistics
 from fractalkit.models.on_codes import (
     COSINES,
     DOMAINS,
@@ -126,3 +127,14 @@ def test_a_flow_learns_what_grids_have_in_common():
     assert 0.3 < float((first > 0).float().mean()) < 0.7
     off = (drawn - 5) * first[:, None, None, None] - torch.tensor([1.0, -2.0]).view(1, 2, 1, 1)
     assert float(off.abs().median()) < 0.2
+
+
+def test_blur_is_far_in_statistics_of_pictures_and_a_shift_is_not():
+    g = torch.Generator().manual_seed(0)
+    x = F.interpolate(torch.rand(60, 3, 16, 16, generator=g), (48, 48), mode="bicubic").clamp(0, 1)
+    blurred = F.avg_pool2d(x, 5, stride=1, padding=2, count_include_pad=False)
+    real = picture_statistics(x)
+    assert real.shape == (60, 18)
+    spread = real.std(0)
+    far, near = (frechet(picture_statistics(y) / spread, real / spread) for y in (blurred, x.roll(3, 3)))
+    assert far > 10 * near
