@@ -104,17 +104,25 @@ def sheet(columns: int = 8, side: int = 112) -> Image:
     return np.array(picture)
 
 
-def digits(side: int = 210, rows: int = 2) -> Image:
-    """Samples of the model in the package, each class once a row, with consecutive seeds from SEED on."""
+# picture: model, title, guidance, sharpness, what it was trained on
+MODELS = {
+    "digits": ("vdvae_mnist", "Digits", 3.0, 3.0, "digits"),
+    "clothes": ("vdvae_fashion", "Clothes", 1.2, 1.0, "photographs of clothes"),
+}
+
+
+def samples(name: str, side: int = 210, rows: int = 2) -> Image:
+    """Samples of a model in the package, each class once a row, with consecutive seeds from SEED on."""
     from fractalkit.models.vdvae import VDVAE
 
-    model = VDVAE.from_pretrained("vdvae_mnist")
+    source, _, guidance, sharpness, _ = MODELS[name]
+    model = VDVAE.from_pretrained(source)
     full = side + -side % 7  # a multiple of the collage's grid
     drawn = []
     for row in range(rows):
         seeds = [torch.Generator().manual_seed(SEED + 10 * row + i) for i in range(10)]
-        h = model.features(seeds, labels=range(10), guidance=3.0)
-        drawn.append(torch.cat(list(model.draw(h, full, full, sharpness=3.0)[:, 0]), dim=1))
+        h = model.features(seeds, labels=range(10), guidance=guidance)
+        drawn.append(torch.cat(list(model.draw(h, full, full, sharpness=sharpness)[:, 0]), dim=1))
     return (255 * torch.cat(drawn)).round().byte().numpy()
 
 
@@ -133,8 +141,8 @@ def make(name: str, folder: Path) -> Path:
     if name == "presets":
         image = sheet()
         text["presets"] = json.dumps(list(PRESETS))
-    elif name == "digits":
-        image = digits()
+    elif name in MODELS:
+        image = samples(name)
     elif name in DRAWN:
         image = DRAWN[name][0]()
         if name in SINGLE:
@@ -162,7 +170,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
     ),
     "Clouds as collages": tuple(BUNNIES),
     "Photographs": tuple(PHOTOGRAPHS),
-    "Samples of a model": ("digits",),
+    "Samples of models": tuple(MODELS),
     "Presets": ("presets",),
     "In the browser": ("session", "studio", "demo"),
 }  # fmt: skip
@@ -173,10 +181,11 @@ def words(name: str) -> tuple[str, str]:
     """Return the title and the description of a picture."""
     if name == "presets":
         return "All presets", f"The {len(PRESETS)} codes of `fractalkit ifs --list`."
-    if name == "digits":
+    if name in MODELS:
+        model, title, _, _, data = MODELS[name]
         return (
-            "Digits",
-            "Twenty samples of `vdvae_mnist`, a model trained on digits of 28 x 28 pixels, at 210 x 210 pixels each.",
+            title,
+            f"Twenty samples of `{model}`, a model trained on {data} of 28 x 28 pixels, at 210 x 210 pixels each.",
         )
     if name in FILMS:
         return FILMS[name][1:]

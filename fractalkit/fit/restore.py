@@ -18,6 +18,7 @@ from scipy.ndimage import gaussian_filter
 from fractalkit.errors import UsageError
 from fractalkit.fit.quadtree import LAMBDA, Effort, encode
 from fractalkit.maps.quadtree_picture import decode
+from fractalkit.raster.colour import FROM_RGB
 from fractalkit.raster.samples import checked_samples
 
 _PLAN = Effort(1, top=5, maps=())
@@ -54,15 +55,15 @@ def denoise(
     sigma: float | None = None,
     *,
     shifts: int = 8,
-    strength: float = 0.3,
+    strength: float = 0.65,
     effort: Effort = _PLAN,
     seed: int = 0,
 ) -> np.ndarray:
     """Remove white noise, by minimum description length.
 
     For noise of variance sigma^2 the description length of picture and noise is |x - y|^2 / (2 sigma^2) + R ln 2, so
-    lambda = 2 ln 2 sigma^2, which determines the quantiser step. As averaging over offsets also removes noise, a
-    smaller lambda is better: 0.3 times that value works best on photographs.
+    lambda = 2 ln 2 sigma^2, which determines the quantiser step. The noise is that of luma, which is the mean of three
+    channels where there is colour. As averaging over offsets also removes noise, a smaller lambda is better.
 
     Args:
         image: as for :func:`~fractalkit.fit.quadtree.encode`.
@@ -83,7 +84,8 @@ def denoise(
         )
     if sigma == 0:
         return a.copy()
-    step = math.sqrt(2 * math.log(2) * strength / LAMBDA) * sigma
+    share = 1.0 if a.ndim == 2 else math.hypot(*FROM_RGB[0])  # of the deviation, left in luma
+    step = math.sqrt(2 * math.log(2) * strength / LAMBDA) * sigma * share
     rng = np.random.default_rng(seed)
     total = np.zeros(a.shape)
     for i in range(shifts):

@@ -87,7 +87,7 @@ def test_another_architecture_is_named(tmp_path):
 def test_models_of_the_package_draw(name):
     model = from_pretrained(name)
     picture = model.draw(model.features(generators(1)), 28, 28)
-    assert picture.shape == (1, 1, 28, 28) and 0.02 < float(picture.mean()) < 0.4
+    assert picture.shape == (1, 1, 28, 28) and 0.02 < float(picture.mean()) < 0.7  # ink; clothes fill more than digits
 
 
 def test_a_new_architecture_is_a_class_and_a_name(tmp_path):
@@ -120,4 +120,4 @@ def test_a_new_architecture_is_a_class_and_a_name(tmp_path):
 
 
 def test_names_by_class():
-    assert names(Sampler) == ["vdvae_mnist"] and set(names(Sampler)) < set(names())
+    assert names(Sampler) == ["vdvae_fashion", "vdvae_mnist"] and set(names(Sampler)) < set(names())
