@@ -120,9 +120,9 @@ def pick_engine(name: str) -> tuple[str, str]:
         UsageError: the device is not available.
     """
     if name == "auto":
-        from fractalkit.orbit.wgsl.trust import trusted
+        from fractalkit.orbit.wgsl.trust import chosen
 
-        name = "gpu" if trusted() else "cpu"
+        name = chosen(name)
     if name == "gpu":
         from fractalkit.orbit.wgsl.device import open_gpu
 

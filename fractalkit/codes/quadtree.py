@@ -89,7 +89,12 @@ class Settings:
     @property
     def size(self) -> float:
         """The quantiser's step for luma, in sample values."""
-        return float(FINEST * 2 ** (self.step / STEPS_PER_OCTAVE))
+        return step_size(self.step)
+
+
+def step_size(index: float) -> float:
+    """The quantiser's step of an index, in sample values."""
+    return float(FINEST * 2 ** (index / STEPS_PER_OCTAVE))
 
 
 def step_index(step: float) -> int:

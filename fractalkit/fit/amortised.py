@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from fractalkit.fit.density import Density
 from fractalkit.fit.measure_search import Measured
 from fractalkit.fit.search import clip_maps
-from fractalkit.models.inverse import InverseNet, from_white, views, whitening
+from fractalkit.models.inverse import InverseNet, from_white, map_numbers, views, whitening
 
 WEIGHTS = "inverse_plane"
 _TURNS = 8  # of the cloud, each also reflected
@@ -52,7 +52,7 @@ def proposed_maps(density: Density, net: InverseNet | None = None, *, turns: int
     maps = from_white(numbers, turned).reshape(-1, 2, 3)  # in one white frame
     maps = _merged(maps, rate)
     out = np.zeros((len(maps), 3, 4))
-    back = from_white(np.concatenate([maps[:, :, :2].reshape(-1, 4), maps[:, :, 2]], axis=1)[None], white)[0]
+    back = from_white(map_numbers(maps[None]), white)[0]
     out[:, :2, :2], out[:, :2, 3] = back[:, :, :2], back[:, :, 2]
     clip_maps(out, 2, density.cap, density.isotropy)
     return out

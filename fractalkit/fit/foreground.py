@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from fractalkit.errors import DataError, UsageError
+from fractalkit.raster.colour import LUMA
 
 LEAST = 50  # pixels of a foreground
 SPECK = 2e-4  # parts of a photograph's foreground smaller than this share of it are left out
@@ -67,7 +68,7 @@ def foreground_of(
     _check(threshold, kind, ground)
     x = _shares(picture)
     rgb = x[..., :3] if x.ndim == 3 else np.repeat(x[..., None], 3, axis=2)
-    grey = rgb @ np.array([0.299, 0.587, 0.114])
+    grey = rgb @ np.array(LUMA)
     edge = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]])
     light_ground = ground == "light" if ground != "auto" else float(np.median(edge.mean(axis=1))) > 0.5
     alpha = x[..., 3] if x.ndim == 3 and x.shape[2] == 4 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fractalkit.codes.quadtree import FINEST, STEPS_PER_OCTAVE
+from fractalkit.codes.quadtree import step_size
 
 A = 1.46  # bits an octave
 B = 0.292  # of a step
@@ -17,10 +17,6 @@ CHROMA = 0.6  # steps of chroma, relative to those of luma, count as so large
 FLAT = 0.016  # bits per pixel for trees and means
 BITS = 4  # of the mantissa that tell magnitudes apart
 LOWEST = -6  # log2 of the smallest magnitude
-
-
-def _size(index: int) -> float:
-    return float(FINEST * 2 ** (index / STEPS_PER_OCTAVE))
 
 
 def magnitudes(planes: list[tuple[dict[int, np.ndarray], bool]]) -> np.ndarray:
@@ -52,9 +48,9 @@ def likely_step(counts: np.ndarray, pixels: int, bits: float) -> tuple[int, floa
     low, high = 0, 4095
     while low < high:  # sizes fall as steps grow
         middle = (low + high) // 2
-        if likely_bits(counts, pixels, _size(middle)) > bits:
+        if likely_bits(counts, pixels, step_size(middle)) > bits:
             low = middle + 1
         else:
             high = middle
-    a, b = (likely_bits(counts, pixels, _size(low + d)) for d in (-16, 16))
+    a, b = (likely_bits(counts, pixels, step_size(low + d)) for d in (-16, 16))
     return low, float(np.clip(np.log2(b / a) / 32, -1.5 / 128, -0.4 / 128))

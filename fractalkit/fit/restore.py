@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from fractalkit.errors import UsageError
 from fractalkit.fit.quadtree import LAMBDA, Effort, encode
 from fractalkit.maps.quadtree_picture import decode
-from fractalkit.raster.colour import FROM_RGB
+from fractalkit.raster.colour import LUMA
 from fractalkit.raster.samples import checked_samples
 
 _PLAN = Effort(1, top=5, maps=())
@@ -84,7 +84,7 @@ def denoise(
         )
     if sigma == 0:
         return a.copy()
-    share = 1.0 if a.ndim == 2 else math.hypot(*FROM_RGB[0])  # of the deviation, left in luma
+    share = 1.0 if a.ndim == 2 else math.hypot(*LUMA)  # of the deviation, left in luma
     step = math.sqrt(2 * math.log(2) * strength / LAMBDA) * sigma * share
     rng = np.random.default_rng(seed)
     total = np.zeros(a.shape)

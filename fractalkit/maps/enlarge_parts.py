@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from fractalkit.codes.enlargement import ANGLES, COHERENCES, SIDE
 from fractalkit.raster.average_spline import refine
+from fractalkit.raster.colour import LUMA
 
-LUMA = (0.299, 0.587, 0.114)
 RADIUS = SIDE // 2
 STRENGTH = (2.0, 6.0, 16.0)  # root mean square gradients, in levels a pixel, that part the classes
 COHERENCE = (0.4, 0.75)

@@ -127,7 +127,7 @@ def views(points: np.ndarray, frames: np.ndarray, side: int) -> Views:
 
 def to_white(maps: np.ndarray, frames: np.ndarray) -> np.ndarray:
     """Maps ``[B, K, 2, 3]`` of the coordinates of clouds in white ones, ``[B, K, 6]``."""
-    return _numbers(_conjugated(maps, frames, _inverse(frames)))
+    return map_numbers(_conjugated(maps, frames, _inverse(frames)))
 
 
 def from_white(numbers: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -136,7 +136,8 @@ def from_white(numbers: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return _conjugated(maps, _inverse(frames), frames)
 
 
-def _numbers(maps: np.ndarray) -> np.ndarray:
+def map_numbers(maps: np.ndarray) -> np.ndarray:
+    """The numbers ``[B, K, 6]`` of maps ``[B, K, 2, 3]``, the matrix by rows and the offset."""
     return np.concatenate([maps[..., :2].reshape(*maps.shape[:2], 4), maps[..., 2]], axis=2)
 
 

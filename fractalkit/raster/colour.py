@@ -6,6 +6,7 @@ import numpy as np
 
 # RGB to Y, Cb, Cr centred on 0 (BT.601, full range), and back, as JFIF rounds them
 FROM_RGB = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
+LUMA = FROM_RGB[0]
 TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.344136, -0.714136), (1.0, 1.772, 0.0))
 
 
@@ -47,7 +48,7 @@ def to_planes(picture: np.ndarray, depth: int, half: bool) -> list[np.ndarray]:
     if picture.ndim == 2:
         return [picture.astype(np.float64) - middle]
     r, g, b = (picture[..., i].astype(np.float64) for i in range(3))
-    y = 0.299 * r + 0.587 * g + 0.114 * b
+    y = LUMA[0] * r + LUMA[1] * g + LUMA[2] * b
     planes = [y - middle, (b - y) / 1.772, (r - y) / 1.402]
     if half:
         planes[1:] = [halved(v) for v in planes[1:]]

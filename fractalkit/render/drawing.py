@@ -103,9 +103,11 @@ def _device(name: str | None, code: Any, window: Any) -> str:
     from fractalkit.orbit.wgsl.trust import chosen
 
     name = name or "auto"
-    where = chosen(name)
     drawn = isinstance(code, AffineIFS | CloudCollage | Flame)
-    if where == "cpu" or (name == "auto" and not drawn):
+    if name == "auto" and not drawn:  # no card need be tested for what none draws
+        return "cpu"
+    where = chosen(name)
+    if where == "cpu":
         return "cpu"
     if not drawn:
         raise UsageError(f"device: {type(code).__name__} is drawn by the CPU; leave out device")
