@@ -13,6 +13,12 @@ from fractalkit.lazy import resolve
 from fractalkit.raster.picture import Picture, as_picture, sheet
 
 
+def _seen_as(kind: type[Tensor], values: Tensor) -> Any:
+    """The same memory as another class; a tensor with its own dispatch, such as PyTorch's fake ones, stays as it is."""
+    own = type(values).__torch_dispatch__ is not Tensor.__torch_dispatch__
+    return values if own else values.as_subclass(kind)
+
+
 class PointTensor(Tensor):
     """Points ``[N, D]`` that save themselves; what is computed from them is a plain tensor.
 
@@ -26,7 +32,7 @@ class PointTensor(Tensor):
     @staticmethod
     def of(values: Tensor) -> PointTensor:
         """The same memory as points."""
-        return values.as_subclass(PointTensor)  # type: ignore[no-any-return]
+        return _seen_as(PointTensor, values)  # type: ignore[no-any-return]
 
     def __getitem__(self, key: Any) -> Any:
         part = super().__getitem__(key)
@@ -56,7 +62,7 @@ class PictureTensor(Tensor):
     @staticmethod
     def of(values: Tensor) -> PictureTensor:
         """The same memory as pictures."""
-        return values.as_subclass(PictureTensor)  # type: ignore[no-any-return]
+        return _seen_as(PictureTensor, values)  # type: ignore[no-any-return]
 
     def __getitem__(self, key: Any) -> Any:
         return PictureTensor.of(super().__getitem__(key))
